@@ -1,0 +1,112 @@
+"""The one error tree of the hub.
+
+HubError
+├── ConfigError          a setting, flag, date or credential is wrong
+├── ContractError        a contract or code set is wrong, or data does not follow it
+├── SourceError          an agency could not be read
+│   ├── SourceUnavailable    down, slow, or not ready yet: trying again may help
+│   ├── SourceRefused        it answered and said no: somebody must act
+│   └── SourceChanged        it answered with something else than agreed
+├── GateHeld             a delivery was held by the gate; last good data stays
+├── IdentityConflict     evidence about persons contradicts itself
+├── MergeError           the books do not balance, or the pool moved under the run
+├── ServiceError         a local service (PostgreSQL, Airflow, a simulated agency) did not start or answer
+└── ShareError           a question was refused (carries an HTTP status)
+
+A message says what happened and never carries a person's value; `where` points at a file, field, delivery or row;
+`next_step` says what to do.
+"""
+
+
+class HubError(Exception):
+    """Anything the hub refuses or fails to do.
+
+    Attributes:
+        where: pointer to file and line, field, delivery or row; None when the whole hub is meant.
+        next_step: what the reader should do; None when the message says it already.
+        exit_code: exit status of the command line for this kind of error.
+        is_transient: whether trying again without any change may succeed.
+    """
+
+    exit_code = 1
+    is_transient = False
+
+    def __init__(self, message: str, *, where: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        text = self.message if self.where is None else f"{self.where}: {self.message}"
+        return text if self.next_step is None else f"{text} — {self.next_step}"
+
+
+class ConfigError(HubError):
+    """A setting, flag, date or credential is wrong."""
+
+    exit_code = 2
+
+
+class ContractError(HubError):
+    """A contract or code set is wrong, or does not describe what is asked of it."""
+
+    exit_code = 2
+
+
+class SourceError(HubError):
+    """An agency could not be read."""
+
+    exit_code = 3
+
+
+class SourceUnavailable(SourceError):
+    """The agency is down, slow, or not ready yet."""
+
+    is_transient = True
+
+
+class SourceRefused(SourceError):
+    """The agency answered and said no."""
+
+
+class SourceChanged(SourceError):
+    """The agency answered with something else than was agreed."""
+
+
+class GateHeld(HubError):
+    """A delivery was held by the gate; the last good data of that source stays."""
+
+    exit_code = 4
+
+
+class IdentityConflict(HubError):
+    """The evidence about persons contradicts itself."""
+
+    exit_code = 5
+
+
+class MergeError(HubError):
+    """The books do not balance, or the pool changed under the run; nothing was published."""
+
+    exit_code = 6
+
+
+class ServiceError(HubError):
+    """A local service did not start, stop or answer."""
+
+    exit_code = 7
+
+
+class ShareError(HubError):
+    """A question to the pool was refused.
+
+    Attributes:
+        status: HTTP status of the refusal.
+    """
+
+    exit_code = 8
+
+    def __init__(self, message: str, *, status: int, where: str | None = None, next_step: str | None = None) -> None:
+        super().__init__(message, where=where, next_step=next_step)
+        self.status = status

@@ -1,0 +1,134 @@
+"""Every setting of the hub in one place, with its meaning."""
+
+import json
+import secrets
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hub.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Settings of one hub, each read from the environment variable ``HUB_`` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", extra="ignore", frozen=True)
+
+    home: Path = Field(CHECKOUT / ".hub", description="Folder of all state: databases, landing, secrets, logs.")
+    database_url: SecretStr | None = Field(
+        None, description="SQLAlchemy URL of the warehouse; empty starts the embedded PostgreSQL under the home folder."
+    )
+    database_port: int | None = Field(None, ge=1, le=65535, description="Port of the embedded PostgreSQL; empty = a free one.")
+    landing_url: str | None = Field(None, description="fsspec URL of the landing store; empty = `landing/` in the home folder.")
+    landing_key: SecretStr | None = Field(
+        None, description="AES-256 key of the landing store, 64 hex digits; empty = one made once and kept in `secrets/`."
+    )
+    pool_id: str = Field("sandbox-county", min_length=1, description="Name of the pool; salts the ids of persons and households.")
+    business_clock: Literal["sandbox", "wall"] = Field(
+        "sandbox", description="Where tonight's business date comes from: the simulated county's calendar, or the wall clock."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Least severe log event shown.")
+    sandbox_persons: int = Field(20_000, ge=100, le=20_000_000, description="Persons in the simulated county.")
+    sandbox_seed: int = Field(20260301, ge=0, description="Seed of the simulated county.")
+    sandbox_noise: Literal["none", "low", "standard", "heavy"] = Field(
+        "standard", description="How badly the simulated agencies see the county."
+    )
+    sandbox_epoch: date = Field(date(2026, 3, 1), description="Business date of the county's first night.")
+    airflow_port: int | None = Field(None, ge=1, le=65535, description="Port of the Airflow page; empty = a free one.")
+
+    @property
+    def secrets_dir(self) -> Path:
+        """Folder of generated secrets, readable by the owner alone."""
+        return self.home / "secrets"
+
+    def secret(self, name: str, n_bytes: int = 32) -> str:
+        """A secret that is made at its first use and kept: hex digits, 2 × ``n_bytes`` of them.
+
+        Args:
+            name: file name under `secrets/`.
+            n_bytes: entropy in bytes.
+        """
+        path = self.secrets_dir / name
+        if not path.exists():
+            self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            draft = path.with_name(f".{name}.{secrets.token_hex(4)}")
+            draft.touch(mode=0o600)
+            draft.write_text(secrets.token_hex(n_bytes), encoding="ascii")
+            try:
+                path.hardlink_to(draft)  # fails if another process was first: its secret counts
+            except FileExistsError:
+                pass
+            draft.unlink()
+        return path.read_text(encoding="ascii").strip()
+
+    def landing_key_bytes(self) -> bytes:
+        """The 32-byte key of the landing store.
+
+        Raises:
+            ConfigError: the configured key is not 64 hex digits.
+        """
+        text = self.landing_key.get_secret_value() if self.landing_key else self.secret("landing.key")
+        try:
+            key = bytes.fromhex(text)
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise ConfigError("the landing key is not 64 hex digits", where="HUB_LANDING_KEY")
+        return key
+
+
+class Endpoint(BaseModel):
+    """Where and as whom one agency is reached.
+
+    Attributes:
+        url: address of the interface.
+        username: client id or account; None when the protocol has none.
+        secret: client secret or password; None when the protocol has none.
+        extra: what else the protocol asks for (second secret, path, service id).
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: str
+    username: str | None = None
+    secret: SecretStr | None = None
+    extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigError: a variable has a value that is not allowed.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        name = "HUB_" + str(first["loc"][0]).upper()
+        raise ConfigError(first["msg"], where=name, next_step="see `hub config` for what each setting means") from None
+
+
+def load_endpoint(stem: str, settings: Settings | None = None) -> Endpoint:
+    """The endpoint of an agency, from ``sources/STEM.json`` in the home folder.
+
+    Raises:
+        ConfigError: the file is missing or not as :class:`Endpoint` says.
+    """
+    path = (settings or get_settings()).home / "sources" / f"{stem}.json"
+    try:
+        return Endpoint.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise ConfigError(
+            "no endpoint is configured for this source", where=f"sources/{stem}.json", next_step="run `hub up`, or write the file"
+        ) from None
+    except (ValidationError, ValueError) as error:
+        kind = "not JSON" if not isinstance(error, ValidationError) else "not an endpoint: url, username, secret, extra"
+        raise ConfigError(f"the endpoint file is {kind}", where=f"sources/{stem}.json") from None

@@ -1,0 +1,1 @@
+"""The contracts agreed with each agency, the canonical concepts, and the code sets."""
