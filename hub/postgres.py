@@ -27,7 +27,6 @@ DEFAULT_PARAMETERS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "max_connections": "100",
-    "wal_compression": "lz4",
     "jit": "off",
     "timezone": "UTC",
     "random_page_cost": "1.1",
