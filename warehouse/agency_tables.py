@@ -1,0 +1,74 @@
+"""The tables of one agency's records, derived from its contract."""
+
+import sqlalchemy as sa
+
+from schemas.contract import Contract
+
+# What identity judges by, computed while parsing; stored beside the fields in staging.
+IDENTITY_COLUMNS = {
+    "_id_key": "text",
+    "_name_key": "text",
+    "_birth_date": "date",
+    "_phone_key": "text",
+    "_address_key": "text",
+}
+
+
+def core_table(stem: str) -> str:
+    """Name of the table of a source's records: one row a key."""
+    return f'core."{stem}"'
+
+
+def staging_table(stem: str, business_date: str) -> str:
+    """Name of the unlogged table that holds one delivery's typed rows."""
+    return f'staging."{stem}_{business_date.replace("-", "")}"'
+
+
+def staging_columns(contract: Contract) -> list[str]:
+    """Columns of a staging table, in COPY order."""
+    return ["row_number", *(f.name for f in contract.fields), *IDENTITY_COLUMNS]
+
+
+def create_staging(connection: sa.Connection, contract: Contract, business_date: str) -> str:
+    """Make an empty staging table for a night, dropping a former one; its name."""
+    table = staging_table(contract.stem, business_date)
+    fields = [f'"{f.name}" {f.physical_type}' for f in contract.fields]
+    identity = [f'"{name}" {kind}' for name, kind in IDENTITY_COLUMNS.items()]
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    connection.execute(
+        sa.text(
+            f"CREATE UNLOGGED TABLE {table} (row_number bigint NOT NULL, {', '.join(fields + identity)}) WITH (autovacuum_enabled = false)"
+        )
+    )
+    return table
+
+
+def ensure_core(connection: sa.Connection, contract: Contract) -> None:
+    """Make a source's core table, or add the columns its contract has gained.
+
+    Grain: one row a key, the record as last delivered. `record_id` is the id it was born with, `row_hash` the MD5 of its
+    typed fields, `first_seen_date` and `changed_date` business dates, `withdrawn_date` null while the agency holds the key.
+    """
+    table = core_table(contract.stem)
+    fields = "".join(f'"{f.name}" {f.physical_type}, ' for f in contract.fields if not f.is_key)
+    connection.execute(
+        sa.text(
+            f"CREATE TABLE IF NOT EXISTS {table} (record_key text PRIMARY KEY, record_id uuid NOT NULL, {fields}"
+            "row_hash uuid NOT NULL, delivery_id uuid NOT NULL, as_of_date date NOT NULL, first_seen_date date NOT NULL,"
+            " changed_date date NOT NULL, withdrawn_date date)"
+        )
+    )
+    present = set(
+        connection.scalars(
+            sa.text("SELECT column_name FROM information_schema.columns WHERE table_schema = 'core' AND table_name = :stem"),
+            {"stem": contract.stem},
+        )
+    )
+    for field in contract.fields:
+        if not field.is_key and field.name not in present:
+            connection.execute(sa.text(f'ALTER TABLE {table} ADD COLUMN "{field.name}" {field.physical_type}'))
+    for field in contract.fields:
+        if not field.is_key:
+            comment = f"{field.title_zh} / {field.title_en}".replace("'", "''")
+            if field.name not in present:
+                connection.execute(sa.text(f"COMMENT ON COLUMN {table}.\"{field.name}\" IS '{comment}'"))

@@ -1,0 +1,124 @@
+"""The connection to the warehouse, its version, and its locks."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+
+from hub.errors import ConfigError, MergeError, ServiceError
+from hub.settings import Settings
+from warehouse import embedded
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_PUBLISH_LOCK = 0x68756201  # any number, the same in every process
+_NIGHT_LOCK = 0x68756202
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    # hide_parameters: bound values may be persons' values and must not reach an exception's text.
+    return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def engine(settings: Settings) -> sa.Engine:
+    """The engine of the configured warehouse; the embedded server is started when it is the one.
+
+    Raises:
+        ConfigError: the configured address is not a PostgreSQL address.
+        ServiceError: nobody answers there.
+    """
+    if settings.database_url is None:
+        return _engine(embedded.start(settings))
+    url = settings.database_url.get_secret_value()
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "postgresql":
+        raise ConfigError("not an SQLAlchemy address of PostgreSQL", where="HUB_DATABASE_URL")
+    found = _engine(url)
+    try:
+        found.connect().close()
+    except sa.exc.OperationalError:
+        raise ServiceError("PostgreSQL does not answer at the configured address", where="HUB_DATABASE_URL") from None
+    return found
+
+
+def url(settings: Settings) -> str:
+    """SQLAlchemy address of the warehouse, password included: never print it."""
+    return engine(settings).url.render_as_string(hide_password=False)
+
+
+def _config(connection: sa.Connection) -> Config:
+    config = Config(stdout=io.StringIO())
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def migrate(settings: Settings) -> None:
+    """Bring the warehouse to the newest version; does nothing when it is there."""
+    with engine(settings).connect() as connection:
+        head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
+        has_table = connection.scalar(sa.text("SELECT to_regclass('public.schema_version')"))
+        if has_table and connection.scalar(sa.text("SELECT version_num FROM public.schema_version")) == head:
+            return
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _NIGHT_LOCK + 1})
+        connection.commit()
+        try:
+            command.upgrade(_config(connection), "head")
+            connection.commit()
+        finally:
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _NIGHT_LOCK + 1})
+            connection.commit()
+
+
+@contextlib.contextmanager
+def publishing(settings: Settings) -> Iterator[sa.Connection]:
+    """One transaction in which a night is published; only one exists at a time.
+
+    Raises:
+        MergeError: another run is publishing now.
+    """
+    with engine(settings).begin() as connection:
+        if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _PUBLISH_LOCK}):
+            raise MergeError("another run is publishing a night now", next_step="wait for it; then run this night again")
+        yield connection
+
+
+def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any) -> None:
+    """COPY CSV bytes (no header, empty unquoted = null) from a file-like object into a table.
+
+    Raises:
+        sqlalchemy.exc.DBAPIError: never for a value (the parser typed it), only for a broken connection or full disk.
+    """
+    names = ", ".join(f'"{c}"' for c in columns)
+    with connection.connection.cursor() as cursor:
+        cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", data)  # type: ignore[attr-defined]
+
+
+def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] | None = None) -> io.BytesIO:
+    """The rows of a query as CSV bytes with a header.
+
+    Args:
+        connection: an open connection.
+        query: SQL with ``:name`` parameters.
+        parameters: their values.
+    """
+    compiled = sa.text(query).bindparams(**(parameters or {})).compile(
+        dialect=connection.dialect, compile_kwargs={"literal_binds": True}
+    )
+    target = io.BytesIO()
+    with connection.connection.cursor() as cursor:
+        # the compiled text doubles percent signs for the driver's own formatting, which COPY does not use
+        text = str(compiled).replace("%%", "%")
+        cursor.copy_expert(f"COPY ({text}) TO STDOUT (FORMAT csv, HEADER)", target)  # type: ignore[attr-defined]
+    target.seek(0)
+    return target

@@ -1,0 +1,69 @@
+"""The embedded PostgreSQL that holds the warehouse when no other is configured."""
+
+import json
+import os
+from pathlib import Path
+
+import psycopg2.errors
+import sqlalchemy as sa
+
+from hub.postgres import Cluster, free_port
+from hub.settings import Settings
+
+
+def remembered_port(settings: Settings, name: str, chosen: int | None = None) -> int:
+    """The port of a local service: the configured one, else a free one that is kept from then on.
+
+    Args:
+        settings: whose home folder remembers it, in ``run/ports.json``.
+        name: of the service.
+        chosen: configured port; None = a free one.
+    """
+    path = settings.home / "run" / "ports.json"
+    ports: dict[str, int] = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+    if chosen is None and name in ports:
+        return ports[name]
+    ports[name] = chosen or free_port()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".ports.{os.getpid()}")
+    draft.write_text(json.dumps(ports, sort_keys=True), encoding="ascii")
+    draft.replace(path)
+    return ports[name]
+
+
+def cluster(settings: Settings) -> Cluster:
+    """The embedded cluster of a home folder; not started."""
+    port = remembered_port(settings, "postgres", settings.database_port)
+    return Cluster(data_dir=Path(settings.home).resolve() / "postgres", port=port, password=settings.secret("postgres.password", 16))
+
+
+def start(settings: Settings) -> str:
+    """Start the embedded server and make the database ``hub``; does nothing when both are there.
+
+    Returns:
+        SQLAlchemy address of the warehouse.
+    """
+    server = cluster(settings)
+    server.start()
+    ensure_database(settings, "hub")
+    return server.url("hub")
+
+
+def ensure_database(settings: Settings, name: str) -> str:
+    """Make a database on the embedded server unless it is there; its SQLAlchemy address."""
+    server = cluster(settings)
+    engine = sa.create_engine(server.url(), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        if not connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            try:
+                connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
+            except sa.exc.ProgrammingError as error:  # another process made it first
+                if not isinstance(error.orig, psycopg2.errors.DuplicateDatabase):
+                    raise
+    engine.dispose()
+    return server.url(name)
+
+
+def stop(settings: Settings) -> None:
+    """Stop the embedded server; does nothing when it does not run."""
+    cluster(settings).stop()

@@ -1,0 +1,259 @@
+"""Landing: what an agency sent, byte for byte, immutable, addressed by content, compressed, sealed.
+
+An object is the sequence of an agency's parts (pages or files). Plain layout: per part a 2-byte name length and name, then
+chunks of 4-byte length and bytes, ended by a zero length; SHA-256 is taken over that, Zstandard and :mod:`warehouse.vault` around it.
+"""
+
+import contextlib
+import hashlib
+import io
+import json
+import struct
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import sqlalchemy as sa
+import zstandard
+
+from hub.errors import ConfigError
+from hub.settings import Settings
+from warehouse import vault
+
+_NAMESPACE = uuid.UUID("6f8d1c1e-6b0a-5d0e-9a55-9b1f2c9f5a10")
+
+
+@dataclass(frozen=True)
+class Spooled:
+    """A delivery as fetched, not yet landed.
+
+    Attributes:
+        sha256: over the plain object, hex.
+        parts: number of pages or files.
+        raw_bytes: of all parts, as sent.
+        declared_rows: rows the agency said it sent; None when it does not say.
+    """
+
+    sha256: str
+    parts: int
+    raw_bytes: int
+    stored_bytes: int
+    scope: str
+    as_of_date: date
+    since_date: date | None
+    declared_rows: int | None
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One landed delivery: a row of ``landing.delivery``."""
+
+    delivery_id: str
+    stem: str
+    scope: str
+    business_date: date
+    as_of_date: date
+    sha256: str
+    object: str
+    parts: int
+    raw_bytes: int
+    stored_bytes: int
+    declared_rows: int | None
+    contract_version: str
+
+
+class Spool:
+    """The local place of one source and night where a fetch writes, sealed from the first byte."""
+
+    def __init__(self, settings: Settings, stem: str, business_date: date) -> None:
+        self._key = settings.landing_key_bytes()
+        folder = settings.home / "spool"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path = folder / f"{stem}-{business_date}.sealed"
+        self._note = self.path.with_suffix(".json")
+
+    def write(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
+        """Write parts as they come; nothing of a former try is kept.
+
+        Returns:
+            SHA-256 of the plain object, number of parts, raw bytes, stored bytes.
+        """
+        self.clear()
+        digest, n_parts, raw = hashlib.sha256(), 0, 0
+        with self.path.open("wb") as target:
+            sealer = vault.Sealer(target, self._key)
+            compressor = zstandard.ZstdCompressor(level=3).compressobj()
+
+            def put(data: bytes) -> None:
+                digest.update(data)
+                sealer.write(compressor.compress(data))
+
+            for name, chunks in parts:
+                encoded = name.encode()
+                put(struct.pack(">H", len(encoded)) + encoded)
+                for chunk in chunks:
+                    if chunk:
+                        put(struct.pack(">I", len(chunk)))
+                        put(bytes(chunk))
+                        raw += len(chunk)
+                put(struct.pack(">I", 0))
+                n_parts += 1
+            sealer.write(compressor.flush())
+            sealer.close()
+        return digest.hexdigest(), n_parts, raw, sealer.bytes_written
+
+    def finish(self, spooled: Spooled) -> None:
+        """Mark the fetch as whole."""
+        note = self._note.with_suffix(".draft")
+        note.write_text(json.dumps(asdict(spooled), default=str), encoding="utf-8")
+        note.replace(self._note)
+
+    def read(self) -> Spooled | None:
+        """What was fetched; None when no fetch has come to its end."""
+        if not self._note.exists() or not self.path.exists():
+            return None
+        note: dict[str, Any] = json.loads(self._note.read_text(encoding="utf-8"))
+        note["as_of_date"] = date.fromisoformat(note["as_of_date"])
+        note["since_date"] = date.fromisoformat(note["since_date"]) if note["since_date"] else None
+        return Spooled(**note)
+
+    def clear(self) -> None:
+        """Forget the fetch."""
+        self._note.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+class Store:
+    """The landing store: a local folder or any fsspec file system; objects are written once and never changed."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._key = settings.landing_key_bytes()
+        address = settings.landing_url or str((settings.home / "landing").resolve())
+        try:
+            self._files, self._root = fsspec.core.url_to_fs(address)
+        except (ValueError, ImportError) as error:
+            raise ConfigError(f"no such landing store: {error}", where="HUB_LANDING_URL") from None
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def put(self, sha256: str, source: Path) -> str:
+        """Take a sealed file under its content's hash; does nothing when it is there. Returns the object's name."""
+        name = f"{sha256[:2]}/{sha256}.sealed"
+        if not self._files.exists(self._path(name)):
+            self._files.makedirs(self._path(sha256[:2]), exist_ok=True)
+            draft = self._path(f"{sha256[:2]}/.{sha256}.{uuid.uuid4().hex}")
+            self._files.put_file(str(source), draft)
+            self._files.mv(draft, self._path(name))
+        return name
+
+    def parts(self, name: str) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """The agency's parts of an object, streamed; each part must be read to its end before the next.
+
+        Raises:
+            VaultDamaged: the object is not whole.
+        """
+        where = f"landing object {name[:11]}…"
+        try:
+            source = self._files.open(self._path(name), "rb")
+        except FileNotFoundError:
+            raise vault.VaultDamaged("the object is missing from the landing store", where=where) from None
+        with contextlib.closing(source):
+            reader = _Reader(vault.unseal(source, self._key, where=where))
+            while head := reader.take(2, may_end=True):
+                yield reader.take(struct.unpack(">H", head)[0]).decode(), _chunks(reader)
+
+
+def _chunks(reader: "_Reader") -> Iterator[bytes]:
+    while size := struct.unpack(">I", reader.take(4))[0]:
+        yield reader.take(size)
+
+
+class _Reader:
+    """Plain bytes of an object, as many as asked for."""
+
+    def __init__(self, sealed: Iterator[bytes]) -> None:
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        self._plain = (decompressor.decompress(chunk) for chunk in sealed)
+        self._buffer = io.BytesIO()
+
+    def take(self, size: int, *, may_end: bool = False) -> bytes:
+        found = self._buffer.read(size)
+        while len(found) < size:
+            more = next(self._plain, None)
+            if more is None:
+                if may_end and not found:
+                    return b""
+                raise vault.VaultDamaged("the object ends too early")
+            self._buffer = io.BytesIO(more)
+            found += self._buffer.read(size - len(found))
+        return found
+
+
+def delivery_id(stem: str, spooled: Spooled) -> str:
+    """Id of a delivery: a pure function of source, scope, as-of date and content."""
+    return str(uuid.uuid5(_NAMESPACE, f"{stem}|{spooled.scope}|{spooled.as_of_date}|{spooled.sha256}"))
+
+
+def record_delivery(
+    connection: sa.Connection, stem: str, business_date: date, spooled: Spooled, name: str, contract_version: str
+) -> str:
+    """Write the delivery's row; landing the same again changes nothing. Returns its id."""
+    key = delivery_id(stem, spooled)
+    connection.execute(
+        sa.text(
+            "INSERT INTO landing.delivery (delivery_id, stem, scope, business_date, as_of_date, since_date, sha256, object, parts,"
+            " raw_bytes, stored_bytes, declared_rows, contract_version) VALUES (:key, :stem, :scope, :business_date, :as_of_date,"
+            " :since_date, :sha256, :object, :parts, :raw_bytes, :stored_bytes, :declared_rows, :contract_version)"
+            " ON CONFLICT (delivery_id) DO NOTHING"
+        ),
+        {
+            **asdict(spooled), "key": key, "stem": stem, "business_date": business_date, "object": name,
+            "contract_version": contract_version,
+        },
+    )  # fmt: skip
+    return key
+
+
+def deliveries(connection: sa.Connection, *, stem: str | None = None, delivery: str | None = None) -> list[Delivery]:
+    """Landed deliveries, newest first.
+
+    Args:
+        connection: an open connection.
+        stem: only of this source.
+        delivery: only this one; its id or the beginning of it.
+    """
+    rows = connection.execute(
+        sa.text(
+            "SELECT delivery_id::text, stem, scope, business_date, as_of_date, sha256, object, parts, raw_bytes, stored_bytes,"
+            " declared_rows, contract_version FROM landing.delivery"
+            " WHERE (CAST(:stem AS text) IS NULL OR stem = :stem)"
+            " AND (CAST(:delivery AS text) IS NULL OR starts_with(delivery_id::text, :delivery))"
+            " ORDER BY business_date DESC, stem"
+        ),
+        {"stem": stem, "delivery": delivery},
+    )
+    return [Delivery(**row._mapping) for row in rows]
+
+
+def store_report(connection: sa.Connection, delivery: str, verdict: dict[str, Any]) -> None:
+    """Keep the gate's report of a delivery; the newest replaces the former."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO landing.report VALUES (:delivery, CAST(:verdict AS jsonb))"
+            " ON CONFLICT (delivery_id) DO UPDATE SET verdict = excluded.verdict"
+        ),
+        {"delivery": delivery, "verdict": json.dumps(verdict, ensure_ascii=False, default=str)},
+    )
+
+
+def load_report(connection: sa.Connection, delivery: str) -> dict[str, Any] | None:
+    """The gate's report of a delivery; None when the gate has not seen it."""
+    found: dict[str, Any] | None = connection.scalar(
+        sa.text("SELECT verdict FROM landing.report WHERE delivery_id = :delivery"), {"delivery": delivery}
+    )
+    return found
