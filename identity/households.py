@@ -1,0 +1,67 @@
+"""Which persons are one household, of both kinds, from the agencies' own household numbers.
+
+Registered (户籍): on one household register. Living together (共同生活): Measures for the Examination and Approval of the Minimum
+Living Allowance (民发〔2021〕57号) art. 7; as long as evidence on who lives where is the agencies' numbers, it stands for that
+rule. A person who is in no agency's living household is taken to live with the registered one.
+
+Each person belongs to one household of a kind: that of the most authoritative source, then the newest. Numbers of different
+agencies are one household where most of the members of the lesser one belong to the greater one.
+"""
+
+import polars as pl
+
+_ROUNDS = 4  # a lesser number leads to a greater one, which may lead to a still greater one
+
+
+def _home(groups: pl.DataFrame) -> pl.DataFrame:
+    """The group each person is counted in: columns of `groups`, one row a person."""
+    order = ["person_id", "authority", "as_of_date", "group", "record_id"]
+    descending = [False, True, True, False, False]
+    return groups.sort(order, descending=descending).unique("person_id", keep="first", maintain_order=True)
+
+
+def _leads(groups: pl.DataFrame, home: pl.DataFrame) -> pl.DataFrame:
+    """Which lesser group is really another one: columns group, leads_to."""
+    votes = (
+        groups.select("group", "authority", "person_id")
+        .unique(["group", "person_id"])
+        .join(home.select("person_id", at="group", at_authority="authority"), on="person_id")
+    )
+    elsewhere = votes.filter((pl.col("at") != pl.col("group")) & (pl.col("at_authority") > pl.col("authority")))
+    counted = elsewhere.group_by("group", "at").len("for").with_columns(all=pl.col("for").sum().over("group"))
+    return counted.filter(pl.col("for") * 2 > pl.col("all")).select("group", leads_to="at")
+
+
+def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
+    """Households of one kind.
+
+    Args:
+        memberships: one row a record with a household number: ``person_id``, ``record_id``, ``stem``, ``authority`` (0 = stands
+            in for missing evidence), ``as_of_date``, ``group`` (equal = same agency and number), ``relation`` (GB/T 4761, to
+            the head; null = not said).
+
+    Returns:
+        One row a person: ``person_id``, ``anchor_record_id`` (a record whose agency and number name the household),
+        ``relation``, ``stem``, ``evidence`` (``own_number``, ``shared_members`` or ``registered_household``).
+    """
+    home = _home(memberships)
+    leads = _leads(memberships, home)
+    anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min())
+    placed = home.with_columns(final="group")
+    for _ in range(_ROUNDS):
+        placed = (
+            placed.join(leads, left_on="final", right_on="group", how="left")
+            .with_columns(final=pl.coalesce("leads_to", "final"))
+            .drop("leads_to")
+        )
+    return placed.join(anchors, left_on="final", right_on="group").select(
+        "person_id",
+        "anchor_record_id",
+        "relation",
+        "stem",
+        evidence=pl.when(pl.col("authority") == 0)
+        .then(pl.lit("registered_household"))
+        .when(pl.col("final") != pl.col("group"))
+        .then(pl.lit("shared_members"))
+        .otherwise(pl.lit("own_number")),
+    )

@@ -1,0 +1,117 @@
+"""Which records are one person: sure links only, and none across two valid identity numbers.
+
+Rules, in order:
+
+- ``id_name``, ``id_birth``: the same valid number, and the same name or the birth date the number itself holds;
+- ``name_birth_phone``, ``name_birth_address``: the same name, birth date and telephone or address, where at most one valid
+  number is involved;
+- ``single``: nothing else agrees.
+
+A number is believed of a record only if the record's birth date, or that of another record with the same number and name, is the
+one inside the number: a child entered under its parent's number is not the parent. Where records without a number would tie two
+numbers together, they are kept apart from both.
+"""
+
+import numpy as np
+import polars as pl
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+RULES = ("id_name", "id_birth", "name_birth_phone", "name_birth_address", "single")
+
+
+def _believed(records: pl.DataFrame) -> pl.DataFrame:
+    """Adds ``believed``: the record's number where it may be believed, else null."""
+    agrees = (
+        (pl.col("birth_date") == pl.col("id_birth_date"))
+        | pl.col("birth_date").is_null()
+        # 1 January is what clerks enter when only the year is known
+        | (
+            (pl.col("birth_date").dt.year() == pl.col("id_birth_date").dt.year())
+            & (pl.col("birth_date").dt.ordinal_day() == 1)
+        )
+    ) & pl.col("id_key").is_not_null()
+    named = pl.col("name_key").is_not_null() & pl.col("id_key").is_not_null()
+    support = pl.when(named).then(agrees.any().over("id_key", "name_key")).otherwise(agrees)
+    return records.with_columns(believed=pl.when(support | agrees).then("id_key"))
+
+
+def _star(records: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Edges from the first record to every other that agrees with it in all keys; columns a, b."""
+    return (
+        records.select("n", *keys)
+        .drop_nulls(keys)
+        .with_columns(a=pl.col("n").min().over(keys))
+        .filter(pl.col("a") != pl.col("n"))
+        .select("a", b="n")
+    )
+
+
+def _components(edges: pl.DataFrame, n: int) -> pl.Series:
+    ends = edges["a"].to_numpy(), edges["b"].to_numpy()
+    graph = coo_array((np.ones(edges.height, dtype=np.int8), ends), shape=(n, n))
+    return pl.Series("cluster", connected_components(graph, directed=False)[1].astype(np.uint32))
+
+
+def _weak_edges(records: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """Edges by agreement without a number; a group with two believed numbers ties only its records that have none."""
+    groups = records.select("n", "believed", *keys).drop_nulls(keys)
+    groups = groups.filter(pl.len().over(keys) > 1)
+    numbers = pl.col("believed").drop_nulls().n_unique().over(keys)
+    groups = groups.filter((numbers <= 1) | pl.col("believed").is_null())
+    return (
+        groups.with_columns(a=pl.col("n").min().over(keys)).filter(pl.col("a") != pl.col("n")).select("a", b="n")
+    )
+
+
+def resolve(records: pl.DataFrame) -> pl.DataFrame:
+    """Cluster records into persons.
+
+    The order of rows does not matter. Values are only compared for equality, so they may be given as hashes.
+
+    Args:
+        records: one row a record: ``record_id`` (unique; sorts by age), ``id_key``, ``id_birth_date`` (the date inside the
+            number), ``name_key``, ``birth_date``, ``phone_key``, ``address_key``; null = missing.
+
+    Returns:
+        One row a record: ``record_id``, ``person_id`` (the smallest record id of its cluster), ``rule_id``.
+    """
+    frame = _believed(records.drop("n", strict=False).with_row_index("n"))
+    if frame.is_empty():
+        return frame.select("record_id", person_id="record_id", rule_id=pl.lit("single"))
+    by_name = _star(frame, ["believed", "name_key"])
+    agreeing = frame.filter(pl.col("birth_date") == pl.col("id_birth_date"))
+    by_birth = _star(agreeing, ["believed", "birth_date"])
+    by_phone = _weak_edges(frame, ["name_key", "birth_date", "phone_key"])
+    by_address = _weak_edges(frame, ["name_key", "birth_date", "address_key"])
+
+    frame = frame.with_columns(_components(pl.concat([by_name, by_birth, by_phone, by_address]), frame.height))
+    conflict = pl.col("believed").drop_nulls().n_unique().over("cluster") > 1
+    torn = frame.filter(conflict)
+    if torn.height:
+        frame = _tear(frame, torn, pl.concat([by_name, by_birth]), [["name_key", "birth_date", k] for k in ("phone_key", "address_key")])
+
+    labelled = frame.select("n", "record_id", "cluster")
+    for rule, edges in reversed(list(zip(RULES, (by_name, by_birth, by_phone, by_address), strict=False))):
+        touched = pl.concat([edges["a"], edges["b"]]).unique()
+        hit = pl.col("n").is_in(touched.implode())
+        earlier = pl.col("rule_id") if "rule_id" in labelled.columns else pl.lit("single")
+        labelled = labelled.with_columns(rule_id=pl.when(hit).then(pl.lit(rule)).otherwise(earlier))
+    alone = pl.len().over("cluster") == 1
+    return labelled.select(
+        "record_id",
+        person_id=pl.col("record_id").min().over("cluster"),
+        rule_id=pl.when(alone).then(pl.lit("single")).otherwise("rule_id"),
+    )
+
+
+def _tear(frame: pl.DataFrame, torn: pl.DataFrame, strong: pl.DataFrame, weak_keys: list[list[str]]) -> pl.DataFrame:
+    """Recluster components that hold two numbers: numbers by strong edges, records without one among themselves."""
+    nameless = torn.filter(pl.col("believed").is_null())
+    edges = [strong.filter(pl.col("a").is_in(torn["n"].implode()))]
+    edges += [_star(nameless, keys) for keys in weak_keys]
+    again = _components(pl.concat(edges), frame.height)
+    offset = frame["cluster"].max() + 1  # type: ignore[operator]
+    return frame.with_columns(
+        cluster=pl.when(pl.col("n").is_in(torn["n"].implode())).then(again + offset).otherwise("cluster")
+    )
