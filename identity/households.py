@@ -10,9 +10,6 @@ agencies are one household where most of the members of the lesser one belong to
 
 import polars as pl
 
-_ROUNDS = 4  # a lesser number leads to a greater one, which may lead to a still greater one
-
-
 def _home(groups: pl.DataFrame) -> pl.DataFrame:
     """The group each person is counted in: columns of `groups`, one row a person."""
     order = ["person_id", "authority", "as_of_date", "group", "record_id"]
@@ -42,21 +39,19 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         One row a person: ``person_id``, ``anchor_record_id`` (a record whose agency and number name the household),
-        ``relation``, ``stem``, ``evidence`` (``own_number``, ``shared_members`` or ``registered_household``).
+        ``anchor_authority`` (0 = that number only stands in), ``relation``, ``stem``, ``evidence`` (``own_number``, ``shared_members`` or ``registered_household``).
     """
     home = _home(memberships)
     leads = _leads(memberships, home)
-    anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min())
-    placed = home.with_columns(final="group")
-    for _ in range(_ROUNDS):
-        placed = (
-            placed.join(leads, left_on="final", right_on="group", how="left")
-            .with_columns(final=pl.coalesce("leads_to", "final"))
-            .drop("leads_to")
-        )
+    anchors = memberships.group_by("group").agg(
+        anchor_record_id=pl.col("record_id").min(), anchor_authority=pl.col("authority").first()
+    )
+    # One step only: who is decided by whom stays within two groups, so that a night need not look further.
+    placed = home.join(leads, on="group", how="left").with_columns(final=pl.coalesce("leads_to", "group"))
     return placed.join(anchors, left_on="final", right_on="group").select(
         "person_id",
         "anchor_record_id",
+        "anchor_authority",
         "relation",
         "stem",
         evidence=pl.when(pl.col("authority") == 0)

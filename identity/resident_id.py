@@ -12,9 +12,8 @@ def _check_characters(first17: pl.Series) -> pl.Series:
     if first17.is_empty():
         return pl.Series(first17.name, [], dtype=pl.String)
     digits = np.frombuffer("".join(first17.to_list()).encode("ascii"), dtype=np.uint8).reshape(-1, 17) - ord("0")
-    return pl.Series(first17.name, _CHECK[(digits.astype(np.int32) @ _WEIGHTS) % 11].tobytes().decode("ascii")).pipe(
-        lambda whole: pl.Series(first17.name, list(whole[0]))
-    )
+    checks = _CHECK[(digits.astype(np.int32) @ _WEIGHTS) % 11].tobytes().decode("ascii")
+    return pl.Series(first17.name, list(checks), dtype=pl.String)
 
 
 def normalise(numbers: pl.Series) -> pl.Series:

@@ -1,0 +1,270 @@
+"""The records identity is judged by: which of them a night touches, and their way to and from the pure functions.
+
+A night looks only at what changed and at everything that hangs together with it by number, by name and birth date, or by the
+person it belonged to. The set is closed, so the outcome equals that of judging the whole pool.
+"""
+
+import tempfile
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from schemas.contract import Contract
+from warehouse import agency_tables, born, changes
+from warehouse.database import copy_in
+
+COLUMNS = (
+    "record_id", "stem", "authority", "record_key", "delivery_id", "as_of_date", "id_key", "name_key", "birth_date", "phone_key",
+    "address_key", "resident_id", "name", "sex", "phone", "address", "area_code", "registered_no", "registered_relation",
+    "living_no", "living_relation",
+)  # fmt: skip
+_LISTED = ", ".join(COLUMNS)
+INDEXES = {
+    "record_id_key": "identity.record (id_key) WHERE id_key IS NOT NULL",
+    "record_name_birth": "identity.record (name_key, birth_date)",
+    "record_source_key": "identity.record (stem, record_key)",
+    "record_registered": "identity.record (stem, registered_no) WHERE registered_no IS NOT NULL",
+    "record_living": "identity.record (stem, living_no) WHERE living_no IS NOT NULL",
+    "link_person": "identity.link (person_id)",
+    "person_resident_id": "core.person (resident_id)",
+    "household_member_household": "core.household_member (household_id)",
+}
+_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "member")
+_NEW_LINK = "SELECT record_id, person_id FROM staging.work_link"
+
+
+def is_empty(connection: sa.Connection) -> bool:
+    """Whether the pool holds no record yet."""
+    return not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM identity.record)"))
+
+
+def drop_work(connection: sa.Connection) -> None:
+    """Drop the tables between resolve and merge."""
+    for name in _WORK:
+        connection.execute(sa.text(f"DROP TABLE IF EXISTS staging.work_{name}"))
+
+
+def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, str, str]]) -> None:
+    """Gather the new identity rows of a night and the records that are replaced or withdrawn.
+
+    Args:
+        connection: an open transaction.
+        sources: contract, business date, delivery id and as-of date of each source with prepared changes.
+    """
+    drop_work(connection)
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_candidate (LIKE identity.record) WITH (autovacuum_enabled = false)"))
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_gone (record_id uuid)"))
+    for contract, day, delivery, as_of in sources:
+        columns = changes.identity_columns(contract)
+        table = changes.change_table(contract.stem, day)
+        connection.execute(
+            sa.text(
+                f"INSERT INTO staging.work_candidate ({', '.join(columns)}) SELECT {', '.join(columns.values())}"
+                f" FROM {table} c JOIN {agency_tables.staging_table(contract.stem, day)} s USING (row_number)"
+                " WHERE c.op IN ('I', 'U')"
+            ),
+            {"stem": contract.stem, "authority": contract.authority, "delivery": delivery, "as_of": as_of},
+        )
+        connection.execute(
+            sa.text(f"INSERT INTO staging.work_gone SELECT record_id FROM {table} WHERE op IN ('U', 'W')")
+        )
+    connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
+
+
+def touch(connection: sa.Connection) -> int:
+    """Close the set of touched records under everything that can decide identity; how many there are.
+
+    In an empty pool everything is touched and nothing is listed; the count is then that of the candidates.
+    """
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_touched (record_id uuid PRIMARY KEY)"))
+    if is_empty(connection):
+        return int(connection.scalar(sa.text("SELECT count(*) FROM staging.work_candidate")) or 0)
+    connection.execute(
+        sa.text("CREATE INDEX ON staging.work_candidate (id_key); CREATE INDEX ON staging.work_candidate (name_key, birth_date)")
+    )
+    connection.execute(
+        sa.text(
+            "CREATE UNLOGGED TABLE staging.work_frontier AS SELECT record_id FROM staging.work_candidate"
+            " UNION SELECT record_id FROM staging.work_gone"
+        )
+    )
+    while connection.execute(
+        sa.text("INSERT INTO staging.work_touched SELECT record_id FROM staging.work_frontier ON CONFLICT DO NOTHING")
+    ).rowcount:
+        connection.execute(sa.text("ANALYZE staging.work_frontier"))
+        connection.execute(sa.text(_NEXT_FRONTIER))
+        connection.execute(sa.text("DROP TABLE staging.work_frontier"))
+        connection.execute(sa.text("ALTER TABLE staging.work_next RENAME TO work_frontier"))
+    connection.execute(sa.text("ANALYZE staging.work_touched"))
+    return int(connection.scalar(sa.text("SELECT count(*) FROM staging.work_touched")) or 0)
+
+
+_NEXT_FRONTIER = """
+CREATE UNLOGGED TABLE staging.work_next AS
+WITH keys AS MATERIALIZED (
+    SELECT id_key, name_key, birth_date FROM staging.work_candidate JOIN staging.work_frontier USING (record_id)
+    UNION
+    SELECT id_key, name_key, birth_date FROM identity.record JOIN staging.work_frontier USING (record_id)
+)
+SELECT DISTINCT record_id FROM (
+    SELECT other.record_id FROM staging.work_frontier JOIN identity.link own USING (record_id)
+        JOIN identity.link other ON other.person_id = own.person_id
+    UNION ALL SELECT r.record_id FROM keys JOIN identity.record r ON r.id_key = keys.id_key
+    UNION ALL SELECT r.record_id FROM keys JOIN identity.record r ON r.name_key = keys.name_key AND r.birth_date = keys.birth_date
+    UNION ALL SELECT r.record_id FROM keys JOIN staging.work_candidate r ON r.id_key = keys.id_key
+    UNION ALL SELECT r.record_id FROM keys JOIN staging.work_candidate r
+        ON r.name_key = keys.name_key AND r.birth_date = keys.birth_date
+) AS neighbour WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = neighbour.record_id)
+"""
+
+
+def _future(columns: str, where: str = "") -> str:
+    """The records as they will be: the night's candidates, and the pool's that are not replaced or withdrawn."""
+    return (
+        f"SELECT {columns} FROM staging.work_candidate r {where} UNION ALL SELECT {columns} FROM identity.record r {where}"
+        f" {'AND' if where else 'WHERE'} NOT EXISTS (SELECT FROM staging.work_gone g WHERE g.record_id = r.record_id)"
+    )
+
+
+def _read(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
+    """A query's rows as a table. Spilled to an unnamed file first, so that text and table are never in memory together."""
+    with tempfile.NamedTemporaryFile() as spill:
+        with connection.connection.cursor() as cursor:
+            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", spill)  # type: ignore[attr-defined]
+        spill.flush()
+        if spill.tell() == 0:
+            return pl.DataFrame(schema=schema)
+        return pl.read_csv(spill.name, has_header=False, new_columns=list(schema), schema=schema)
+
+
+def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame]) -> int:
+    """Judge the touched records by `resolve` (see :func:`identity.persons.resolve`) and keep the links for the merge.
+
+    Values leave the database only as 64-bit hashes: the function compares for equality alone.
+    """
+    hashed = ", ".join(
+        f"hashtextextended({c}, 0)" if c != "birth_date" else c for c in ("id_key", "name_key", "birth_date", "phone_key", "address_key")
+    )
+    columns = f"record_id, {hashed}, substr(id_key, 7, 8)::date"
+    where = "" if is_empty(connection) else "WHERE EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = r.record_id)"
+    schema = {
+        "record_id": pl.String, "id_key": pl.Int64, "name_key": pl.Int64, "birth_date": pl.Date, "phone_key": pl.Int64,
+        "address_key": pl.Int64, "id_birth_date": pl.Date,
+    }  # fmt: skip
+    links = resolve(_read(connection, _future(columns, where), schema))
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_link (record_id uuid, person_id uuid, rule_id text)"))
+    _write(connection, "staging.work_link", links.select("record_id", "person_id", "rule_id"))
+    connection.execute(sa.text("ANALYZE staging.work_link"))
+    return links.height
+
+
+def _write(connection: sa.Connection, table: str, frame: pl.DataFrame) -> None:
+    """COPY a table of the pure functions into an unlogged one, in slices."""
+    for part in frame.iter_slices(200_000):
+        with tempfile.TemporaryFile() as spill:
+            part.write_csv(spill, include_header=False)
+            spill.seek(0)
+            copy_in(connection, table, part.columns, spill)
+
+
+# Persons whose household may change: those of touched records, and everybody who shares a number with one of them.
+_AFFECTED = """
+CREATE UNLOGGED TABLE staging.work_affected AS
+WITH numbers AS MATERIALIZED (
+    SELECT stem, registered_no, living_no FROM identity.record JOIN staging.work_touched USING (record_id)
+    UNION SELECT stem, registered_no, living_no FROM staging.work_candidate
+), near AS (
+    SELECT record_id FROM staging.work_touched
+    UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
+    UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no
+)
+SELECT coalesce(w.person_id, l.person_id) AS person_id FROM near
+    LEFT JOIN staging.work_link w USING (record_id) LEFT JOIN identity.link l USING (record_id)
+    WHERE coalesce(w.person_id, l.person_id) IS NOT NULL
+UNION SELECT person_id FROM staging.work_link
+UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (record_id)
+"""
+
+
+def _memberships(kind: str) -> str:
+    number, relation = f"{kind}_no", f"{kind}_relation"
+    return (
+        "SELECT l.person_id, r.record_id, r.stem, r.authority, r.as_of_date,"
+        f" hashtextextended('{kind}' || r.stem || chr(31) || r.{number}, 1), r.{relation}"
+        f" FROM future r JOIN link l USING (record_id) WHERE r.{number} IS NOT NULL"
+    )
+
+
+def _household_scope(connection: sa.Connection, everything: bool) -> str:
+    """Common table expressions `future` and `link` of the records that can decide the affected persons' households."""
+    columns = "record_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation"
+    if everything:
+        return f"WITH future AS ({_future(columns)}), link AS ({_NEW_LINK})"
+    connection.execute(sa.text(_AFFECTED))
+    connection.execute(sa.text("ANALYZE staging.work_affected"))
+    # The link of every record as it will be, of those two steps away: a number's household is voted on by all its members.
+    return f"""
+        WITH near AS MATERIALIZED (
+            SELECT record_id FROM identity.link JOIN staging.work_affected USING (person_id)
+            UNION SELECT record_id FROM staging.work_link JOIN staging.work_affected USING (person_id)
+        ), numbers AS MATERIALIZED (
+            SELECT stem, registered_no, living_no FROM identity.record JOIN near USING (record_id)
+            UNION SELECT stem, registered_no, living_no FROM staging.work_candidate
+        ), voters AS MATERIALIZED (
+            SELECT record_id FROM near
+            UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
+            UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no
+        ), persons AS MATERIALIZED (
+            SELECT coalesce(w.person_id, l.person_id) AS person_id FROM voters LEFT JOIN staging.work_link w USING (record_id)
+                LEFT JOIN identity.link l USING (record_id)
+            UNION SELECT person_id FROM staging.work_affected
+        ), link AS MATERIALIZED (
+            SELECT record_id, person_id FROM identity.link JOIN persons USING (person_id)
+                WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = link.record_id)
+            UNION ALL SELECT record_id, person_id FROM staging.work_link JOIN persons USING (person_id)
+        ), future AS MATERIALIZED (
+            {_future(columns, "WHERE EXISTS (SELECT FROM link WHERE link.record_id = r.record_id)")}
+        )"""
+
+
+def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame], pool: str) -> None:
+    """Judge the households of the affected persons by `resolve` (see :func:`identity.households.resolve`), both kinds."""
+    everything = is_empty(connection)
+    scope = _household_scope(connection, everything)
+    schema = {
+        "person_id": pl.String, "record_id": pl.String, "stem": pl.Categorical(), "authority": pl.Int16, "as_of_date": pl.Date,
+        "group": pl.Int64, "relation": pl.Categorical(),
+    }  # fmt: skip
+    registered = _read(connection, f"{scope} {_memberships('registered')}", schema)
+    living = _read(connection, f"{scope} {_memberships('living')}", schema)
+    connection.execute(
+        sa.text("CREATE UNLOGGED TABLE staging.work_member (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint, relation text, stem text, evidence text, household_id uuid)")
+    )
+    # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
+    stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
+    for kind, memberships in (("living", pl.concat([living, stand_in])), ("registered", registered)):
+        members = resolve(memberships).select(pl.lit(kind).alias("kind"), pl.all())
+        _write(connection, "staging.work_member", members)
+        del memberships, members
+    if not everything:
+        connection.execute(
+            sa.text("DELETE FROM staging.work_member m WHERE NOT EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)")
+        )
+    connection.execute(sa.text("ANALYZE staging.work_member"))
+    # A household is named by the agency and number of its anchor.
+    stands_in = "m.kind = 'living' AND m.anchor_authority = 0"
+    born_id = born.household_id(
+        f"CASE WHEN {stands_in} THEN 'living by register' ELSE m.kind END",
+        "r.stem",
+        f"CASE WHEN m.kind = 'registered' OR {stands_in} THEN r.registered_no ELSE r.living_no END",
+    )
+    for source in ("staging.work_candidate", "identity.record"):
+        connection.execute(
+            sa.text(
+                f"UPDATE staging.work_member m SET household_id = {born_id} FROM {source} r"
+                " WHERE m.anchor_record_id = r.record_id AND m.household_id IS NULL"
+            ),
+            {"pool": pool},
+        )

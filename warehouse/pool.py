@@ -1,0 +1,134 @@
+"""The pool itself: links, persons and households as a publish writes them."""
+
+import sqlalchemy as sa
+
+from warehouse import identity_pool
+
+# A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
+_GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
+_ATTRIBUTES = ("sex", "birth_date", "phone", "address", "area_code")
+
+
+def _first(column: str, alias: str) -> str:
+    return f"(array_agg({column} ORDER BY {_GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
+
+
+def write_records(connection: sa.Connection) -> None:
+    """Put the night's identity rows and links in the place of the former ones."""
+    columns = ", ".join(identity_pool.COLUMNS)
+    connection.execute(sa.text("DELETE FROM identity.record r USING staging.work_gone g WHERE r.record_id = g.record_id"))
+    connection.execute(sa.text(f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate"))
+    connection.execute(
+        sa.text(
+            "CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT old.record_id, old.person_id AS old_person_id, new.person_id"
+            " FROM staging.work_touched JOIN identity.link old USING (record_id) LEFT JOIN staging.work_link new USING (record_id)"
+            " WHERE old.person_id IS DISTINCT FROM new.person_id"
+        )
+    )
+    connection.execute(
+        sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id")
+    )
+    connection.execute(
+        sa.text(
+            "INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link"
+        )
+    )
+    # An id that was answered to leads to the person its own first record belongs to now; a living id leads nowhere.
+    connection.execute(
+        sa.text(
+            "INSERT INTO identity.redirect SELECT DISTINCT m.old_person_id, l.person_id FROM moved m"
+            " JOIN identity.link l ON l.record_id = m.old_person_id WHERE l.person_id <> m.old_person_id"
+            " ON CONFLICT (old_person_id) DO UPDATE SET person_id = excluded.person_id"
+        )
+    )
+    connection.execute(
+        sa.text(
+            "UPDATE identity.redirect r SET person_id = l.person_id FROM identity.link l, staging.work_touched t"
+            " WHERE l.record_id = t.record_id AND l.record_id = r.old_person_id AND r.person_id <> l.person_id"
+        )
+    )
+    connection.execute(
+        sa.text(
+            "DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"
+        )
+    )
+
+
+def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
+    """Compute the persons of touched records anew. Grain of ``core.person``: one row a person."""
+    if not was_empty:
+        connection.execute(
+            sa.text(
+                "DELETE FROM core.person p USING (SELECT old_person_id AS person_id FROM moved UNION SELECT person_id FROM"
+                " staging.work_link) AS touched WHERE p.person_id = touched.person_id"
+            )
+        )
+    attributes = ", ".join(_first(f"r.{name}", name) for name in _ATTRIBUTES)
+    connection.execute(
+        sa.text(
+            "INSERT INTO core.person (person_id, resident_id, name, sex, birth_date, phone, address, area_code, records, sources, as_of_date)"
+            f" SELECT l.person_id, {_first('r.id_key', 'resident_id')}, {_first('r.name', 'name')}, {attributes}, count(*),"
+            " array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
+            " FROM staging.work_link l JOIN identity.record r USING (record_id) GROUP BY l.person_id"
+        )
+    )
+
+
+def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
+    """Put affected persons into their households. Grain of ``core.household``: one row a household of either kind."""
+    connection.execute(sa.text("CREATE TEMP TABLE regrouped (household_id uuid) ON COMMIT DROP"))
+    if not was_empty:
+        connection.execute(
+            sa.text(
+                "WITH left_behind AS (DELETE FROM core.household_member m USING staging.work_affected a"
+                " WHERE m.person_id = a.person_id RETURNING m.household_id) INSERT INTO regrouped SELECT DISTINCT household_id FROM left_behind"
+            )
+        )
+        connection.execute(sa.text("INSERT INTO regrouped SELECT DISTINCT household_id FROM staging.work_member"))
+    connection.execute(
+        sa.text(
+            "INSERT INTO core.household_member (kind, person_id, household_id, relation, stem, evidence)"
+            " SELECT kind, person_id, household_id, relation, stem, evidence FROM staging.work_member"
+        )
+    )
+    where = ""
+    if not was_empty:
+        connection.execute(
+            sa.text("DELETE FROM core.household h USING regrouped r WHERE h.household_id = r.household_id")
+        )
+        where = "WHERE m.household_id IN (SELECT household_id FROM regrouped)"
+    # GB/T 4761-2008: 01 self and 02 head both mark the head of a household.
+    connection.execute(
+        sa.text(
+            "INSERT INTO core.household (household_id, kind, head_person_id, members)"
+            " SELECT m.household_id, m.kind, (array_agg(m.person_id ORDER BY m.person_id) FILTER (WHERE m.relation IN ('01', '02')))[1],"
+            f" count(*) FROM core.household_member m {where} GROUP BY m.household_id, m.kind"
+        )
+    )
+
+
+def drop_indexes(connection: sa.Connection) -> None:
+    """Before the very first load: indexes are built once at its end instead of row by row."""
+    for name, on in identity_pool.INDEXES.items():
+        connection.execute(sa.text(f"DROP INDEX IF EXISTS {on.split('.')[0]}.{name}"))
+
+
+def build_indexes(connection: sa.Connection) -> None:
+    """Build what :func:`drop_indexes` dropped."""
+    for name, on in identity_pool.INDEXES.items():
+        unique = "UNIQUE " if name == "record_source_key" else ""
+        connection.execute(sa.text(f"CREATE {unique}INDEX {name} ON {on}"))
+
+
+def analyse(connection: sa.Connection) -> None:
+    """Refresh the planner's figures after a first load."""
+    connection.execute(
+        sa.text("ANALYZE identity.record, identity.link, core.person, core.household_member, core.household")
+    )
+
+
+def counts(connection: sa.Connection) -> tuple[int, int]:
+    """Persons and households in the pool."""
+    persons = connection.scalar(sa.text("SELECT count(*) FROM core.person"))
+    households = connection.scalar(sa.text("SELECT count(*) FROM core.household"))
+    return int(persons or 0), int(households or 0)
