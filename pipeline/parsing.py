@@ -1,0 +1,167 @@
+"""Parse: the agency's text becomes typed values by contract; what cannot be typed is pointed at, never guessed."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from hub.errors import SourceChanged
+from schemas.contract import Contract, Field
+
+# Longer text than this in any field is refused with the row: nothing an agency agreed on comes near.
+_TEXT_LIMIT = 4000
+_ISO_DATES = ("%Y-%m-%d", "%Y%m%d")
+_ISO_INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z")
+_LOCAL_INSTANTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S", "%Y-%m-%d")
+REJECTS = {"row_number": pl.Int64, "rule_id": pl.String, "field": pl.String}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows of a delivery.
+
+    Attributes:
+        typed: ``row_number`` (from 1, through the whole delivery) and the contract's fields by name.
+        rejects: one row a rejected row and reason: ``row_number``, ``rule_id``, ``field``.
+        rows: rows in; each is in `typed` or in `rejects`.
+    """
+
+    typed: pl.DataFrame
+    rejects: pl.DataFrame
+    rows: int
+
+
+@dataclass
+class Drift:
+    """How the agency's columns differ from the contract without breaking it."""
+
+    extra: set[str] = field(default_factory=set)
+    renamed: dict[str, str] = field(default_factory=dict)
+
+
+def _clean(text: pl.Expr) -> pl.Expr:
+    stripped = text.str.strip_chars(" \t\r\n\u3000\ufeff")
+    return pl.when(stripped.str.len_bytes() > 0).then(stripped)
+
+
+def _text(name: str) -> pl.Expr:
+    return pl.col(name)
+
+
+def _integer(name: str) -> pl.Expr:
+    return pl.col(name).str.replace(r"\.0+$", "").str.to_integer(strict=False)
+
+
+def _number(name: str) -> pl.Expr:
+    # Kept as text: decimals go to the database as written, not through binary floating point.
+    plain = pl.col(name).str.replace_all(",", "")
+    return pl.when(plain.str.contains(r"^[+-]?\d{1,15}(\.\d{1,6})?$")).then(plain)
+
+
+def _date(name: str, formats: Iterable[str]) -> pl.Expr:
+    tries = [pl.col(name).str.to_date(f, strict=False, exact=True) for f in dict.fromkeys([*formats, *_ISO_DATES])]
+    found = pl.coalesce(tries)
+    return pl.when(found.dt.year().is_between(1800, 9999)).then(found)
+
+
+def _instant(name: str, formats: Iterable[str]) -> pl.Expr:
+    zoned = [f for f in dict.fromkeys([*formats, *_ISO_INSTANTS]) if "%z" in f]
+    local = [f for f in dict.fromkeys([*formats, *_LOCAL_INSTANTS]) if "%z" not in f]
+    tries = [pl.col(name).str.to_datetime(f, strict=False, time_zone="UTC") for f in zoned]
+    # An instant without a zone is China's: the contracts are with Chinese agencies.
+    tries += [
+        pl.col(name).str.to_datetime(f, strict=False).dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC")
+        for f in local
+    ]
+    return pl.coalesce(tries)
+
+
+def _boolean(spec: Field) -> pl.Expr:
+    truth = dict.fromkeys(spec.truth_values, True) | dict.fromkeys(spec.false_values, False)
+    return pl.col(spec.name).replace_strict(list(truth), list(truth.values()), default=None, return_dtype=pl.Boolean)
+
+
+def _typed(spec: Field) -> pl.Expr:
+    match spec.logical_type:
+        case "integer":
+            return _integer(spec.name)
+        case "number":
+            return _number(spec.name)
+        case "date":
+            return _date(spec.name, spec.date_formats)
+        case "timestamp":
+            return _instant(spec.name, spec.date_formats)
+        case "boolean":
+            return _boolean(spec)
+        case _:
+            return _text(spec.name)
+
+
+def _header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, str]:
+    """The agency's column for each field; a missing column breaks the contract."""
+    present = {re.sub(r"[\s\ufeff]", "", column): column for column in columns}
+    found: dict[str, str] = {}
+    for spec in contract.fields:
+        for header in (spec.physical_name, *spec.synonyms):
+            if header in present:
+                found[spec.name] = present[header]
+                if header != spec.physical_name:
+                    drift.renamed[spec.name] = header
+                break
+    missing = [spec.name for spec in contract.fields if spec.name not in found]
+    extra = sorted(set(columns) - set(found.values()))
+    if missing:
+        raise SourceChanged(
+            f"{len(missing)} agreed columns are missing ({', '.join(missing)}); {len(extra)} unknown columns came",
+            where=f"{contract.stem} header",
+            next_step="ask the agency what was renamed; add a synonym to the contract or have it sent again",
+        )
+    drift.extra.update(extra)
+    return found
+
+
+def _rejects(frame: pl.DataFrame, condition: pl.Expr, rule_id: str, name: str | None) -> pl.DataFrame:
+    return frame.filter(condition).select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String))
+
+
+def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift) -> Batch:
+    """Type one batch of text rows.
+
+    Args:
+        contract: the fields.
+        raw: text columns under the agency's names.
+        offset: rows of the delivery before this batch.
+        drift: gathers additive differences of the header.
+
+    Raises:
+        SourceChanged: an agreed column is missing.
+    """
+    found = _header(contract, raw.columns, drift)
+    text = raw.select(_clean(pl.col(column).cast(pl.String)).alias(name) for name, column in found.items())
+    text = text.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
+    typed = text.select("row_number", *(_typed(spec).alias(spec.name) for spec in contract.fields))
+    both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
+    found_bad = [_rejects(both, pl.col(contract.key.name).is_null(), "key_missing", contract.key.name)]
+    for spec in contract.fields:
+        name = spec.name
+        if spec.logical_type == "string":
+            found_bad.append(_rejects(both, pl.col(name).str.len_chars() > _TEXT_LIMIT, "text_too_long", name))
+            # NUL cannot be stored by PostgreSQL; U+FFFD stands for what could not be read
+            found_bad.append(_rejects(both, pl.col(name).str.contains("[\x00\ufffd]"), "text_unreadable", name))
+        else:
+            bad = pl.col(name).is_not_null() & pl.col(f"{name}\x1ftyped").is_null()
+            found_bad.append(_rejects(both, bad, f"not_{spec.logical_type}", name))
+    rejects = pl.concat(found_bad)
+    if rejects.height:
+        typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
+    return Batch(typed, rejects, raw.height)
+
+
+def parse(contract: Contract, batches: Iterable[pl.DataFrame], drift: Drift) -> Iterator[Batch]:
+    """Type a whole delivery batch by batch; see :func:`parse_batch`."""
+    offset = 0
+    for raw in batches:
+        if raw.height:
+            yield parse_batch(contract, raw, offset, drift)
+            offset += raw.height
