@@ -1,0 +1,1 @@
+"""Protocol kits: how agencies are reached, with no agency named."""

@@ -1,0 +1,1 @@
+"""A synthetic county of persons and families that lives through nights."""
