@@ -47,18 +47,20 @@ class _TimedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         patience = self._patience
 
-        def getresponse(connection: Any) -> Any:
-            first_byte_s = patience.timeouts.first_byte_s
-            with patience.cut_off(connection.sock.fileno(), "the wait for the first byte", first_byte_s):
-                response = super(type(connection), connection).getresponse()
-            if connection.sock is not None:
-                connection.sock.settimeout(patience.timeouts.idle_s)
-            return response
+        def timed(plain: Any) -> Any:
+            def getresponse(connection: Any) -> Any:
+                with patience.cut_off(connection.sock.fileno(), "the wait for the first byte", patience.timeouts.first_byte_s):
+                    response = plain.getresponse(connection)
+                if connection.sock is not None:
+                    connection.sock.settimeout(patience.timeouts.idle_s)
+                return response
 
-        pools: dict[str, Any] = {}
-        for scheme, pool, plain in (("http", HTTPConnectionPool, HTTPConnection), ("https", HTTPSConnectionPool, HTTPSConnection)):
-            timed = type("TimedConnection", (plain,), {"getresponse": getresponse})
-            pools[scheme] = type("TimedPool", (pool,), {"ConnectionCls": timed})
+            return type("TimedConnection", (plain,), {"getresponse": getresponse})
+
+        pools: dict[str, Any] = {
+            "http": type("TimedPool", (HTTPConnectionPool,), {"ConnectionCls": timed(HTTPConnection)}),
+            "https": type("TimedPool", (HTTPSConnectionPool,), {"ConnectionCls": timed(HTTPSConnection)}),
+        }
         self.poolmanager.pool_classes_by_scheme = pools
 
 
@@ -137,7 +139,7 @@ class HttpCaller:
                 raise self.patience.too_slow("the wait for more of a reply", timeouts.idle_s) from None
             raise self._broken("the reply broke off", error) from None
         finally:
-            response.close() if length == 0 else response.raw.release_conn()
+            response.raw.release_conn()
         if plain and stated is not None and stated.isdigit() and length != int(stated):
             raise SourceUnavailable(
                 f"the reply broke off after {length} of {stated} bytes", where=self.where, next_step="fetch it again"

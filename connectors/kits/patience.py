@@ -18,6 +18,7 @@ from schemas.contract import Timeouts
 
 _LOG = get_logger(__name__)
 _LONGEST_PAUSE_S = 60.0
+_MOST_PAUSES = 30
 
 
 class Busy(SourceUnavailable):
@@ -84,14 +85,17 @@ class Patience:
 
         The last error comes out as it is.
         """
-        failures = 0
+        failures = pauses = 0
 
         def is_over(state: RetryCallState) -> bool:
-            nonlocal failures
+            nonlocal failures, pauses
             error = state.outcome.exception() if state.outcome else None
-            if not (isinstance(error, Busy) and error.pause_s is not None):
+            if isinstance(error, Busy) and error.pause_s is not None:
+                pauses += 1
+            else:
                 failures += 1
-            return failures > self.retries or state.upcoming_sleep >= self._end - time.monotonic()
+            is_late = state.upcoming_sleep >= self._end - time.monotonic()
+            return failures > self.retries or pauses > _MOST_PAUSES or is_late
 
         def pause(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None

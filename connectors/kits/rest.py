@@ -1,7 +1,6 @@
 """REST with JSON pages behind OAuth 2.0 client credentials (RFC 6749 §4.4)."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +28,7 @@ class Dialect:
         cursor, limit, scope, since: names of the query parameters.
     """
 
-    token_path: str = "/oauth2/token"  # noqa: S105 - a path
+    token_path: str = "/oauth2/token"
     records_path: str = "/api/v1/records"
     cursor: str = "cursor"
     limit: str = "limit"
@@ -59,16 +58,13 @@ class _Token:
     def _renew(self) -> None:
         endpoint = self._request.endpoint
         secret = endpoint.secret.get_secret_value() if endpoint.secret else ""
-        for attempt in self._http.patience.attempts():
-            with attempt:
-                answer = self._http.read(
-                    lambda: requests.Request(
-                        "POST",
-                        self._http.base + self._path,
-                        data={"grant_type": "client_credentials"},
-                        auth=HTTPBasicAuth(endpoint.username or "", secret),
-                    )
-                )
+        ask = requests.Request(
+            "POST",
+            self._http.base + self._path,
+            data={"grant_type": "client_credentials"},
+            auth=HTTPBasicAuth(endpoint.username or "", secret),
+        )
+        answer = self._http.read(lambda: ask)
         try:
             document = orjson.loads(answer.body)
             self._value = str(document["access_token"])
@@ -133,7 +129,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     try:
         while True:
             body, page = reader.page(cursor)
-            yield Part(f"page-{reader.book.pages:06d}.json", _once(body))
+            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)))
             following = page.beside.get(reader.dialect.envelope.next_position)
             if following in (None, ""):
                 break
@@ -148,7 +144,3 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             "the agency says that it holds nothing at all", where=request.where, next_step="ask which data the account may see"
         )
     return Manifest(request.wanted, as_of, rows, None)
-
-
-def _once(body: bytes) -> Iterator[bytes]:
-    yield body

@@ -59,7 +59,7 @@ def settle(seed: int, n_persons: int, epoch: date) -> pl.DataFrame:
     rng = np.random.default_rng([seed, 1])
     sizes = np.array([len(members) for _, members in _TYPES])
     shares = np.array([share for share, _ in _TYPES]) / sum(share for share, _ in _TYPES)
-    n_homes = int(n_persons / (sizes * shares).sum()) + len(_TYPES)
+    n_homes = int(n_persons / (sizes * shares).sum() * 1.05) + 50
     kind = rng.choice(len(_TYPES), n_homes, p=shares)
     home = np.repeat(np.arange(n_homes), sizes[kind])[:n_persons]
     role = np.concatenate([np.arange(s) for s in sizes[kind]])[:n_persons]
@@ -83,7 +83,7 @@ def settle(seed: int, n_persons: int, epoch: date) -> pl.DataFrame:
 
     town, village = rng.integers(1, 17, n_homes), rng.integers(1, 21, n_homes)
     address = addresses(town, village, rng.integers(1, 13, n_homes), rng.integers(1, 120, n_homes), rng.random(n_homes) < 0.3)
-    registered = np.where(_is_elsewhere(rng, kind_of, relation), rng.integers(0, n_homes, n_persons), home)
+    registered = np.where(_is_elsewhere(rng, kind_of, relation), rng.integers(0, home[-1] + 1, n_persons), home)
     registered_relation = np.where(registered == home, relation, np.where(low < 20, "20", "97"))
     area_code = np.array([f"421022{99 + t}{199 + v}" for t, v in zip(town, village, strict=True)])
 
