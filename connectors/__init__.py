@@ -1,33 +1,20 @@
-"""How each agency is reached: protocol kits, and one small module per agency that says what is odd about it."""
+"""How each agency is reached: one small module an agency, on shared protocol kits."""
 
-from importlib import import_module
-from typing import Protocol, cast
+import importlib
+from types import ModuleType
 
-from connectors.delivery import Fetched, FetchRequest
 from hub.errors import ConfigError
 
 
-class Connector(Protocol):
-    """What every ``connectors/STEM.py`` offers."""
-
-    def fetch(self, request: FetchRequest) -> Fetched:
-        """Ask the agency for a delivery; nothing is read before its parts are."""
-        ...
-
-
-def load(stem: str) -> Connector:
-    """The connector of a source, found by its stem.
+def load(stem: str) -> ModuleType:
+    """The module of a source; it has ``fetch(request) -> Fetched``.
 
     Raises:
-        ConfigError: there is no ``connectors/STEM.py``, or it has no ``fetch``.
+        ConfigError: there is none.
     """
-    where = f"connectors/{stem}.py"
     try:
-        module = import_module(f"{__name__}.{stem}")
+        return importlib.import_module(f"connectors.{stem}")
     except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{stem}":
+        if error.name != f"connectors.{stem}":
             raise
-        raise ConfigError("this source has no connector", where=where, next_step=f"run `hub new-agency {stem}`") from None
-    if not callable(getattr(module, "fetch", None)):
-        raise ConfigError("this connector has no function fetch(request)", where=where, next_step="see docs/adding-an-agency.md")
-    return cast(Connector, module)
+        raise ConfigError("this source has no connector", where=f"connectors/{stem}.py", next_step="write it: one function, fetch") from None
