@@ -1,0 +1,1 @@
+"""The gate: Great Expectations decides what a delivery may do to the pool."""

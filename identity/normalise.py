@@ -40,7 +40,7 @@ def normalise(records: pl.DataFrame) -> pl.DataFrame:
         records: any of the columns named in :data:`CONCEPTS`; a missing column is all null.
 
     Returns:
-        Columns ``_id_key`` (18 characters, valid), ``_name_key``, ``_birth_date``, ``_phone_key``, ``_address_key``; null =
+        Columns ``_id_key`` (18 characters, valid), ``_id_birth_date`` (the date inside it), ``_name_key``, ``_birth_date``, ``_phone_key``, ``_address_key``; null =
         missing or not usable.
     """
     blank = pl.lit(None, dtype=pl.String)
@@ -54,4 +54,5 @@ def normalise(records: pl.DataFrame) -> pl.DataFrame:
     )
     if keys.height < records.height:  # nothing but literals was selected
         keys = keys.select(pl.all().repeat_by(records.height).list.explode())
-    return keys.with_columns(resident_id.normalise(keys["_id_key"]))
+    keys = keys.with_columns(resident_id.normalise(keys["_id_key"]))
+    return keys.with_columns(_id_birth_date=resident_id.birth_dates(pl.col("_id_key")))

@@ -7,6 +7,7 @@ from schemas.contract import Contract
 # What identity judges by, computed while parsing; stored beside the fields in staging.
 IDENTITY_COLUMNS = {
     "_id_key": "text",
+    "_id_birth_date": "date",
     "_name_key": "text",
     "_birth_date": "date",
     "_phone_key": "text",

@@ -1,1 +1,1 @@
-"""The simulated agencies as servers, one process each: ``python -m sandbox.servers STEM``."""
+"""Simulated agencies, each a server process of its own: ``python -m sandbox.servers STEM``."""

@@ -1,0 +1,147 @@
+"""Run Great Expectations through SQL on a staged delivery, and turn what it finds into a verdict."""
+
+import logging
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any, Literal
+
+os.environ["GX_ANALYTICS_ENABLED"] = "false"
+
+import great_expectations as gx
+from great_expectations.core import ExpectationSuite
+from great_expectations.data_context import EphemeralDataContext
+
+from expectations.rules import Circumstances, Rule, rules
+from schemas.contract import Contract
+
+# Counts without a single value: the shorter formats still carry examples.
+_RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
+# An agency may deliver yesterday's state; older than this many days before the night is stale.
+_STALE_DAYS = 7
+
+
+@dataclass(frozen=True)
+class RuleResult:
+    """What came of one rule; counts in rows, None = the rule does not count rows."""
+
+    rule_id: str
+    level: str
+    severity: str
+    field: str | None
+    title_zh: str
+    title_en: str
+    evaluated: int | None
+    unexpected: int | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's decision on a delivery.
+
+    Attributes:
+        state: ``held`` if anything critical failed, else ``accepted``.
+        results: one a rule.
+        failing: row rules of severity error with failing rows: their rows go to quarantine.
+    """
+
+    state: Literal["accepted", "held"]
+    results: tuple[RuleResult, ...]
+    failing: tuple[Rule, ...]
+
+    @property
+    def reasons(self) -> tuple[RuleResult, ...]:
+        """Why the delivery is held."""
+        return tuple(r for r in self.results if not r.passed and r.severity == "critical")
+
+
+@cache
+def _context(url: str) -> tuple[EphemeralDataContext, Any]:
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="great_expectations")
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
+    return context, context.data_sources.add_postgres(name="warehouse", connection_string=url)
+
+
+def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[Any]:
+    context, source = _context(url)
+    name = f"{schema}.{table}"
+    asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
+    try:
+        batch = asset.add_batch_definition_whole_table("all")
+        for rule in found:
+            rule.expectation.id = None
+        suite = ExpectationSuite(name=name, expectations=[r.expectation.model_copy(update={"meta": {"rule": r.rule_id}}) for r in found])
+        definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
+        outcome = context.validation_definitions.add(definition).run(result_format=_RESULT_FORMAT)
+        by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results}
+        return [by_rule[r.rule_id] for r in found]
+    finally:
+        source.delete_asset(name)
+        if name in {d.name for d in context.validation_definitions.all()}:
+            context.validation_definitions.delete(name)
+        if name in {s.name for s in context.suites.all()}:
+            context.suites.delete(name)
+
+
+def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
+    found = outcome.result
+    unexpected, evaluated = found.get("unexpected_count"), found.get("element_count")
+    raised = outcome.exception_info and any(
+        (e.get("raised_exception") if isinstance(e, dict) else False) for e in [outcome.exception_info, *outcome.exception_info.values()]
+    )
+    severity = "critical" if raised else rule.severity  # a rule that could not be judged has not been passed
+    main = RuleResult(
+        rule.rule_id, rule.level, severity, rule.field, rule.title_zh, rule.title_en, evaluated, unexpected,
+        bool(outcome.success) and not raised,
+    )  # fmt: skip
+    if rule.drift_share is None or not unexpected or not evaluated:
+        return [main]
+    drift = RuleResult(
+        f"{rule.rule_id}_drift", "delivery", "critical", rule.field, f"{rule.title_zh}：不符比例低于{rule.drift_share:.0%}",
+        f"{rule.title_en}: fewer than {rule.drift_share:.0%} fail", evaluated, unexpected, unexpected < rule.drift_share * evaluated,
+    )  # fmt: skip
+    return [main, drift]
+
+
+def _circumstantial(now: Circumstances) -> list[RuleResult]:
+    age = now.business_date - now.as_of_date
+    fresh = timedelta(days=-1) <= age <= timedelta(days=_STALE_DAYS)
+    found = [
+        RuleResult("fresh", "delivery", "critical", None, f"数据截至日期不早于{_STALE_DAYS}天", f"as of at most {_STALE_DAYS} days ago", None, None, fresh)
+    ]
+    if now.scope == "full":
+        found.append(
+            RuleResult("townships_complete", "delivery", "critical", None, "各乡镇均有数据", "no township is missing", None,
+                       now.missing_areas, now.missing_areas == 0)
+        )  # fmt: skip
+    found += [RuleResult(f"notice_{i}", "delivery", "warning", None, n, n, None, None, False) for i, n in enumerate(now.notices)]
+    return found
+
+
+def judge(contract: Contract, now: Circumstances, *, url: str, schema: str, table: str, rows: int) -> Verdict:
+    """Judge a staged delivery.
+
+    Args:
+        contract: the rules' source.
+        now: what the delivery is judged against.
+        url: address of the warehouse.
+        schema: of the staging table.
+        table: the staging table.
+        rows: typed rows in it.
+    """
+    found = rules(contract, now, rows)
+    outcomes = _evaluate(found, url, schema, table)
+    results = [r for rule, outcome in zip(found, outcomes, strict=True) for r in _result(rule, outcome)]
+    results += _circumstantial(now)
+    failing = tuple(
+        rule for rule, outcome in zip(found, outcomes, strict=True)
+        if rule.level == "row" and rule.severity == "error" and outcome.result.get("unexpected_count")
+    )  # fmt: skip
+    is_held = any(not r.passed and r.severity == "critical" for r in results)
+    return Verdict("held" if is_held else "accepted", tuple(results), failing)

@@ -1,0 +1,162 @@
+"""The rules of a source: derived from its contract, and the cross-field rules of its own module."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any, Literal
+
+import great_expectations.expectations as gxe
+import sqlalchemy as sa
+from great_expectations.expectations.expectation import Expectation
+
+from schemas.codes import load_code_set
+from schemas.contract import Contract, Field, Level, Quality, Severity
+
+_OLDEST_BIRTH = date(1900, 1, 1)
+# Above this share of unknown values a code set has changed, and it is no longer about single rows.
+CODE_DRIFT_SHARE = 0.05
+Condition = Callable[[Any], sa.ColumnElement[bool]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        level: ``row`` quarantines the rows that break it, ``delivery`` is about all rows together.
+        severity: critical holds the delivery, error quarantines rows, warning only counts.
+        expectation: what Great Expectations evaluates.
+        fails: condition of the rows that break it, for the pointers; None for a rule on the delivery.
+        drift_share: above this share of failing rows the delivery is held although the rule is on rows; None = never.
+    """
+
+    rule_id: str
+    level: Level
+    severity: Severity
+    field: str | None
+    title_zh: str
+    title_en: str
+    expectation: Expectation
+    fails: Condition | None = None
+    drift_share: float | None = None
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a delivery is judged against, beside its rows.
+
+    Attributes:
+        business_date: the night.
+        as_of_date: the date the agency says its data is of.
+        scope: full or delta.
+        recent_volumes: rows of recent good deliveries of the same scope, newest first.
+        missing_areas: townships that the pool knows from this source and a full delivery lacks.
+    """
+
+    business_date: date
+    as_of_date: date
+    scope: Literal["full", "delta"]
+    recent_volumes: tuple[int, ...] = ()
+    missing_areas: int = 0
+    notices: tuple[str, ...] = field(default=())
+
+
+def _column(name: str) -> Callable[[Any], Any]:
+    return lambda table: table.c[name]
+
+
+def _row_rules(spec: Field, business_date: date) -> list[Rule]:
+    col, name, found = _column(spec.name), spec.name, []
+    if spec.required:
+        found.append(
+            Rule(f"{name}_required", "row", "error", name, f"{spec.title_zh}不能为空", f"{spec.title_en} is present",
+                 gxe.ExpectColumnValuesToNotBeNull(column=name), lambda t: col(t).is_(None), drift_share=0.2)
+        )  # fmt: skip
+    if spec.code_set:
+        codes = sorted(load_code_set(spec.code_set))
+        found.append(
+            Rule(f"{name}_code", "row", "error", name, f"{spec.title_zh}属于约定代码", f"{spec.title_en} is an agreed code",
+                 gxe.ExpectColumnValuesToBeInSet(column=name, value_set=codes), lambda t: col(t).not_in(codes),
+                 drift_share=CODE_DRIFT_SHARE)
+        )  # fmt: skip
+    if spec.max_length:
+        limit = spec.max_length
+        found.append(
+            Rule(f"{name}_length", "row", "error", name, f"{spec.title_zh}不超过{limit}字", f"{spec.title_en} has at most {limit} characters",
+                 gxe.ExpectColumnValueLengthsToBeBetween(column=name, max_value=limit), lambda t: sa.func.length(col(t)) > limit)
+        )  # fmt: skip
+    if spec.minimum is not None or spec.maximum is not None:
+        low, high = spec.minimum, spec.maximum
+        found.append(
+            Rule(f"{name}_range", "row", "error", name, f"{spec.title_zh}在合理范围", f"{spec.title_en} is within {low}…{high}",
+                 gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high),
+                 lambda t: sa.or_(*([col(t) < low] if low is not None else []), *([col(t) > high] if high is not None else [])))
+        )  # fmt: skip
+    if spec.concept in ("person.birth_date", "person.death_date"):
+        # a day of grace: the agency's clock may be ahead
+        latest = business_date + timedelta(days=1)
+        found.append(
+            Rule(f"{name}_plausible", "row", "error", name, f"{spec.title_zh}合理", f"{spec.title_en} is possible",
+                 gxe.ExpectColumnValuesToBeBetween(column=name, min_value=_OLDEST_BIRTH, max_value=latest),
+                 lambda t: sa.or_(col(t) < _OLDEST_BIRTH, col(t) > latest))
+        )  # fmt: skip
+    return found
+
+
+def _quality(rule: Quality, contract: Contract) -> Rule | None:
+    common = (rule.rule_id, "delivery", rule.severity, rule.field, rule.title_zh, rule.title_en)
+    share = 1 - float(rule.threshold or 0) / 100
+    if rule.metric in ("nullValues", "missingValues") and rule.field:
+        return Rule(*common, gxe.ExpectColumnValuesToNotBeNull(column=rule.field, mostly=share))
+    if rule.metric == "duplicateValues":
+        return Rule(*common, gxe.ExpectColumnValuesToBeUnique(column=rule.field or contract.key.name, mostly=share))
+    return None  # rowCount is judged with the recent nights in `_volume`
+
+
+def _volume(contract: Contract, now: Circumstances) -> Rule:
+    """Row count against recent nights; a delta may be quiet, so only its upper bound counts."""
+    low: int = 1 if now.scope == "full" else 0
+    high: int | None = None
+    limits = contract.delivery.volume
+    recent = sorted(now.recent_volumes[: limits.recent_nights])
+    if recent:
+        median = recent[len(recent) // 2]
+        if now.scope == "full":
+            low, high = max(1, int(median * limits.minimum_ratio)), int(median * limits.maximum_ratio) + 10
+        elif len(recent) >= 5:
+            high = int(median * 20) + 1000
+    return Rule(
+        "volume", "delivery", "critical", None, f"记录数与近期相符（{low}–{high or '∞'}）", f"row count is like recent nights ({low}–{high or '∞'})",
+        gxe.ExpectTableRowCountToBeBetween(min_value=low, max_value=high),
+    )  # fmt: skip
+
+
+def _distribution(contract: Contract, rows: int) -> list[Rule]:
+    """Guards against a whole column gone wrong; they say nothing on few rows."""
+    if rows < 200:
+        return []
+    found = [
+        Rule("identity_columns_agree", "delivery", "critical", None, "证件号与出生日期一致率不低于80%",
+             "at least 80 % of valid identity numbers hold the row's birth date",
+             gxe.ExpectColumnPairValuesToBeEqual(column_A="_id_birth_date", column_B="_birth_date", mostly=0.8,
+                                                 ignore_row_if="either_value_is_missing"))
+    ]  # fmt: skip
+    birth = contract.by_concept("person.birth_date")
+    if birth is not None:
+        found.append(
+            Rule("birth_dates_differ", "delivery", "critical", birth.name, "出生日期分布正常", "birth dates differ from each other",
+                 gxe.ExpectColumnUniqueValueCountToBeBetween(column=birth.name, min_value=max(20, rows // 1000)))
+        )  # fmt: skip
+    return found
+
+
+def rules(contract: Contract, now: Circumstances, rows: int) -> list[Rule]:
+    """All rules of a source for one delivery of so many typed rows."""
+    found = [_volume(contract, now)]
+    found += [r for spec in contract.fields for r in _row_rules(spec, now.business_date)]
+    qualities = [*contract.quality, *(q for spec in contract.fields for q in spec.quality)]
+    found += [r for q in qualities if rows and (r := _quality(q, contract))]
+    found += _distribution(contract, rows)
+    found += importlib.import_module(f"expectations.{contract.stem}").RULES
+    return found

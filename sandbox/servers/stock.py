@@ -1,0 +1,110 @@
+"""What one simulated agency holds tonight, as it would put it on the wire."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from hub.settings import Settings
+from sandbox import clock
+from sandbox.agency import CHANGED, snapshot
+from sandbox.servers.switches import Switches
+from schemas.contract import Contract, Scope
+
+Snapshot = Callable[[Contract, int, Settings], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """The stock of one night.
+
+    Attributes:
+        night: number of the night, from 1.
+        as_of: its business date.
+        rows: one row a record, text columns under the agency's names, and the night it last changed.
+        spoiled_by: content faults in these rows.
+    """
+
+    night: int
+    as_of: date
+    rows: pl.DataFrame
+    spoiled_by: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """Names this state of the stock: equal versions hold equal rows."""
+        return "-".join([f"{self.night:04d}", *self.spoiled_by])
+
+
+class Stock:
+    """An agency's records through time; only the current night can be had."""
+
+    def __init__(
+        self, contract: Contract, settings: Settings, switches: Switches, *, snapshot: Snapshot = snapshot, is_scheduled: bool = False
+    ) -> None:
+        """Open the stock.
+
+        Args:
+            contract: what the agency delivers.
+            settings: the county's size, seed and clock.
+            switches: faults, some of which spoil the rows.
+            snapshot: the county.
+            is_scheduled: whether the stock is that of the last day the agency owes a delivery, rather than of the day.
+        """
+        self.contract = contract
+        self.settings = settings
+        self._switches = switches
+        self._snapshot = snapshot
+        self._is_scheduled = is_scheduled
+        self._lock = threading.Lock()
+        self._held: Tonight | None = None
+        self._selected: dict[tuple[str, date | None], pl.DataFrame] = {}
+
+    def night(self) -> int:
+        """The night whose stock is offered; 0 before the county's first."""
+        now = clock.current_night(self.settings)
+        if not self._is_scheduled:
+            return now
+        due = (n for n in range(now, 0, -1) if self.contract.delivery.is_due(clock.date_of(self.settings, n)))
+        return next(due, min(now, 1))
+
+    def tonight(self) -> Tonight | None:
+        """The stock as it is offered now; None before the county's first night."""
+        with self._lock:
+            night, faults = self.night(), self._switches.content()
+            if night < 1:
+                return None
+            if self._held is None or (self._held.night, self._held.spoiled_by) != (night, faults):
+                rows = self._snapshot(self.contract, night, self.settings)
+                if faults:
+                    rows = _spoiled(rows, self.contract, faults)
+                self._held = Tonight(night, clock.date_of(self.settings, night), rows, faults)
+                self._selected.clear()
+            return self._held
+
+    def select(self, stock: Tonight, scope: Scope, since: date | None) -> pl.DataFrame:
+        """Rows of a full or delta delivery, in the agency's columns.
+
+        Args:
+            stock: the night's stock.
+            scope: full, or what changed.
+            since: a delta holds what changed after this day; None = everything.
+        """
+        since = since if scope is Scope.DELTA else None
+        with self._lock:
+            found = self._selected.get((stock.version, since))
+            if found is None:
+                found = stock.rows
+                if since is not None:
+                    found = found.filter(pl.col(CHANGED) > clock.night_of(self.settings, since))
+                found = found.drop(CHANGED)
+                self._selected[stock.version, since] = found
+            return found
+
+
+def _spoiled(rows: pl.DataFrame, contract: Contract, faults: tuple[str, ...]) -> pl.DataFrame:
+    from sandbox.spoiling import spoil
+
+    return spoil(rows, contract, faults)
