@@ -31,7 +31,7 @@ INDEXES = {
     "person_resident_id": "core.person (resident_id)",
     "household_member_household": "core.household_member (household_id)",
 }
-_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "member")
+_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "member", "seal")
 _NEW_LINK = "SELECT record_id, person_id FROM staging.work_link"
 
 
@@ -268,3 +268,19 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
             ),
             {"pool": pool},
         )
+
+
+def seal(connection: sa.Connection, publication: int) -> None:
+    """Mark the working tables as whole and prepared against a publication.
+
+    The mark is an unlogged table as they are: a crash that empties them empties it too.
+    """
+    connection.execute(sa.text("DROP TABLE IF EXISTS staging.work_seal"))
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_seal AS SELECT CAST(:n AS bigint) AS publication"), {"n": publication})
+
+
+def is_sealed(connection: sa.Connection, publication: int) -> bool:
+    """Whether the working tables are whole and nothing was published since they were prepared."""
+    if not connection.scalar(sa.text("SELECT to_regclass('staging.work_seal')")):
+        return False
+    return connection.scalar(sa.text("SELECT max(publication) FROM staging.work_seal")) == publication

@@ -202,3 +202,8 @@ def note_night(connection: sa.Connection, business_date: date, *, fingerprint: s
         ),
         {"day": business_date, "fingerprint": fingerprint, "seconds": json.dumps({k: round(v, 3) for k, v in seconds.items()})},
     )
+
+
+def lock_opening(connection: sa.Connection) -> None:
+    """Hold everybody else who wants to open a night until this transaction ends."""
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(1752523267)"))

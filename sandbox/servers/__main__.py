@@ -1,28 +1,24 @@
-"""Run one simulated agency until it is stopped."""
+"""Run one simulated agency: ``python -m sandbox.servers STEM``."""
 
-import argparse
+import asyncio
 import sys
 
-from hub.errors import ConfigError, HubError
+from hub import log
+from hub.errors import HubError
 from hub.settings import get_settings
-from sandbox.endpoints import provision
-from sandbox.servers import rest
-from schemas.contract import load_contract
-
-_SERVERS = {"rest-oauth": rest.serve}
+from sandbox.servers.agency import open_agency
+from sandbox.servers.process import serve
 
 
-def main() -> int:
-    """Serve; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.servers", description=__doc__)
-    parser.add_argument("stem", help="the source, as its contract is named")
-    stem = parser.parse_args().stem
+def main(arguments: list[str]) -> int:
+    """Serve the agency named on the command line; returns the exit status."""
+    if len(arguments) != 1:
+        print("usage: python -m sandbox.servers STEM", file=sys.stderr)
+        return 2
     try:
         settings = get_settings()
-        contract = load_contract(stem)
-        if contract.delivery.protocol not in _SERVERS:
-            raise ConfigError(f"no simulated agency speaks {contract.delivery.protocol!r}", where=f"schemas/{stem}.yml delivery.protocol")
-        _SERVERS[contract.delivery.protocol](contract, settings, provision(stem, settings))
+        log.configure(settings.log_level)
+        asyncio.run(serve(open_agency(arguments[0], settings)))
     except HubError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -30,4 +26,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main(sys.argv[1:]))

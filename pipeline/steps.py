@@ -1,0 +1,346 @@
+"""The seven verbs of a night. Each may be run again at any time: it finds out what is done and does the rest.
+
+They take and give ids and counts, never rows. fetch, land, parse and gate work on one source; resolve, merge and share on all
+that have come.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import date
+from functools import wraps
+from typing import Any, ParamSpec
+
+import connectors
+from connectors.delivery import Fetched, FetchRequest
+from expectations import gate as gatekeeper
+from expectations.report import as_dict
+from expectations.rules import Circumstances
+from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable
+from hub.log import get_logger
+from hub.settings import Settings, get_settings, load_endpoint
+from identity import households, persons
+from identity.normalise import CONCEPTS, normalise
+from pipeline import parsing, readers
+from schemas.contract import Contract, Scope, load_contract, load_contracts
+from warehouse import (
+    agency_tables, changes, database, fingerprint, identity_pool, landing, ledger, pool, quarantine, staging,
+)  # fmt: skip
+
+log = get_logger("night")
+Outcome = dict[str, Any]
+P = ParamSpec("P")
+_DONE = ("not_due", "accepted", "merged")
+Progress = Callable[[int, int | None], None]
+
+
+def _intake(settings: Settings, stem: str, day: date) -> ledger.Intake:
+    with database.engine(settings).connect() as connection:
+        found = ledger.intake(connection, day, stem)
+    if found is None:
+        raise HubError(f"the night {day} is not open", where=stem, next_step=f"run `hub night --date {day}`")
+    return found
+
+
+def _note(settings: Settings, day: date, stem: str, **values: Any) -> None:
+    with database.engine(settings).begin() as connection:
+        ledger.note(connection, day, stem, **values)
+
+
+def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Times a verb of one source and writes its failure into the ledger, whatever comes of it."""
+    verb = function.__name__
+
+    @wraps(function)
+    def run(stem: str, day: date, settings: Settings | None = None, **options: Any) -> Outcome:
+        settings = settings or get_settings()
+        started = time.perf_counter()
+        try:
+            outcome = function(stem, day, settings, **options)
+        except HubError as error:
+            state = "held" if isinstance(error, GateHeld) else "failed"
+            _note(settings, day, stem, state=state, error=error.message, error_where=error.where, next_step=error.next_step)
+            log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
+            raise
+        seconds = time.perf_counter() - started
+        if outcome.get("did"):
+            _note(settings, day, stem, verb=verb, seconds=seconds)
+        log.info(verb, source=stem, night=str(day), seconds=round(seconds, 3), **outcome)
+        return outcome
+
+    return run
+
+
+@_verb
+def fetch(stem: str, day: date, settings: Settings, *, progress: Progress | None = None) -> Outcome:
+    """Pull the agency's bytes into the spool, sealed.
+
+    Raises:
+        SourceError: the agency could not be read as agreed.
+    """
+    contract, now = load_contract(stem), _intake(settings, stem, day)
+    if now.state in _DONE or now.delivery_id:
+        return {"state": now.state, "did": False}
+    with database.engine(settings).connect() as connection:
+        since = ledger.watermark(connection, stem)
+    if since is not None and not contract.delivery.is_due(day):
+        _note(settings, day, stem, state="not_due")
+        return {"state": "not_due", "did": True}
+    scope = Scope.FULL if since is None else contract.delivery.scope_on(day)
+    request = FetchRequest(contract, load_endpoint(stem, settings), day, scope, since if scope is Scope.DELTA else None)
+    pull: Fetched = connectors.load(stem).fetch(request)
+    spool = landing.Spool(settings, stem, day)
+    done = 0
+
+    def counted() -> Iterator[tuple[str, Iterator[bytes]]]:
+        nonlocal done
+        for part in pull.parts():
+            yield part.name, part.chunks
+            done += 1
+            if progress:
+                progress(done, None)
+
+    sha256, parts, raw, stored = spool.write(counted())
+    said = pull.manifest()
+    if said.as_of_date > day:
+        raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
+    spool.finish(
+        landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows)
+    )
+    _note(settings, day, stem, state="fetched", scope=str(scope))
+    return {"state": "fetched", "did": True, "parts": parts, "bytes": raw}
+
+
+@_verb
+def land(stem: str, day: date, settings: Settings) -> Outcome:
+    """Make the spooled bytes a delivery: immutable, addressed by content.
+
+    Raises:
+        SourceUnavailable: nothing was fetched.
+    """
+    now = _intake(settings, stem, day)
+    if now.delivery_id or now.state == "not_due":
+        return {"state": now.state, "did": False}
+    spool = landing.Spool(settings, stem, day)
+    spooled = spool.read()
+    if spooled is None:
+        raise SourceUnavailable("nothing whole was fetched", where=stem, next_step="run fetch first")
+    name = landing.Store(settings).put(spooled.sha256, spool.path)
+    with database.engine(settings).begin() as connection:
+        delivery = landing.record_delivery(connection, stem, day, spooled, name, load_contract(stem).version)
+        ledger.note(connection, day, stem, state="landed", delivery_id=delivery, scope=spooled.scope)
+    spool.clear()
+    return {"state": "landed", "did": True, "delivery": delivery, "bytes": spooled.raw_bytes}
+
+
+def _with_keys(contract: Contract, batch: parsing.Batch) -> Any:
+    concepts = {c: spec.name for c in CONCEPTS if (spec := contract.by_concept(c))}
+    keys = normalise(batch.typed.select("row_number", *(batch.typed[n].alias(c) for c, n in concepts.items())))
+    return batch.typed.hstack(keys)
+
+
+def _delivery(settings: Settings, delivery_id: str) -> landing.Delivery:
+    with database.engine(settings).connect() as connection:
+        return landing.deliveries(connection, delivery=delivery_id)[0]
+
+
+@_verb
+def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None = None) -> Outcome:
+    """Type the delivery by contract into staging; rows that cannot be typed go to quarantine.
+
+    Raises:
+        SourceChanged: the delivery is not what the contract says.
+    """
+    contract, now = load_contract(stem), _intake(settings, stem, day)
+    if now.state in _DONE or now.delivery_id is None:
+        return {"state": now.state, "did": False}
+    delivery = _delivery(settings, now.delivery_id)
+    drift, rejects, rows = parsing.Drift(), [], 0
+    password = load_endpoint(stem, settings).extra.get("zip_password")
+
+    def typed() -> Iterator[Any]:
+        nonlocal rows
+        parts = landing.Store(settings).parts(delivery.object)
+        for batch in parsing.parse(contract, readers.read(contract, parts, password=password), drift):
+            rows += batch.rows
+            if batch.rejects.height:
+                rejects.append(batch.rejects)
+            yield _with_keys(contract, batch)
+            if progress:
+                progress(rows, delivery.declared_rows)
+
+    import polars as pl
+
+    with database.engine(settings).begin() as connection:
+        staging.fill(connection, contract, day, typed())
+        if delivery.declared_rows is not None and rows != delivery.declared_rows:
+            raise SourceChanged(f"{delivery.declared_rows} rows were declared and {rows} read", where=f"delivery {delivery.delivery_id[:8]}")
+        if rows == 0 and delivery.scope == Scope.FULL:
+            raise SourceChanged("a full snapshot without a row", where=f"delivery {delivery.delivery_id[:8]}", next_step="ask the agency")
+        all_rejects = pl.concat([pl.DataFrame(schema=parsing.REJECTS), *rejects])
+        quarantine.replace_parse(
+            connection, delivery_id=delivery.delivery_id, stem=stem, business_date=day, rejects=all_rejects
+        )
+        n_rejected = all_rejects["row_number"].n_unique()
+        ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected)
+    return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "extra_columns": len(drift.extra)}
+
+
+@_verb
+def gate(stem: str, day: date, settings: Settings) -> Outcome:
+    """Let Great Expectations judge the staged rows: quarantine bad rows, hold a bad delivery.
+
+    Raises:
+        GateHeld: something critical failed; the last good delivery stays.
+    """
+    contract, now = load_contract(stem), _intake(settings, stem, day)
+    if now.state in _DONE or now.delivery_id is None:
+        return {"state": now.state, "did": False}
+    _ensure_staged(settings, contract, day)
+    now = _intake(settings, stem, day)
+    delivery = _delivery(settings, str(now.delivery_id))
+    rows = (now.delivered or 0) - (now.rejected or 0)
+    with database.engine(settings).connect() as connection:
+        circumstances = Circumstances(
+            day, delivery.as_of_date, "full" if delivery.scope == Scope.FULL else "delta",
+            tuple(ledger.recent_volumes(connection, stem, delivery.scope, day, contract.delivery.volume.recent_nights)),
+            staging.missing_areas(connection, contract, day) if delivery.scope == Scope.FULL else 0,
+        )  # fmt: skip
+    schema, table = agency_tables.staging_table(stem, str(day)).replace('"', "").split(".")
+    verdict = gatekeeper.judge(contract, circumstances, url=database.url(settings), schema=schema, table=table, rows=rows)
+    with database.engine(settings).begin() as connection:
+        quarantine.clear_gate(connection, delivery.delivery_id)
+        if verdict.state == "accepted":
+            quarantine.add_double_keys(connection, contract, delivery_id=delivery.delivery_id, business_date=day)
+            for rule in verdict.failing:
+                assert rule.fails is not None
+                quarantine.add_failing(
+                    connection, contract, delivery_id=delivery.delivery_id, business_date=day, rule_id=rule.rule_id,
+                    field=rule.field, fails=rule.fails,
+                )  # fmt: skip
+        held_rows = quarantine.counts(connection, delivery.delivery_id).get("gate", 0)
+        landing.store_report(connection, delivery.delivery_id, as_dict(contract, delivery.delivery_id, circumstances, verdict))
+        if verdict.state == "accepted":
+            ledger.note(connection, day, stem, state="accepted", quarantined=held_rows)
+    if verdict.state == "held":
+        reasons = "; ".join(f"{r.title_zh} / {r.title_en}" for r in verdict.reasons)
+        raise GateHeld(
+            f"the gate holds this delivery: {reasons}", where=f"delivery {delivery.delivery_id[:8]}",
+            next_step=f"read `hub report {stem} --date {day}`; ask the agency to send it again, then `hub night --date {day} --source {stem}`",
+        )  # fmt: skip
+    return {"state": "accepted", "did": True, "quarantined": held_rows}
+
+
+def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:
+    """Parse again if staging was lost: a crash of the server empties unlogged tables."""
+    now = _intake(settings, contract.stem, day)
+    with database.engine(settings).connect() as connection:
+        there = staging.height(connection, contract, day)
+    if now.delivered is None or there != now.delivered - (now.rejected or 0):
+        _note(settings, day, contract.stem, state="landed")
+        parse(contract.stem, day, settings)
+
+
+def report(stem: str, day: date, settings: Settings | None = None) -> Outcome:
+    """How the source stands after its verbs: ok, not_due, held or stale."""
+    state = _intake(settings or get_settings(), stem, day).state
+    return {"state": {"accepted": "ok", "merged": "ok", "not_due": "not_due", "held": "held"}.get(state, "stale"), "stem": stem, "night": str(day)}
+
+
+def _waiting(settings: Settings, day: date) -> list[tuple[Contract, ledger.Intake, landing.Delivery]]:
+    contracts = load_contracts()
+    with database.engine(settings).connect() as connection:
+        found = [i for i in ledger.intakes(connection, day) if i.state == "accepted"]
+        return [(contracts[i.stem], i, landing.deliveries(connection, delivery=str(i.delivery_id))[0]) for i in found]
+
+
+def resolve(day: date, settings: Settings | None = None) -> Outcome:
+    """Find out what the night changes, and who is who among the records it touches. Writes only working tables."""
+    settings, started = settings or get_settings(), time.perf_counter()
+    waiting = _waiting(settings, day)
+    if not waiting:
+        return {"night": str(day), "sources": 0, "touched": 0}
+    for contract, intake, _ in waiting:
+        with database.engine(settings).connect() as connection:
+            there = staging.height(connection, contract, day)
+        if there != (intake.delivered or 0) - (intake.rejected or 0):
+            _note(settings, day, contract.stem, state="landed")
+            parse(contract.stem, day, settings)
+            gate(contract.stem, day, settings)
+    with database.engine(settings).begin() as connection:
+        for contract, intake, delivery in waiting:
+            agency_tables.ensure_core(connection, contract)
+            found = changes.prepare(
+                connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date),
+                scope=delivery.scope, pool=settings.pool_id,
+            )  # fmt: skip
+            ledger.note(
+                connection, day, contract.stem, unchanged=found.unchanged, inserted=found.inserted, updated=found.updated,
+                keys_before=found.keys_before, keys_kept=found.keys_kept, withdrawn=found.withdrawn,
+            )  # fmt: skip
+        identity_pool.collect(connection, [(c, str(day), d.delivery_id, str(d.as_of_date)) for c, _, d in waiting])
+        touched = identity_pool.touch(connection)
+        identity_pool.link(connection, persons.resolve)
+        identity_pool.group(connection, households.resolve, settings.pool_id)
+        identity_pool.seal(connection, ledger.publication(connection))
+        ledger.note_night(connection, day, resolve=time.perf_counter() - started)
+    return {"night": str(day), "sources": len(waiting), "touched": touched}
+
+
+def merge(day: date, settings: Settings | None = None) -> Outcome:
+    """Publish the night in one transaction: readers see the night before or this one.
+
+    Raises:
+        MergeError: the books do not balance, or another publish came between.
+    """
+    settings, started = settings or get_settings(), time.perf_counter()
+    waiting = _waiting(settings, day)
+    with database.publishing(settings) as connection:
+        if waiting:
+            if not identity_pool.is_sealed(connection, ledger.publication(connection)):
+                raise MergeError(
+                    "what was resolved is no longer current", where=f"night {day}", next_step="run resolve again, then merge"
+                )
+            was_empty = identity_pool.is_empty(connection)
+            if was_empty:
+                pool.drop_indexes(connection)
+            for contract, intake, delivery in waiting:
+                _balance(intake)
+                changes.apply(
+                    connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date)
+                )
+                ledger.note(connection, day, contract.stem, state="merged")
+            pool.write_records(connection)
+            if was_empty:
+                pool.build_indexes(connection)
+                pool.analyse(connection)
+            pool.write_persons(connection, was_empty=was_empty)
+            pool.write_households(connection, was_empty=was_empty)
+            identity_pool.drop_work(connection)
+            for contract, _, _ in waiting:
+                changes.drop(connection, contract.stem, str(day))
+        n_persons, n_households = pool.counts(connection)
+        ledger.publish(connection, day, persons=n_persons, households=n_households)
+        ledger.note_night(connection, day, merge=time.perf_counter() - started)
+    return {"night": str(day), "persons": n_persons, "households": n_households}
+
+
+def _balance(books: ledger.Intake) -> None:
+    """Every delivered row must be in exactly one column of the books, every key kept or withdrawn."""
+    rows = [books.rejected, books.quarantined, books.unchanged, books.inserted, books.updated]
+    is_even = books.delivered is not None and None not in rows and books.delivered == sum(r or 0 for r in rows)
+    if books.scope == Scope.FULL:
+        is_even = is_even and books.keys_before == (books.keys_kept or 0) + (books.withdrawn or 0)
+    if not is_even:
+        raise MergeError(
+            f"the books do not balance: delivered {books.delivered}, accounted for {sum(r or 0 for r in rows)}",
+            where=f"{books.stem} {books.business_date}", next_step="keep the delivery, run resolve again, report the pointer",
+        )  # fmt: skip
+
+
+def share(day: date, settings: Settings | None = None) -> Outcome:
+    """Tell what the night is: its fingerprint. Subscriptions and recalls will hang here."""
+    settings, started = settings or get_settings(), time.perf_counter()
+    with database.engine(settings).begin() as connection:
+        value = fingerprint.fingerprint(connection)
+        ledger.note_night(connection, day, fingerprint=value, share=time.perf_counter() - started)
+    return {"night": str(day), "fingerprint": value}

@@ -1,0 +1,134 @@
+"""The process of one simulated agency: server, line before it, readiness, and an orderly end."""
+
+import asyncio
+import importlib
+import json
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol, cast
+
+from hub.errors import HubError, ServiceError
+from hub.log import get_logger
+from hub.settings import Settings
+from sandbox.endpoints import HOST
+from sandbox.servers.agency import Agency
+from sandbox.servers.front import Front
+
+_LOG = get_logger(__name__)
+_WATCH_S = 0.3
+
+
+class Backend(Protocol):
+    """A server behind the relay; each protocol's module has ``backend(agency)``."""
+
+    async def start(self) -> int:
+        """Serve on a port of the loopback address; returns it."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        ...
+
+    async def ready(self) -> None:
+        """Awaited before each connection is passed on."""
+        ...
+
+    def prepare(self) -> None:
+        """Make ready what tonight's callers will ask for; called in a thread at each change of night."""
+        ...
+
+
+class Server:
+    """One agency, served."""
+
+    def __init__(self, agency: Agency) -> None:
+        """Choose the protocol's server."""
+        self._agency = agency
+        module = importlib.import_module("sandbox.servers." + agency.contract.delivery.protocol.replace("-", "_"))
+        self._backend = cast(Backend, module.backend(agency))
+        self._front: Front | None = None
+        self._warmer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Serve; returns when connections are taken and tonight's stock is at hand.
+
+        Raises:
+            ServiceError: the port is taken.
+        """
+        port = await self._backend.start()
+        access = self._agency.access
+        self._front = Front(self._agency.switches, HOST, access.port, port, self._backend.ready)
+        await self._warm()
+        try:
+            await self._front.start()
+        except OSError:
+            await self._backend.stop()
+            raise ServiceError(
+                f"port {access.port} of the simulated agency {self._agency.contract.stem} is taken",
+                next_step="end what listens there, or delete its files under sandbox/endpoints and sources in the home folder",
+            ) from None
+        self._warmer = asyncio.create_task(self._keep_warm())
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        if self._warmer is not None:
+            self._warmer.cancel()
+        if self._front is not None:
+            await self._front.stop()
+        await self._backend.stop()
+
+    async def _warm(self) -> None:
+        try:
+            await asyncio.to_thread(self._backend.prepare)
+        except HubError as error:
+            _LOG.error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=str(error))
+
+    async def _keep_warm(self) -> None:
+        """The agency gets its night's data ready by itself, before anybody asks."""
+        known = self._agency.stock.night()
+        while True:
+            await asyncio.sleep(_WATCH_S)
+            with suppress(OSError, ValueError):
+                night = self._agency.stock.night()
+                if night != known:
+                    known = night
+                    await self._warm()
+
+
+def ready_path(stem: str, settings: Settings) -> Path:
+    """File that exists while the agency's server takes calls; holds its process id and port."""
+    return settings.home / "sandbox" / "run" / f"{stem}.json"
+
+
+def is_ready(stem: str, settings: Settings) -> bool:
+    """Whether the agency's server process is there and takes calls (or has been told to be down)."""
+    try:
+        pid = int(json.loads(ready_path(stem, settings).read_text(encoding="ascii"))["pid"])
+        os.kill(pid, 0)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
+async def serve(agency: Agency) -> None:
+    """Serve an agency until SIGTERM or SIGINT.
+
+    Raises:
+        ServiceError: it cannot start.
+    """
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, ended.set)
+    server = Server(agency)
+    path = ready_path(agency.contract.stem, agency.settings)
+    await server.start()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"pid": os.getpid(), "port": agency.access.port}), encoding="ascii")
+    try:
+        await ended.wait()
+    finally:
+        path.unlink(missing_ok=True)
+        await server.stop()
