@@ -1,0 +1,46 @@
+"""`hub sandbox`: the simulated county and its agencies."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hub.settings import get_settings
+from sandbox import clock, faults
+from schemas.contract import load_contract, stems
+
+app = typer.Typer(no_args_is_help=True)
+console = Console()
+
+
+@app.command("night")
+def night(number: Annotated[int, typer.Argument(help="The county's night, from 1.")]) -> None:
+    """Move the county to a night."""
+    clock.set_night(get_settings(), number)
+    console.print(f"{clock.date_of(get_settings(), number)}")
+
+
+@app.command("break")
+def break_source(stem: str, fault: Annotated[str, typer.Option("--fault", help="See `hub sandbox faults`.")]) -> None:
+    """Switch a fault on."""
+    load_contract(stem)
+    faults.break_source(get_settings(), stem, fault)
+    console.print(f"{stem}: {', '.join(sorted(faults.active(get_settings(), stem)))}")
+
+
+@app.command("mend")
+def mend(stem: str) -> None:
+    """Switch all faults of an agency off."""
+    load_contract(stem)
+    faults.mend(get_settings(), stem)
+    console.print(f"{stem}: ok")
+
+
+@app.command("faults")
+def list_faults() -> None:
+    """The faults there are, and which are on."""
+    table = Table("故障 fault", "含义", "meaning", "开启 on for")
+    for name, (zh, en) in faults.FAULTS.items():
+        table.add_row(name, zh, en, ", ".join(s for s in stems() if name in faults.active(get_settings(), s)))
+    console.print(table)

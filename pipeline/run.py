@@ -1,0 +1,95 @@
+"""A whole night without a scheduler: the same verbs, one source after the other, then all together."""
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from hub.errors import ConfigError, HubError
+from hub.settings import Settings
+from pipeline import steps
+from schemas.contract import stems
+from warehouse import database, ledger
+
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
+Reporter = Callable[[str, str, str], None]
+
+
+@dataclass(frozen=True)
+class NightReport:
+    """What a night came to; the object `hub night --json` prints."""
+
+    night: str
+    sources: dict[str, dict[str, Any]]
+    persons: int
+    households: int
+    fingerprint: str
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def run(settings: Settings, day: date, *, only: str | None = None, reporter: Reporter = lambda *_: None) -> NightReport:
+    """Take a night through the seven verbs. A broken source never stops the others.
+
+    Args:
+        settings: whose pool.
+        day: an open night.
+        only: one source; None = all.
+        reporter: told source, verb and outcome as they come.
+
+    Raises:
+        MergeError: the night cannot be published; nothing was.
+        ConfigError: `only` is no source.
+    """
+    known = stems()
+    if only is not None and only not in known:
+        raise ConfigError(f"there is no source {only!r}", where="--source", next_step=f"one of: {', '.join(known)}")
+    seconds: dict[str, float] = dict.fromkeys(("fetch", "land", "parse", "gate", "resolve", "merge", "share"), 0.0)
+
+    def timed(verb: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return call(*arguments, settings)
+        finally:
+            seconds[verb] += time.perf_counter() - started
+
+    for stem in [only] if only else known:
+        try:
+            for verb in ("fetch", "land", "parse", "gate"):
+                reporter(stem, verb, "…")
+                outcome = timed(verb, getattr(steps, verb), stem, day)
+                reporter(stem, verb, outcome["state"])
+        except HubError as error:
+            reporter(stem, verb, f"✗ {error}")
+    for verb, call in (("resolve", steps.resolve), ("merge", steps.merge), ("share", steps.share)):
+        reporter("all", verb, "…")
+        timed(verb, call, day)
+        reporter("all", verb, "ok")
+    return report(settings, day, seconds)
+
+
+def report(settings: Settings, day: date, seconds: dict[str, float] | None = None) -> NightReport:
+    """The report of a night as the ledger has it.
+
+    Raises:
+        ConfigError: the night was never opened.
+    """
+    with database.engine(settings).connect() as connection:
+        night = next((n for n in ledger.nights(connection, limit=4000) if n.business_date == day), None)
+        intakes = ledger.intakes(connection, day)
+    if night is None:
+        raise ConfigError(f"the night {day} was never opened", where="--date")
+    sources = {}
+    for intake in intakes:
+        state = "ok" if intake.state == "merged" else intake.state
+        sources[intake.stem] = {"state": state, **{name: getattr(intake, name) or 0 for name in _BOOKS}}
+        if intake.error:
+            sources[intake.stem]["error"] = intake.error
+    return NightReport(
+        str(day), sources, night.persons or 0, night.households or 0, night.fingerprint or "",
+        {k: round(v, 3) for k, v in (seconds or night.seconds).items()},
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Local services: started, watched and stopped without containers."""
