@@ -1,20 +1,33 @@
-"""How each agency is reached: one small module an agency, on shared protocol kits."""
+"""How each agency is reached: protocol kits, and one small module per agency that says what is odd about it."""
 
-import importlib
-from types import ModuleType
+from importlib import import_module
+from typing import Protocol, cast
 
+from connectors.delivery import Fetched, FetchRequest
 from hub.errors import ConfigError
 
 
-def load(stem: str) -> ModuleType:
-    """The module of a source; it has ``fetch(request) -> Fetched``.
+class Connector(Protocol):
+    """What every ``connectors/STEM.py`` offers."""
+
+    def fetch(self, request: FetchRequest) -> Fetched:
+        """Ask the agency for a delivery; nothing is read before its parts are."""
+        ...
+
+
+def load(stem: str) -> Connector:
+    """The connector of a source, found by its stem.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no ``connectors/STEM.py``, or it has no ``fetch``.
     """
+    where = f"connectors/{stem}.py"
     try:
-        return importlib.import_module(f"connectors.{stem}")
+        module = import_module(f"{__name__}.{stem}")
     except ModuleNotFoundError as error:
-        if error.name != f"connectors.{stem}":
+        if error.name != f"{__name__}.{stem}":
             raise
-        raise ConfigError("this source has no connector", where=f"connectors/{stem}.py", next_step="write it: one function, fetch") from None
+        raise ConfigError("this source has no connector", where=where, next_step=f"run `hub new-agency {stem}`") from None
+    if not callable(getattr(module, "fetch", None)):
+        raise ConfigError("this connector has no function fetch(request)", where=where, next_step="see docs/adding-an-agency.md")
+    return cast(Connector, module)

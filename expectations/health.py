@@ -2,6 +2,7 @@
 
 import great_expectations.expectations as gxe
 import sqlalchemy as sa
+from great_expectations.expectations.row_conditions import Column
 
 from expectations.rules import Rule
 
@@ -15,7 +16,7 @@ RULES = [
     ),
     Rule(
         "major_illness_names_disease", "row", "warning", "disease_code", "大病应有病种", "a major illness names its disease",
-        gxe.ExpectColumnValuesToNotBeNull(column="disease_code", row_condition="illness_class='2'", condition_parser="great_expectations"),
+        gxe.ExpectColumnValuesToNotBeNull(column="disease_code", row_condition=Column("illness_class") == "2"),
         lambda t: sa.and_(t.c.illness_class == "2", t.c.disease_code.is_(None)),
     ),
 ]  # fmt: skip

@@ -1,1 +1,1 @@
-"""Protocol kits: one module a protocol, no agency named."""
+"""Protocol kits: how agencies are reached, with no agency named."""

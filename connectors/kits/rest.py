@@ -1,132 +1,146 @@
-"""REST with OAuth 2.0 client credentials (RFC 6749 §4.4) and cursor pages."""
+"""REST with JSON pages behind OAuth 2.0 client credentials (RFC 6749 §4.4)."""
 
-from collections.abc import Callable, Iterator
-from datetime import date
+import time
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+import requests
+from requests.auth import HTTPBasicAuth
 
-from connectors.delivery import FetchRequest, Manifest, Part
-from connectors.kits.http import Client
-from hub.errors import SourceChanged, SourceError, SourceRefused
+from connectors.delivery import FetchRequest, Manifest, Part, PartStream
+from connectors.kits.http import HttpCaller, Unauthorized
+from connectors.kits.pages import Envelope, Expired, Overlap, Page, PageBook
+from connectors.kits.patience import Patience
+from hub.errors import SourceChanged, SourceRefused
+from schemas.contract import Scope
+
+# A token is renewed when this share of its life is left.
+_RENEWAL_SHARE = 0.1
 
 
-class RestPull:
-    """One pull through cursor pages; the token is renewed whenever the agency says it has expired.
+@dataclass(frozen=True)
+class Dialect:
+    """What differs between such interfaces.
 
-    Args:
-        request: what to pull.
-        records_url: path of the pages.
-        token_url: path of the token.
-        is_success: whether a page's body says that the call succeeded: HTTP 200 alone says little.
+    Attributes:
+        token_path: path of the token endpoint; records_path: path of the records.
+        cursor, limit, scope, since: names of the query parameters.
     """
 
-    def __init__(self, request: FetchRequest, *, records_url: str, token_url: str, is_success: Callable[[dict[str, Any]], bool]) -> None:
-        self._request = request
-        self._records_url = request.endpoint.url.rstrip("/") + records_url
-        self._token_url = request.endpoint.url.rstrip("/") + token_url
-        self._is_success = is_success
-        self._client = Client(request.contract)
-        self._token: str | None = None
-        self._rows = 0
-        self._total: int | None = None
-        self._as_of: date | None = None
+    token_path: str = "/oauth2/token"
+    records_path: str = "/api/v1/records"
+    cursor: str = "cursor"
+    limit: str = "limit"
+    scope: str = "scope"
+    since: str = "since"
+    envelope: Envelope = field(default_factory=Envelope)
 
-    def _where(self, page: int) -> str:
-        return f"{self._request.contract.stem} page {page}"
+
+class _Token:
+    """The access token of one fetch, renewed before it ends and whenever it is refused."""
+
+    def __init__(self, http: HttpCaller, request: FetchRequest, path: str) -> None:
+        self._http = http
+        self._request = request
+        self._path = path
+        self._value = ""
+        self._renew_at = 0.0
+
+    def header(self) -> dict[str, str]:
+        if time.monotonic() >= self._renew_at:
+            self._renew()
+        return {"Authorization": f"Bearer {self._value}"}
+
+    def drop(self) -> None:
+        self._renew_at = 0.0
 
     def _renew(self) -> None:
-        secret = self._request.endpoint.secret
-        answer = self._client.call(
-            "POST", self._token_url, "token", data={"grant_type": "client_credentials"},
-            auth=(self._request.endpoint.username or "", secret.get_secret_value() if secret else ""),
-        )  # fmt: skip
-        if answer.status_code != 200:
-            raise SourceRefused(
-                "the agency does not accept our credentials", where=f"{self._request.contract.stem} token",
-                next_step=f"renew the secret in sources/{self._request.contract.stem}.json",
-            )  # fmt: skip
+        endpoint = self._request.endpoint
+        secret = endpoint.secret.get_secret_value() if endpoint.secret else ""
+        ask = requests.Request(
+            "POST",
+            self._http.base + self._path,
+            data={"grant_type": "client_credentials"},
+            auth=HTTPBasicAuth(endpoint.username or "", secret),
+        )
+        answer = self._http.read(lambda: ask)
         try:
-            self._token = orjson.loads(answer.content)["access_token"]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise SourceChanged("the token answer holds no token", where=f"{self._request.contract.stem} token") from None
-
-    def _page(self, number: int, parameters: dict[str, Any]) -> bytes:
-        for _ in range(3):
-            if self._token is None:
-                self._renew()
-            answer = self._client.call(
-                "GET", self._records_url, f"page {number}", params=parameters, headers={"Authorization": f"Bearer {self._token}"}
-            )
-            if answer.status_code != 401:
-                return answer.content
-            self._token = None
-        raise SourceRefused("fresh tokens are refused", where=self._where(number), next_step="check our rights with the agency")
-
-    def _judged(self, number: int, body: bytes) -> dict[str, Any]:
-        """The page's data; anything that is not a successful page is an error, never zero rows."""
-        if not body:
-            raise SourceChanged("an empty answer", where=self._where(number), next_step="ask the agency")
-        if body.lstrip()[:1] == b"<":
-            raise SourceChanged("HTML instead of JSON, perhaps a log-in page", where=self._where(number), next_step="check the endpoint")
-        try:
-            page = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise SourceChanged("not whole JSON", where=self._where(number), next_step="fetch again; if it lasts, ask the agency") from None
-        if not isinstance(page, dict) or not self._is_success(page):
-            code = page.get("code") if isinstance(page, dict) else None
-            code = code if isinstance(code, int) else "?"
-            raise SourceRefused(f"HTTP 200 with error code {code} in the body", where=self._where(number), next_step="ask the agency")
-        data = page.get("data")
-        if not isinstance(data, dict) or not isinstance(data.get("records"), list):
-            raise SourceChanged("a page without rows and cursor", where=self._where(number), next_step="ask the agency")
-        return data
-
-    def parts(self) -> Iterator[Part]:
-        """Every page as sent.
-
-        Raises:
-            SourceError: see the members of that family.
-        """
-        parameters: dict[str, Any] = {"limit": self._request.contract.delivery.page_size}
-        if self._request.since is not None:
-            parameters["since"] = self._request.since.isoformat()
-        seen, key, number = set(), self._request.contract.key.physical_name, 0
-        last_key: Any = None
-        while True:
-            number += 1
-            body = self._page(number, parameters)
-            data = self._judged(number, body)
-            self._declared(number, data)
-            rows = data["records"]
-            first = rows[0].get(key) if rows and isinstance(rows[0], dict) else None
-            if rows and last_key is not None and isinstance(first, str) and first < last_key:
-                raise SourceChanged("the page repeats or overlaps the one before", where=self._where(number), next_step="fetch again")
-            last_key = rows[-1].get(key) if rows and isinstance(rows[-1], dict) else last_key
-            self._rows += len(rows)
-            yield Part(f"page-{number:05d}.json", iter((body,)))
-            cursor = data.get("cursor")
-            if cursor is None:
-                return
-            if cursor in seen or not rows:
-                raise SourceChanged("the cursor goes in a circle", where=self._where(number), next_step="ask the agency")
-            seen.add(cursor)
-            parameters["cursor"] = cursor
-
-    def _declared(self, number: int, data: dict[str, Any]) -> None:
-        try:
-            total, as_of = int(data["total"]), date.fromisoformat(data["asOf"])
-        except (KeyError, TypeError, ValueError):
-            raise SourceChanged("a page without total and as-of date", where=self._where(number)) from None
-        if self._total is not None and (total, as_of) != (self._total, self._as_of):
-            raise SourceError("the stock changed while it was read", where=self._where(number), next_step="fetch again")
-        self._total, self._as_of = total, as_of
-
-    def manifest(self) -> Manifest:
-        """What the agency declared, checked against what came."""
-        if self._as_of is None or self._rows != self._total:
+            document = orjson.loads(answer.body)
+            self._value = str(document["access_token"])
+            life_s = float(document.get("expires_in") or 0)
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             raise SourceChanged(
-                f"{self._total} rows were declared and {self._rows} came", where=f"{self._request.contract.stem} total",
-                next_step="fetch again; if it lasts, ask the agency",
-            )  # fmt: skip
-        return Manifest(self._request.scope, self._as_of, self._total, None)
+                "the token endpoint does not answer with a token", where=self._http.where, next_step="ask the agency what changed"
+            ) from None
+        self._renew_at = time.monotonic() + life_s * (1 - _RENEWAL_SHARE)
+
+
+class _Reader:
+    """One paged read."""
+
+    def __init__(self, request: FetchRequest, dialect: Dialect) -> None:
+        self.request = request
+        self.dialect = dialect
+        self.http = HttpCaller(request, Patience.of(request))
+        self.token = _Token(self.http, request, dialect.token_path)
+        self.book = PageBook(request, dialect.envelope)
+
+    def page(self, cursor: str | None) -> tuple[bytes, Page]:
+        """One page, tried again while that may help, entered into the books."""
+        try:
+            for attempt in self.http.patience.attempts():
+                with attempt:
+                    body, page = self._authorized(cursor)
+                    self.book.take(page, cursor)
+        except Overlap as error:
+            raise SourceChanged(error.message, where=error.where, next_step=error.next_step) from None
+        return body, page
+
+    def _authorized(self, cursor: str | None) -> tuple[bytes, Page]:
+        """The page with the token in hand, and once more with a new one when that has ended."""
+        try:
+            return self._once(cursor)
+        except (Unauthorized, Expired):
+            self.token.drop()
+            return self._once(cursor)
+
+    def _once(self, cursor: str | None) -> tuple[bytes, Page]:
+        dialect, wanted = self.dialect, self.request.wanted
+        params: dict[str, Any] = {dialect.limit: self.request.contract.delivery.page_size, dialect.scope: wanted.value}
+        if wanted is Scope.DELTA and self.request.since is not None:
+            params[dialect.since] = self.request.since.isoformat()
+        if cursor is not None:
+            params[dialect.cursor] = cursor
+        headers = self.token.header()
+        url = self.http.base + dialect.records_path
+        body = self.http.read(lambda: requests.Request("GET", url, params=params, headers=headers)).body
+        return body, self.book.open(body)
+
+
+def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
+    """A delivery as JSON pages, each part one reply exactly as received.
+
+    Raises:
+        SourceError: while it is read; see :class:`connectors.kits.http.HttpCaller` and :class:`connectors.kits.pages.PageBook`.
+    """
+    reader = _Reader(request, dialect or Dialect())
+    cursor: str | None = None
+    try:
+        while True:
+            body, page = reader.page(cursor)
+            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)))
+            following = page.beside.get(reader.dialect.envelope.next_position)
+            if following in (None, ""):
+                break
+            if not page.rows or str(following) == cursor:
+                raise SourceChanged("the pages go round in a circle", where=reader.book.where, next_step="ask the agency")
+            cursor = str(following)
+    finally:
+        reader.http.close()
+    rows, as_of = reader.book.close()
+    if rows == 0 and request.wanted is Scope.FULL:
+        raise SourceRefused(
+            "the agency says that it holds nothing at all", where=request.where, next_step="ask which data the account may see"
+        )
+    return Manifest(request.wanted, as_of, rows, None)

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from hub.settings import get_settings
 from sandbox import clock, faults
+from sandbox.servers.catalogue import FAULTS
 from schemas.contract import load_contract, stems
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,7 +25,6 @@ def night(number: Annotated[int, typer.Argument(help="The county's night, from 1
 @app.command("break")
 def break_source(stem: str, fault: Annotated[str, typer.Option("--fault", help="See `hub sandbox faults`.")]) -> None:
     """Switch a fault on."""
-    load_contract(stem)
     faults.break_source(get_settings(), stem, fault)
     console.print(f"{stem}: {', '.join(sorted(faults.active(get_settings(), stem)))}")
 
@@ -41,6 +41,6 @@ def mend(stem: str) -> None:
 def list_faults() -> None:
     """The faults there are, and which are on."""
     table = Table("故障 fault", "含义", "meaning", "开启 on for")
-    for name, (zh, en) in faults.FAULTS.items():
-        table.add_row(name, zh, en, ", ".join(s for s in stems() if name in faults.active(get_settings(), s)))
+    for name, fault in FAULTS.items():
+        table.add_row(name, fault.zh, fault.en, ", ".join(s for s in stems() if name in faults.active(get_settings(), s)))
     console.print(table)

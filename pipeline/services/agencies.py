@@ -13,7 +13,7 @@ def start(settings: Settings) -> None:
     """Start every simulated agency and wait until each answers."""
     ports = {}
     for stem in stems():
-        ports[stem] = provision(stem, settings)["port"]
+        ports[stem] = provision(stem, settings).port
         Service(settings, f"agency-{stem}").start([sys.executable, "-m", "sandbox.servers", stem])
     for stem, port in ports.items():
         Service(settings, f"agency-{stem}").wait(lambda port=port: _answers(port), timeout_s=60)  # type: ignore[misc]

@@ -41,7 +41,7 @@ class HttpFaults:
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
         answer = None
-        if scope["type"] == "http" and scope["path"] != "/healthz":
+        if scope["type"] == "http" and scope["path"] != "/health":
             answer = self._fault(is_data=scope["path"] != self._spared)
         if answer is None:
             await self._app(scope, receive, send)

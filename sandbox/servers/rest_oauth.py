@@ -147,7 +147,7 @@ def application(agency: Agency) -> FastAPI:
     app = bare_application()
     tokens, bucket, records = _Tokens(agency), _Bucket(), _Records(agency)
 
-    @app.get("/healthz")
+    @app.get("/health")
     def health() -> dict[str, str]:
         return {"status": "ok"}
 

@@ -93,7 +93,7 @@ def application(agency: Agency) -> FastAPI:
     app = bare_application()
     gate = _Gate(agency)
 
-    @app.get("/healthz")
+    @app.get("/health")
     def health() -> dict[str, str]:
         return {"status": "ok"}
 

@@ -107,4 +107,4 @@ class Stock:
 def _spoiled(rows: pl.DataFrame, contract: Contract, faults: tuple[str, ...]) -> pl.DataFrame:
     from sandbox.spoiling import spoil
 
-    return spoil(rows, contract, faults)
+    return spoil(rows, contract, frozenset(faults))
