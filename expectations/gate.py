@@ -74,9 +74,7 @@ def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[
     asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
     try:
         batch = asset.add_batch_definition_whole_table("all")
-        for rule in found:
-            rule.expectation.id = None
-        suite = ExpectationSuite(name=name, expectations=[r.expectation.model_copy(update={"meta": {"rule": r.rule_id}}) for r in found])
+        suite = ExpectationSuite(name=name, expectations=[r.expectation.copy(update={"meta": {"rule": r.rule_id}}) for r in found])
         definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
         outcome = context.validation_definitions.add(definition).run(result_format=_RESULT_FORMAT)
         by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results}

@@ -25,7 +25,10 @@ def parse_date(text: str | None) -> date | None:
         raise ConfigError(f"{text!r} is not a date of the calendar", where="--date", next_step="write it as 2026-03-01") from None
 
 
-def _next(settings: Settings, last: date | None, instant: datetime) -> date:
+def _next(settings: Settings, night: ledger.Night | None, instant: datetime) -> date:
+    if night is not None and night.published_at is None and settings.business_clock == "sandbox":
+        return night.business_date  # it was interrupted: the same night again
+    last = night.business_date if night else None
     if settings.business_clock == "wall":
         return instant.astimezone(CHINA).date()
     return settings.sandbox_epoch if last is None else last + timedelta(days=1)
@@ -48,7 +51,7 @@ def open_night(settings: Settings, *, day: date | None = None, instant: datetime
         ledger.lock_opening(connection)
         known = ledger.night_opened_for(connection, instant) if instant else None
         last = ledger.last_night(connection)
-        expected = _next(settings, last.business_date if last else None, instant or datetime.now(CHINA))
+        expected = _next(settings, last, instant or datetime.now(CHINA))
         chosen = day or known or expected
         if settings.business_clock == "sandbox" and chosen < settings.sandbox_epoch:
             raise ConfigError(f"the county begins on {settings.sandbox_epoch}", where="--date")
