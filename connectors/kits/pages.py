@@ -82,6 +82,8 @@ class PageBook:
             SourceUnavailable: the code means "later", or the page is not whole.
             SourceChanged: the reply has no code or no rows where they were agreed.
         """
+        if not body.strip():
+            raise SourceChanged("the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows")
         try:
             node: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
