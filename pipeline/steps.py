@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import wraps
-from typing import Any, ParamSpec
+from typing import Any
+
+import polars as pl
 
 import connectors
 from connectors.delivery import Fetched, FetchRequest
@@ -28,8 +30,7 @@ from warehouse import (
 
 log = get_logger("night")
 Outcome = dict[str, Any]
-P = ParamSpec("P")
-_DONE = ("not_due", "accepted", "merged")
+_DONE = ("not_due", "accepted", "merged")  # held and failed are tried again from the beginning
 Progress = Callable[[int, int | None], None]
 
 
@@ -78,7 +79,7 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Progress | None
         SourceError: the agency could not be read as agreed.
     """
     contract, now = load_contract(stem), _intake(settings, stem, day)
-    if now.state in _DONE or now.delivery_id:
+    if now.state in (*_DONE, "landed", "parsed"):
         return {"state": now.state, "did": False}
     with database.engine(settings).connect() as connection:
         since = ledger.watermark(connection, stem)
@@ -118,7 +119,7 @@ def land(stem: str, day: date, settings: Settings) -> Outcome:
         SourceUnavailable: nothing was fetched.
     """
     now = _intake(settings, stem, day)
-    if now.delivery_id or now.state == "not_due":
+    if now.state != "fetched":
         return {"state": now.state, "did": False}
     spool = landing.Spool(settings, stem, day)
     spooled = spool.read()
@@ -151,7 +152,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
         SourceChanged: the delivery is not what the contract says.
     """
     contract, now = load_contract(stem), _intake(settings, stem, day)
-    if now.state in _DONE or now.delivery_id is None:
+    if now.state != "landed":
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, now.delivery_id)
     drift, rejects, rows = parsing.Drift(), [], 0
@@ -167,8 +168,6 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
             yield _with_keys(contract, batch)
             if progress:
                 progress(rows, delivery.declared_rows)
-
-    import polars as pl
 
     with database.engine(settings).begin() as connection:
         staging.fill(connection, contract, day, typed())
@@ -193,7 +192,7 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
         GateHeld: something critical failed; the last good delivery stays.
     """
     contract, now = load_contract(stem), _intake(settings, stem, day)
-    if now.state in _DONE or now.delivery_id is None:
+    if now.state != "parsed":
         return {"state": now.state, "did": False}
     _ensure_staged(settings, contract, day)
     now = _intake(settings, stem, day)

@@ -2,36 +2,34 @@
 
 from datetime import date
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from hub.settings import Settings
-from schemas.contract import load_contracts
 from warehouse import database, ledger, quarantine
 
-_STATES = {"merged": "✓ 已入库 ok", "not_due": "– 未到期 not due", "held": "✗ 扣留 held", "failed": "✗ 失败 failed"}
+_STATES = {"merged": "✓ 入库 ok", "not_due": "– 未到期 not due", "held": "✗ 扣留 held", "failed": "✗ 失败 failed"}
 
 
 def print_summary(console: Console, settings: Settings, day: date) -> None:
     """Print a night's sources, books, people and quarantine."""
-    contracts = load_contracts()
     with database.engine(settings).connect() as connection:
         night = next(n for n in ledger.nights(connection, limit=4000) if n.business_date == day)
         intakes = ledger.intakes(connection, day)
         good = ledger.last_good(connection)
         rules = quarantine.summary(connection, business_date=day)
-    table = Table(title=f"业务日期 {day} night", title_justify="left")
-    for name in ("来源 source", "状态 state", "截至 good as of"):
-        table.add_column(name)
-    for name in ("交付 rows", "拒收 rejected", "隔离 quarant.", "未变 same", "新增 new", "更新 upd.", "撤回 withdr."):
-        table.add_column(name, justify="right")
+    table = Table(title=f"业务日期 {day} night", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in ("来源\nsource", "状态\nstate", "数据截至\nas of"):
+        table.add_column(name, no_wrap=True)
+    for name in ("交付\nrows", "拒收\nreject", "隔离\nquar.", "未变\nsame", "新增\nnew", "更新\nupd.", "撤回\nwithdr."):
+        table.add_column(name, justify="right", no_wrap=True)
     for i in intakes:
         as_of = good.get(i.stem, (None, None))[1]
-        stale = "" if i.state in ("merged", "not_due") else " 过期 stale"
+        stale = "" if i.state in ("merged", "not_due") else " stale"
         counts = (i.delivered, i.rejected, i.quarantined, i.unchanged, i.inserted, i.updated, i.withdrawn)
-        title = contracts[i.stem].agency_zh if i.stem in contracts else ""
         table.add_row(
-            f"{title} {i.stem}", _STATES.get(i.state, i.state), f"{as_of or '—'}{stale}", *("" if c is None else f"{c:,}" for c in counts)
+            i.stem, _STATES.get(i.state, i.state), f"{as_of or '—'}{stale}", *("" if c is None else f"{c:,}" for c in counts)
         )
     console.print(table)
     for i in intakes:
