@@ -77,7 +77,7 @@ def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[
         suite = ExpectationSuite(name=name, expectations=[r.expectation.copy(update={"meta": {"rule": r.rule_id}}) for r in found])
         definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
         outcome = context.validation_definitions.add(definition).run(result_format=_RESULT_FORMAT)
-        by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results}
+        by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results if r.expectation_config}
         return [by_rule[r.rule_id] for r in found]
     finally:
         source.delete_asset(name)
@@ -111,7 +111,17 @@ def _circumstantial(now: Circumstances) -> list[RuleResult]:
     age = now.business_date - now.as_of_date
     fresh = timedelta(days=-1) <= age <= timedelta(days=_STALE_DAYS)
     found = [
-        RuleResult("fresh", "delivery", "critical", None, f"数据截至日期不早于{_STALE_DAYS}天", f"as of at most {_STALE_DAYS} days ago", None, None, fresh)
+        RuleResult(
+            "fresh",
+            "delivery",
+            "critical",
+            None,
+            f"数据截至日期不早于{_STALE_DAYS}天",
+            f"as of at most {_STALE_DAYS} days ago",
+            None,
+            None,
+            fresh,
+        )
     ]
     if now.scope == "full":
         found.append(

@@ -105,12 +105,27 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
 
 
 def _quality(rule: Quality, contract: Contract) -> Rule | None:
-    common = (rule.rule_id, "delivery", rule.severity, rule.field, rule.title_zh, rule.title_en)
     share = 1 - float(rule.threshold or 0) / 100
     if rule.metric in ("nullValues", "missingValues") and rule.field:
-        return Rule(*common, gxe.ExpectColumnValuesToNotBeNull(column=rule.field, mostly=share))
+        return Rule(
+            rule.rule_id,
+            "delivery",
+            rule.severity,
+            rule.field,
+            rule.title_zh,
+            rule.title_en,
+            gxe.ExpectColumnValuesToNotBeNull(column=rule.field, mostly=share),
+        )
     if rule.metric == "duplicateValues":
-        return Rule(*common, gxe.ExpectColumnValuesToBeUnique(column=rule.field or contract.key.name, mostly=share))
+        return Rule(
+            rule.rule_id,
+            "delivery",
+            rule.severity,
+            rule.field,
+            rule.title_zh,
+            rule.title_en,
+            gxe.ExpectColumnValuesToBeUnique(column=rule.field or contract.key.name, mostly=share),
+        )
     return None  # rowCount is judged with the recent nights in `_volume`
 
 

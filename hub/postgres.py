@@ -115,7 +115,8 @@ class Cluster:
     def _own(self, path: Path) -> None:
         if os.geteuid() != 0:
             return
-        owner = ensure_user_exists(SYSTEM_USER)
+        ensure_user_exists(SYSTEM_USER)
+        owner = pwd.getpwnam(SYSTEM_USER)
         ensure_prefix_permissions(path.parent)
         if not path.exists():
             path.touch()

@@ -10,6 +10,7 @@ agencies are one household where most of the members of the lesser one belong to
 
 import polars as pl
 
+
 def _home(groups: pl.DataFrame) -> pl.DataFrame:
     """The group each person is counted in: columns of `groups`, one row a person."""
     order = ["person_id", "authority", "as_of_date", "group", "record_id"]
@@ -43,9 +44,7 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
     """
     home = _home(memberships)
     leads = _leads(memberships, home)
-    anchors = memberships.group_by("group").agg(
-        anchor_record_id=pl.col("record_id").min(), anchor_authority=pl.col("authority").first()
-    )
+    anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min(), anchor_authority=pl.col("authority").first())
     # One step only: who is decided by whom stays within two groups, so that a night need not look further.
     placed = home.join(leads, on="group", how="left").with_columns(final=pl.coalesce("leads_to", "group"))
     return placed.join(anchors, left_on="final", right_on="group").select(

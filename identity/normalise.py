@@ -10,9 +10,7 @@ CONCEPTS = ("person.resident_id", "person.name", "person.birth_date", "person.ph
 # A character the agency's system could not store: such a name agrees with nothing for sure.
 _LOST = r"[?？□〇�\*＊]"
 # Province, prefecture and county in front of an address: agencies leave them out as they like.
-_ADMINISTRATIVE = (
-    r"^(?:[^省]{2,4}省|[^自]{2,6}自治区)?(?:[^市]{2,5}市|[^州]{2,8}州)?(?:[^县区市镇乡村街路]{1,6}[县区])?"
-)
+_ADMINISTRATIVE = r"^(?:[^省]{2,4}省|[^自]{2,6}自治区)?(?:[^市]{2,5}市|[^州]{2,8}州)?(?:[^县区市镇乡村街路]{1,6}[县区])?"
 
 
 def names(name: pl.Expr) -> pl.Expr:

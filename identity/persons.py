@@ -26,10 +26,7 @@ def _believed(records: pl.DataFrame) -> pl.DataFrame:
         (pl.col("birth_date") == pl.col("id_birth_date"))
         | pl.col("birth_date").is_null()
         # 1 January is what clerks enter when only the year is known
-        | (
-            (pl.col("birth_date").dt.year() == pl.col("id_birth_date").dt.year())
-            & (pl.col("birth_date").dt.ordinal_day() == 1)
-        )
+        | ((pl.col("birth_date").dt.year() == pl.col("id_birth_date").dt.year()) & (pl.col("birth_date").dt.ordinal_day() == 1))
     ) & pl.col("id_key").is_not_null()
     named = pl.col("name_key").is_not_null() & pl.col("id_key").is_not_null()
     support = pl.when(named).then(agrees.any().over("id_key", "name_key")).otherwise(agrees)
@@ -59,9 +56,7 @@ def _weak_edges(records: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
     groups = groups.filter(pl.len().over(keys) > 1)
     numbers = pl.col("believed").drop_nulls().n_unique().over(keys)
     groups = groups.filter((numbers <= 1) | pl.col("believed").is_null())
-    return (
-        groups.with_columns(a=pl.col("n").min().over(keys)).filter(pl.col("a") != pl.col("n")).select("a", b="n")
-    )
+    return groups.with_columns(a=pl.col("n").min().over(keys)).filter(pl.col("a") != pl.col("n")).select("a", b="n")
 
 
 def resolve(records: pl.DataFrame) -> pl.DataFrame:
@@ -112,6 +107,4 @@ def _tear(frame: pl.DataFrame, torn: pl.DataFrame, strong: pl.DataFrame, weak_ke
     edges += [_star(nameless, keys) for keys in weak_keys]
     again = _components(pl.concat(edges), frame.height)
     offset = frame["cluster"].max() + 1  # type: ignore[operator]
-    return frame.with_columns(
-        cluster=pl.when(pl.col("n").is_in(torn["n"].implode())).then(again + offset).otherwise("cluster")
-    )
+    return frame.with_columns(cluster=pl.when(pl.col("n").is_in(torn["n"].implode())).then(again + offset).otherwise("cluster"))

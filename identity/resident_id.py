@@ -42,9 +42,9 @@ def normalise(numbers: pl.Series) -> pl.Series:
         & pl.col("first17").str.slice(6, 8).str.to_date("%Y%m%d", strict=False).dt.year().is_between(1880, 2100)
     )
     candidates = candidates.with_columns(check=_check_characters(candidates["first17"]))
-    valid = candidates.filter(
-        (pl.col("text").str.len_chars() == 15) | (pl.col("text").str.slice(17, 1) == pl.col("check"))
-    ).select("n", normal=pl.concat_str("first17", "check"))
+    valid = candidates.filter((pl.col("text").str.len_chars() == 15) | (pl.col("text").str.slice(17, 1) == pl.col("check"))).select(
+        "n", normal=pl.concat_str("first17", "check")
+    )
     return frame.select("n").join(valid, on="n", how="left", maintain_order="left")["normal"].rename(name)
 
 

@@ -71,8 +71,7 @@ def _instant(name: str, formats: Iterable[str]) -> pl.Expr:
     tries = [pl.col(name).str.to_datetime(f, strict=False, time_zone="UTC") for f in zoned]
     # An instant without a zone is China's: the contracts are with Chinese agencies.
     tries += [
-        pl.col(name).str.to_datetime(f, strict=False).dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC")
-        for f in local
+        pl.col(name).str.to_datetime(f, strict=False).dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC") for f in local
     ]
     return pl.coalesce(tries)
 

@@ -87,9 +87,7 @@ def _csv_frames(text: Iterator[str], part: str) -> Iterator[pl.DataFrame]:
         if not block:
             continue
         try:
-            frame = pl.read_csv(
-                io.BytesIO(block.encode()), infer_schema=False, has_header=header is None, new_columns=header, missing_utf8_is_empty_string=False
-            )
+            frame = pl.read_csv(io.BytesIO(block.encode()), infer_schema=False, has_header=header is None, new_columns=header)
         except (pl.exceptions.PolarsError, UnicodeEncodeError) as error:
             kind = "a row has another number of columns than the header" if "field" in str(error) else "not CSV"
             raise _changed(kind, part) from None

@@ -25,7 +25,16 @@ from identity.normalise import CONCEPTS, normalise
 from pipeline import parsing, readers
 from schemas.contract import Contract, Scope, load_contract, load_contracts
 from warehouse import (
-    agency_tables, changes, database, fingerprint, identity_pool, landing, ledger, pool, quarantine, staging,
+    agency_tables,
+    changes,
+    database,
+    fingerprint,
+    identity_pool,
+    landing,
+    ledger,
+    pool,
+    quarantine,
+    staging,
 )  # fmt: skip
 
 log = get_logger("night")
@@ -104,9 +113,7 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Progress | None
     said = pull.manifest()
     if said.as_of_date > day:
         raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
-    spool.finish(
-        landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows)
-    )
+    spool.finish(landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows))
     _note(settings, day, stem, state="fetched", scope=str(scope))
     return {"state": "fetched", "did": True, "parts": parts, "bytes": raw}
 
@@ -154,7 +161,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
     contract, now = load_contract(stem), _intake(settings, stem, day)
     if now.state != "landed":
         return {"state": now.state, "did": False}
-    delivery = _delivery(settings, now.delivery_id)
+    delivery = _delivery(settings, str(now.delivery_id))
     drift, rejects, rows = parsing.Drift(), [], 0
     password = load_endpoint(stem, settings).extra.get("zip_password")
 
@@ -172,13 +179,13 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
     with database.engine(settings).begin() as connection:
         staging.fill(connection, contract, day, typed())
         if delivery.declared_rows is not None and rows != delivery.declared_rows:
-            raise SourceChanged(f"{delivery.declared_rows} rows were declared and {rows} read", where=f"delivery {delivery.delivery_id[:8]}")
+            raise SourceChanged(
+                f"{delivery.declared_rows} rows were declared and {rows} read", where=f"delivery {delivery.delivery_id[:8]}"
+            )
         if rows == 0 and delivery.scope == Scope.FULL:
             raise SourceChanged("a full snapshot without a row", where=f"delivery {delivery.delivery_id[:8]}", next_step="ask the agency")
         all_rejects = pl.concat([pl.DataFrame(schema=parsing.REJECTS), *rejects])
-        quarantine.replace_parse(
-            connection, delivery_id=delivery.delivery_id, stem=stem, business_date=day, rejects=all_rejects
-        )
+        quarantine.replace_parse(connection, delivery_id=delivery.delivery_id, stem=stem, business_date=day, rejects=all_rejects)
         n_rejected = all_rejects["row_number"].n_unique()
         ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected)
     return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "extra_columns": len(drift.extra)}
@@ -242,7 +249,11 @@ def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:
 def report(stem: str, day: date, settings: Settings | None = None) -> Outcome:
     """How the source stands after its verbs: ok, not_due, held or stale."""
     state = _intake(settings or get_settings(), stem, day).state
-    return {"state": {"accepted": "ok", "merged": "ok", "not_due": "not_due", "held": "held"}.get(state, "stale"), "stem": stem, "night": str(day)}
+    return {
+        "state": {"accepted": "ok", "merged": "ok", "not_due": "not_due", "held": "held"}.get(state, "stale"),
+        "stem": stem,
+        "night": str(day),
+    }
 
 
 def _waiting(settings: Settings, day: date) -> list[tuple[Contract, ledger.Intake, landing.Delivery]]:
@@ -266,7 +277,7 @@ def resolve(day: date, settings: Settings | None = None) -> Outcome:
             parse(contract.stem, day, settings)
             gate(contract.stem, day, settings)
     with database.engine(settings).begin() as connection:
-        for contract, intake, delivery in waiting:
+        for contract, _, delivery in waiting:
             agency_tables.ensure_core(connection, contract)
             found = changes.prepare(
                 connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date),
@@ -296,9 +307,7 @@ def merge(day: date, settings: Settings | None = None) -> Outcome:
     with database.publishing(settings) as connection:
         if waiting:
             if not identity_pool.is_sealed(connection, ledger.publication(connection)):
-                raise MergeError(
-                    "what was resolved is no longer current", where=f"night {day}", next_step="run resolve again, then merge"
-                )
+                raise MergeError("what was resolved is no longer current", where=f"night {day}", next_step="run resolve again, then merge")
             was_empty = identity_pool.is_empty(connection)
             if was_empty:
                 pool.drop_indexes(connection)

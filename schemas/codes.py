@@ -51,9 +51,7 @@ def _read(name: str) -> tuple[CodeEntry, ...]:
         for row in rows:
             try:
                 code, zh, en, parent, start, end, source = row
-                entry = CodeEntry(
-                    code, zh, en, parent or None, _day(start), _day(end), source
-                )
+                entry = CodeEntry(code, zh, en, parent or None, _day(start), _day(end), source)
             except ValueError:
                 raise ContractError("not seven columns with ISO dates", where=f"{where} line {rows.line_num}") from None
             entries.append(entry)

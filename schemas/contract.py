@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jsonschema
 import yaml
@@ -37,7 +37,9 @@ _PHYSICAL_TYPES = {
     "timestamp": "timestamptz",
     "boolean": "boolean",
 }
-_PHYSICAL_TYPE = re.compile(r"(text|varchar\(\d+\)|char\(\d+\)|bigint|integer|smallint|numeric(\(\d+,\s*\d+\))?|date|timestamptz|timestamp|boolean)")
+_PHYSICAL_TYPE = re.compile(
+    r"(text|varchar\(\d+\)|char\(\d+\)|bigint|integer|smallint|numeric(\(\d+,\s*\d+\))?|date|timestamptz|timestamp|boolean)"
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,50}")
 _OPERATORS = {
     "mustBe": "=",
@@ -279,9 +281,9 @@ class _Reader:
             raise self.fail(line, f"not YAML: {getattr(error, 'problem', 'cannot be read')}") from None
         # Instants and dates are read by YAML as objects; the standard's schema knows strings.
         document = json.loads(json.dumps(document, default=str, ensure_ascii=False))
-        error = jsonschema.exceptions.best_match(_standard().iter_errors(document))
-        if error is not None:
-            raise self.fail("/".join(str(p) for p in error.absolute_path) or "top", f"breaks ODCS: {error.message[:200]}")
+        broken = jsonschema.exceptions.best_match(_standard().iter_errors(document))
+        if broken is not None:
+            raise self.fail("/".join(str(p) for p in broken.absolute_path) or "top", f"breaks ODCS: {broken.message[:200]}")
         return dict(document)
 
     def need(self, node: dict[str, Any], name: str, pointer: str) -> Any:
@@ -388,8 +390,8 @@ class _Reader:
             rule_id=self.need(node, "id", pointer),
             metric=node.get("metric") or "",
             field=field,
-            severity=severity,
-            level=level,
+            severity=cast(Severity, severity),
+            level=cast(Level, level),
             operator=_OPERATORS[operator] if operator else None,
             threshold=node.get(operator) if operator else None,
             unit=node.get("unit") or "rows",

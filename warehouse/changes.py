@@ -48,9 +48,7 @@ def prepare(
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     born_id = born.record_id(":stem", key, "CAST(:day AS date)")
     row_hash = _ROW_HASH.format(columns=columns)
-    accepted = (
-        "NOT EXISTS (SELECT FROM quarantine.row q WHERE q.delivery_id = CAST(:delivery AS uuid) AND q.row_number = s.row_number)"
-    )
+    accepted = "NOT EXISTS (SELECT FROM quarantine.row q WHERE q.delivery_id = CAST(:delivery AS uuid) AND q.row_number = s.row_number)"
     values = {"stem": contract.stem, "day": business_date, "delivery": delivery_id, "as_of": as_of, "pool": pool}
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     kept = sum_of = 0
@@ -70,12 +68,8 @@ def prepare(
             CROSS JOIN LATERAL (SELECT {row_hash} AS row_hash OFFSET 0) h
             LEFT JOIN {core} c ON c.record_key = {key}
             WHERE {accepted}"""
-    connection.execute(
-        sa.text(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = false) AS {body}"), values
-    )
-    counts = {
-        row.op: row.n for row in connection.execute(sa.text(f"SELECT op, count(*) AS n FROM {table} GROUP BY op"))
-    }
+    connection.execute(sa.text(f"CREATE UNLOGGED TABLE {table} WITH (autovacuum_enabled = false) AS {body}"), values)
+    counts = {row.op: row.n for row in connection.execute(sa.text(f"SELECT op, count(*) AS n FROM {table} GROUP BY op"))}
     keys_before = connection.scalar(sa.text(f"SELECT count(*) FROM {core} WHERE withdrawn_date IS NULL")) or 0
     withdrawn = 0
     if scope == Scope.FULL and not is_empty:
@@ -95,9 +89,7 @@ def prepare(
     return Changes(table, sum_of, counts.get("I", 0), counts.get("U", 0), keys_before, kept, withdrawn)
 
 
-def apply(
-    connection: sa.Connection, contract: Contract, *, business_date: str, delivery_id: str, as_of: str
-) -> None:
+def apply(connection: sa.Connection, contract: Contract, *, business_date: str, delivery_id: str, as_of: str) -> None:
     """Write prepared changes into the source's core table; part of the publishing transaction."""
     staged = agency_tables.staging_table(contract.stem, business_date)
     core = agency_tables.core_table(contract.stem)
@@ -105,9 +97,7 @@ def apply(
     own = [f.name for f in contract.fields if not f.is_key]
     names = ", ".join(f'"{n}"' for n in own)
     values = {"day": business_date, "delivery": delivery_id, "as_of": as_of}
-    sets = ", ".join(
-        f'"{n}" = excluded."{n}"' for n in [*own, "row_hash", "delivery_id", "as_of_date", "changed_date", "withdrawn_date"]
-    )
+    sets = ", ".join(f'"{n}" = excluded."{n}"' for n in [*own, "row_hash", "delivery_id", "as_of_date", "changed_date", "withdrawn_date"])
     connection.execute(
         sa.text(
             f"INSERT INTO {core} (record_key, record_id, {names}, row_hash, delivery_id, as_of_date, first_seen_date, changed_date)"

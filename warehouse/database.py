@@ -100,8 +100,8 @@ def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any
         sqlalchemy.exc.DBAPIError: never for a value (the parser typed it), only for a broken connection or full disk.
     """
     names = ", ".join(f'"{c}"' for c in columns)
-    with connection.connection.cursor() as cursor:
-        cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", data)  # type: ignore[attr-defined]
+    with contextlib.closing(connection.connection.cursor()) as cursor:
+        cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", data)
 
 
 def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] | None = None) -> io.BytesIO:
@@ -112,13 +112,11 @@ def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] |
         query: SQL with ``:name`` parameters.
         parameters: their values.
     """
-    compiled = sa.text(query).bindparams(**(parameters or {})).compile(
-        dialect=connection.dialect, compile_kwargs={"literal_binds": True}
-    )
+    compiled = sa.text(query).bindparams(**(parameters or {})).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     target = io.BytesIO()
-    with connection.connection.cursor() as cursor:
+    with contextlib.closing(connection.connection.cursor()) as cursor:
         # the compiled text doubles percent signs for the driver's own formatting, which COPY does not use
         text = str(compiled).replace("%%", "%")
-        cursor.copy_expert(f"COPY ({text}) TO STDOUT (FORMAT csv, HEADER)", target)  # type: ignore[attr-defined]
+        cursor.copy_expert(f"COPY ({text}) TO STDOUT (FORMAT csv, HEADER)", target)
     target.seek(0)
     return target

@@ -4,6 +4,7 @@ A night looks only at what changed and at everything that hangs together with it
 person it belonged to. The set is closed, so the outcome equals that of judging the whole pool.
 """
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -67,9 +68,7 @@ def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, st
             ),
             {"stem": contract.stem, "authority": contract.authority, "delivery": delivery, "as_of": as_of},
         )
-        connection.execute(
-            sa.text(f"INSERT INTO staging.work_gone SELECT record_id FROM {table} WHERE op IN ('U', 'W')")
-        )
+        connection.execute(sa.text(f"INSERT INTO staging.work_gone SELECT record_id FROM {table} WHERE op IN ('U', 'W')"))
     connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
 
 
@@ -131,8 +130,8 @@ def _future(columns: str, where: str = "") -> str:
 def _read(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
     """A query's rows as a table. Spilled to an unnamed file first, so that text and table are never in memory together."""
     with tempfile.NamedTemporaryFile() as spill:
-        with connection.connection.cursor() as cursor:
-            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", spill)  # type: ignore[attr-defined]
+        with contextlib.closing(connection.connection.cursor()) as cursor:
+            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", spill)
         spill.flush()
         if spill.tell() == 0:
             return pl.DataFrame(schema=schema)
@@ -240,7 +239,9 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
     registered = _read(connection, f"{scope} {_memberships('registered')}", schema)
     living = _read(connection, f"{scope} {_memberships('living')}", schema)
     connection.execute(
-        sa.text("CREATE UNLOGGED TABLE staging.work_member (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint, relation text, stem text, evidence text, household_id uuid)")
+        sa.text(
+            "CREATE UNLOGGED TABLE staging.work_member (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint, relation text, stem text, evidence text, household_id uuid)"
+        )
     )
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
@@ -250,7 +251,9 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
         del memberships, members
     if not everything:
         connection.execute(
-            sa.text("DELETE FROM staging.work_member m WHERE NOT EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)")
+            sa.text(
+                "DELETE FROM staging.work_member m WHERE NOT EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
+            )
         )
     connection.execute(sa.text("ANALYZE staging.work_member"))
     # A household is named by the agency and number of its anchor.
@@ -283,4 +286,4 @@ def is_sealed(connection: sa.Connection, publication: int) -> bool:
     """Whether the working tables are whole and nothing was published since they were prepared."""
     if not connection.scalar(sa.text("SELECT to_regclass('staging.work_seal')")):
         return False
-    return connection.scalar(sa.text("SELECT max(publication) FROM staging.work_seal")) == publication
+    return bool(connection.scalar(sa.text("SELECT max(publication) FROM staging.work_seal")) == publication)

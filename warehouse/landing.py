@@ -199,9 +199,7 @@ def delivery_id(stem: str, spooled: Spooled) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{stem}|{spooled.scope}|{spooled.as_of_date}|{spooled.sha256}"))
 
 
-def record_delivery(
-    connection: sa.Connection, stem: str, business_date: date, spooled: Spooled, name: str, contract_version: str
-) -> str:
+def record_delivery(connection: sa.Connection, stem: str, business_date: date, spooled: Spooled, name: str, contract_version: str) -> str:
     """Write the delivery's row; landing the same again changes nothing. Returns its id."""
     key = delivery_id(stem, spooled)
     connection.execute(

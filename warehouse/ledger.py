@@ -12,8 +12,23 @@ _INTAKE = (
     " keys_before, keys_kept, withdrawn, error, error_where, next_step, seconds"
 )
 _SETTABLE = frozenset(
-    "state scope delivery_id delivered rejected quarantined unchanged inserted updated keys_before keys_kept withdrawn"
-    " error error_where next_step".split()
+    [
+        "state",
+        "scope",
+        "delivery_id",
+        "delivered",
+        "rejected",
+        "quarantined",
+        "unchanged",
+        "inserted",
+        "updated",
+        "keys_before",
+        "keys_kept",
+        "withdrawn",
+        "error",
+        "error_where",
+        "next_step",
+    ]
 )
 
 
@@ -60,18 +75,14 @@ def open_night(connection: sa.Connection, business_date: date, stems: list[str],
         {"day": business_date, "instant": opened_for},
     )
     connection.execute(
-        sa.text(
-            "INSERT INTO ops.intake (business_date, stem) SELECT :day, unnest(CAST(:stems AS text[])) ON CONFLICT DO NOTHING"
-        ),
+        sa.text("INSERT INTO ops.intake (business_date, stem) SELECT :day, unnest(CAST(:stems AS text[])) ON CONFLICT DO NOTHING"),
         {"day": business_date, "stems": stems},
     )
 
 
 def night_opened_for(connection: sa.Connection, instant: datetime) -> date | None:
     """The business date that was opened for a scheduled instant; None when none was."""
-    day: date | None = connection.scalar(
-        sa.text("SELECT business_date FROM ops.night WHERE opened_for = :instant"), {"instant": instant}
-    )
+    day: date | None = connection.scalar(sa.text("SELECT business_date FROM ops.night WHERE opened_for = :instant"), {"instant": instant})
     return day
 
 
@@ -104,9 +115,7 @@ def intake(connection: sa.Connection, business_date: date, stem: str) -> Intake 
 
 def intakes(connection: sa.Connection, business_date: date) -> list[Intake]:
     """All sources of a night, by stem."""
-    rows = connection.execute(
-        sa.text(f"SELECT {_INTAKE} FROM ops.intake WHERE business_date = :day ORDER BY stem"), {"day": business_date}
-    )
+    rows = connection.execute(sa.text(f"SELECT {_INTAKE} FROM ops.intake WHERE business_date = :day ORDER BY stem"), {"day": business_date})
     return [Intake(**row._mapping) for row in rows]
 
 

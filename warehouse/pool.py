@@ -25,13 +25,9 @@ def write_records(connection: sa.Connection) -> None:
             " WHERE old.person_id IS DISTINCT FROM new.person_id"
         )
     )
+    connection.execute(sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id"))
     connection.execute(
-        sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id")
-    )
-    connection.execute(
-        sa.text(
-            "INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link"
-        )
+        sa.text("INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link")
     )
     # An id that was answered to leads to the person its own first record belongs to now; a living id leads nowhere.
     connection.execute(
@@ -47,11 +43,7 @@ def write_records(connection: sa.Connection) -> None:
             " WHERE l.record_id = t.record_id AND l.record_id = r.old_person_id AND r.person_id <> l.person_id"
         )
     )
-    connection.execute(
-        sa.text(
-            "DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"
-        )
-    )
+    connection.execute(sa.text("DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"))
 
 
 def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
@@ -93,9 +85,7 @@ def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
     )
     where = ""
     if not was_empty:
-        connection.execute(
-            sa.text("DELETE FROM core.household h USING regrouped r WHERE h.household_id = r.household_id")
-        )
+        connection.execute(sa.text("DELETE FROM core.household h USING regrouped r WHERE h.household_id = r.household_id"))
         where = "WHERE m.household_id IN (SELECT household_id FROM regrouped)"
     # GB/T 4761-2008: 01 self and 02 head both mark the head of a household.
     connection.execute(
@@ -122,9 +112,7 @@ def build_indexes(connection: sa.Connection) -> None:
 
 def analyse(connection: sa.Connection) -> None:
     """Refresh the planner's figures after a first load."""
-    connection.execute(
-        sa.text("ANALYZE identity.record, identity.link, core.person, core.household_member, core.household")
-    )
+    connection.execute(sa.text("ANALYZE identity.record, identity.link, core.person, core.household_member, core.household"))
 
 
 def counts(connection: sa.Connection) -> tuple[int, int]:

@@ -44,9 +44,7 @@ def replace_parse(connection: sa.Connection, *, delivery_id: str, stem: str, bus
 
 def clear_gate(connection: sa.Connection, delivery_id: str) -> None:
     """Forget what a former gate run found in a delivery."""
-    connection.execute(
-        sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery AND stage = 'gate'"), {"delivery": delivery_id}
-    )
+    connection.execute(sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery AND stage = 'gate'"), {"delivery": delivery_id})
 
 
 def add_failing(

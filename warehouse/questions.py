@@ -27,11 +27,23 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
     """
     key = _uuid(person_id)
     key = str(connection.scalar(sa.text("SELECT person_id FROM identity.redirect WHERE old_person_id = :key"), {"key": key}) or key)
-    found = _rows(connection, "SELECT person_id::text, resident_id, name, sex, birth_date, phone, address, area_code, as_of_date FROM core.person WHERE person_id = :key", key)
+    found = _rows(
+        connection,
+        "SELECT person_id::text, resident_id, name, sex, birth_date, phone, address, area_code, as_of_date FROM core.person WHERE person_id = :key",
+        key,
+    )
     if not found:
         raise ConfigError("there is no such person", where="ID")
-    records = _rows(connection, "SELECT r.stem, r.record_key, l.rule_id, r.as_of_date, r.delivery_id::text FROM identity.link l JOIN identity.record r USING (record_id) WHERE l.person_id = :key ORDER BY r.stem, r.record_key", key)
-    homes = _rows(connection, "SELECT kind, household_id::text, relation, stem, evidence FROM core.household_member WHERE person_id = :key ORDER BY kind", key)
+    records = _rows(
+        connection,
+        "SELECT r.stem, r.record_key, l.rule_id, r.as_of_date, r.delivery_id::text FROM identity.link l JOIN identity.record r USING (record_id) WHERE l.person_id = :key ORDER BY r.stem, r.record_key",
+        key,
+    )
+    homes = _rows(
+        connection,
+        "SELECT kind, household_id::text, relation, stem, evidence FROM core.household_member WHERE person_id = :key ORDER BY kind",
+        key,
+    )
     return {**found[0], "records": records, "households": homes}
 
 
@@ -42,8 +54,16 @@ def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:
         ConfigError: no such household.
     """
     key = _uuid(household_id)
-    found = _rows(connection, "SELECT household_id::text, kind, head_person_id::text, members AS size FROM core.household WHERE household_id = :key", key)
+    found = _rows(
+        connection,
+        "SELECT household_id::text, kind, head_person_id::text, members AS size FROM core.household WHERE household_id = :key",
+        key,
+    )
     if not found:
         raise ConfigError("there is no such household", where="ID")
-    members = _rows(connection, "SELECT m.person_id::text, p.name, p.sex, p.birth_date, m.relation, m.stem, m.evidence FROM core.household_member m JOIN core.person p USING (person_id) WHERE m.household_id = :key ORDER BY m.relation, p.birth_date", key)
+    members = _rows(
+        connection,
+        "SELECT m.person_id::text, p.name, p.sex, p.birth_date, m.relation, m.stem, m.evidence FROM core.household_member m JOIN core.person p USING (person_id) WHERE m.household_id = :key ORDER BY m.relation, p.birth_date",
+        key,
+    )
     return {**found[0], "members": members}

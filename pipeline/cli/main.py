@@ -162,7 +162,10 @@ def quarantine_list(source: Annotated[str | None, typer.Option("--source")] = No
 
 @quarantine_app.command("show")
 def quarantine_show(
-    source: str, rule: Annotated[str | None, typer.Option("--rule")] = None, limit: Annotated[int, typer.Option("--limit", min=1)] = 20, as_json: AsJson = False
+    source: str,
+    rule: Annotated[str | None, typer.Option("--rule")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1)] = 20,
+    as_json: AsJson = False,
 ) -> None:
     """Pointers to quarantined rows: delivery, row number, rule, field. Never a value."""
     from warehouse import database, quarantine
@@ -188,7 +191,9 @@ def deliveries(source: Annotated[str | None, typer.Option("--source")] = None, a
     if as_json:
         _print_json([asdict(d) for d in found])
         return
-    table = Table("交付 delivery", "来源 source", "业务日 night", "截至 as of", "范围 scope", "声明行数 declared", "原始字节 raw", "存储字节 stored")
+    table = Table(
+        "交付 delivery", "来源 source", "业务日 night", "截至 as of", "范围 scope", "声明行数 declared", "原始字节 raw", "存储字节 stored"
+    )
     for d in found:
         table.add_row(d.delivery_id[:8], d.stem, str(d.business_date), str(d.as_of_date), d.scope,
                       "" if d.declared_rows is None else f"{d.declared_rows:,}", f"{d.raw_bytes:,}", f"{d.stored_bytes:,}")  # fmt: skip
@@ -197,7 +202,9 @@ def deliveries(source: Annotated[str | None, typer.Option("--source")] = None, a
 
 @app.command()
 def report(
-    source: str, date: DateFlag = None, out: Annotated[Path | None, typer.Option("--out", help="HTML file; standard output if not given.")] = None
+    source: str,
+    date: DateFlag = None,
+    out: Annotated[Path | None, typer.Option("--out", help="HTML file; standard output if not given.")] = None,
 ) -> None:
     """The gate's report on a source's delivery of a night, as a page."""
     from expectations.report import as_html

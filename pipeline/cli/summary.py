@@ -28,13 +28,13 @@ def print_summary(console: Console, settings: Settings, day: date) -> None:
         as_of = good.get(i.stem, (None, None))[1]
         stale = "" if i.state in ("merged", "not_due") else " stale"
         counts = (i.delivered, i.rejected, i.quarantined, i.unchanged, i.inserted, i.updated, i.withdrawn)
-        table.add_row(
-            i.stem, _STATES.get(i.state, i.state), f"{as_of or '—'}{stale}", *("" if c is None else f"{c:,}" for c in counts)
-        )
+        table.add_row(i.stem, _STATES.get(i.state, i.state), f"{as_of or '—'}{stale}", *("" if c is None else f"{c:,}" for c in counts))
     console.print(table)
     for i in intakes:
         if i.error:
-            console.print(f"[red]✗ {i.stem}[/red] {i.error_where or ''}: {i.error}\n  → {i.next_step or ''}", highlight=False, soft_wrap=True)
+            console.print(
+                f"[red]✗ {i.stem}[/red] {i.error_where or ''}: {i.error}\n  → {i.next_step or ''}", highlight=False, soft_wrap=True
+            )
     if night.persons is not None:
         console.print(f"人员 persons {night.persons:,} · 家庭 households {night.households or 0:,}", highlight=False)
     if rules:

@@ -155,6 +155,7 @@ CREATE INDEX person_resident_id ON core.person (resident_id);
 CREATE INDEX household_member_household ON core.household_member (household_id);
 """
 
+
 def upgrade() -> None:
     """Make everything."""
     for schema in _SCHEMAS:
