@@ -71,7 +71,7 @@ PartStream = Generator[Part, None, Manifest]
 class Fetched:
     """A delivery that is read once, part by part; the manifest is known when the last part has been read.
 
-    A source that breaks half-way raises a :class:`hub.errors.SourceError` out of :meth:`parts` or out of a part's chunks:
+    A source that breaks half-way raises a :class:`hub.errors.SourceError` out of :meth:`parts` or of a part's chunks:
     what was read until then is not a delivery and must not be kept as one.
     """
 

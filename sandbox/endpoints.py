@@ -132,7 +132,9 @@ def load_access(stem: str, settings: Settings) -> Access:
 
 def _unused_port(folder: Path) -> int:
     """A free port that no other agency of this hub was given."""
-    taken = {json.loads(p.read_text(encoding="utf-8"))["port"] for p in folder.glob("*.json")} if folder.exists() else set()
+    taken = (
+        {json.loads(p.read_text(encoding="utf-8"))["port"] for p in folder.glob("*.json")} if folder.exists() else set()
+    )
     while (port := free_port()) in taken:
         pass
     return port

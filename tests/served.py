@@ -72,7 +72,7 @@ def county(rows: int = 450) -> Any:
         texts = pl.DataFrame(
             {
                 "key": [f"R{i:06d}" for i in range(n)],
-                "label": [None if i % 7 == 0 else f"标签 {i}, “甲\\乙”\t·㐂𠮷\"" for i in range(n)],
+                "label": [None if i % 7 == 0 else f'标签 {i}, “甲\\乙”\t·㐂𠮷"' for i in range(n)],
                 "number": [str(i * 37) for i in range(n)],
                 "remark": [None if i % 3 else "行一\n行二" for i in range(n)],
             }
@@ -111,7 +111,9 @@ class Served:
         """Move the county's clock."""
         clock.set_night(self.settings, night)
 
-    def request(self, *, scope: Scope = Scope.FULL, since: date | None = None, day: date | None = None, **endpoint: Any) -> FetchRequest:
+    def request(
+        self, *, scope: Scope = Scope.FULL, since: date | None = None, day: date | None = None, **endpoint: Any
+    ) -> FetchRequest:
         """A request for the county's night; keywords replace parts of the endpoint."""
         day = day or clock.date_of(self.settings, clock.current_night(self.settings))
         return FetchRequest(self.agency.contract, self.endpoint.model_copy(update=endpoint), day, scope, since)

@@ -93,20 +93,28 @@ class _Session:
         try:
             yield
         except NoSuchTableError:
-            raise SourceChanged("the agreed view is not there", where=where, next_step="ask the agency what was renamed") from None
+            raise SourceChanged(
+                "the agreed view is not there", where=where, next_step="ask the agency what was renamed"
+            ) from None
         except (DBAPIError, psycopg2.Error) as error:
             driver = error.orig if isinstance(error, DBAPIError) else error
             state = getattr(driver, "pgcode", None) or ""
             text = str(driver)
             if state.startswith("28") or "authentication failed" in text or "not permitted to log in" in text:
                 raise SourceRefused(
-                    "the account is not let in", where=where, next_step="check username and secret in the source's endpoint file"
+                    "the account is not let in",
+                    where=where,
+                    next_step="check username and secret in the source's endpoint file",
                 ) from None
             if state == "42501":
-                raise SourceRefused("the account may not read the view", where=where, next_step="ask the agency for the grant") from None
+                raise SourceRefused(
+                    "the account may not read the view", where=where, next_step="ask the agency for the grant"
+                ) from None
             if state.startswith("42"):
                 raise SourceChanged(
-                    f"the view is not as agreed (SQLSTATE {state})", where=where, next_step="ask the agency what changed in its view"
+                    f"the view is not as agreed (SQLSTATE {state})",
+                    where=where,
+                    next_step="ask the agency what changed in its view",
                 ) from None
             raise SourceUnavailable(
                 f"{phase} failed (SQLSTATE {state or 'none: the connection broke'})", where=where,
@@ -135,19 +143,23 @@ def _declared(session: _Session, connection: sa.Connection, dialect: Dialect, si
     with session.waiting(connection, "the wait for the batch list", session.patience.timeouts.first_byte_s):
         as_of, total = connection.execute(wanted).one()
     if as_of is None:
-        raise SourceUnavailable("the agency has not pushed anything yet", where=session.request.where, next_step="fetch later")
+        raise SourceUnavailable(
+            "the agency has not pushed anything yet", where=session.request.where, next_step="fetch later"
+        )
     return int(total), as_of
 
 
 def _column(session: _Session, table: sa.Table, name: str) -> sa.Column[Any]:
     if name not in table.columns:
         raise SourceChanged(
-            f"the view {table.name} has no column {name}", where=session.request.where, next_step="ask the agency what was renamed"
+            f"the view {table.name} has no column {name}",
+            where=session.request.where,
+            next_step="ask the agency what was renamed",
         )
     return table.columns[name]
 
 
-def _rows(session: _Session, connection: sa.Connection, query: sa.Select[Any]) -> Iterator[list[Any]]:
+def _rows(session: _Session, connection: sa.Connection, query: sa.Select[Any, *tuple[Any, ...]]) -> Iterator[list[Any]]:
     size = session.request.contract.delivery.page_size
     timeouts = session.patience.timeouts
     options = {"stream_results": True, "yield_per": size}
@@ -181,7 +193,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
         view = session.reflected(connection, session.view)
         changed_at = _column(session, view, dialect.change_time)
         own = [c for c in view.columns if c.name not in (dialect.change_time, dialect.change_flag)]
-        query: sa.Select[Any] = sa.select(*(sa.cast(c, sa.String).label(c.name) for c in own))
+        query = sa.select(*(sa.cast(c, sa.String).label(c.name) for c in own))
         if since is not None:
             query = query.where(changed_at >= datetime.combine(since + timedelta(days=1), time(), _SHANGHAI))
 
@@ -206,7 +218,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             next_step="fetch again; then ask the agency",
         )  # fmt: skip
     if count == 0 and since is None:
-        raise SourceRefused("the view shows no row at all", where=request.where, next_step="ask which data the account may see")
+        raise SourceRefused(
+            "the view shows no row at all", where=request.where, next_step="ask which data the account may see"
+        )
     return Manifest(request.wanted, as_of, total, None)
-
-

@@ -49,7 +49,9 @@ class _TimedAdapter(HTTPAdapter):
 
         def timed(plain: Any) -> Any:
             def getresponse(connection: Any) -> Any:
-                with patience.cut_off(connection.sock.fileno(), "the wait for the first byte", patience.timeouts.first_byte_s):
+                with patience.cut_off(
+                    connection.sock.fileno(), "the wait for the first byte", patience.timeouts.first_byte_s
+                ):
                     response = plain.getresponse(connection)
                 if connection.sock is not None:
                     connection.sock.settimeout(patience.timeouts.idle_s)
@@ -67,7 +69,7 @@ class _TimedAdapter(HTTPAdapter):
 class HttpCaller:
     """One agency's HTTP interface during one fetch.
 
-    Redirects are not followed and proxies of the environment not used: an agency that answers from elsewhere has changed.
+    Redirects are not followed, proxies of the environment not used: an agency that answers from elsewhere changed.
     """
 
     def __init__(self, request: FetchRequest, patience: Patience) -> None:
@@ -158,13 +160,17 @@ class HttpCaller:
             if len(body) > _PAGE_BYTES:
                 response.close()
                 raise SourceChanged(
-                    f"a page is larger than {_PAGE_BYTES >> 20} MiB", where=self.where, next_step="ask the agency; lower pageSize"
+                    f"a page is larger than {_PAGE_BYTES >> 20} MiB",
+                    where=self.where,
+                    next_step="ask the agency; lower pageSize",
                 )
         return Answer(bytes(body), response.headers)
 
     def _broken(self, message: str, error: Exception) -> SourceUnavailable:
         return SourceUnavailable(
-            f"{message} ({type(error).__name__})", where=self.where, next_step="fetch again; if it persists, call the agency"
+            f"{message} ({type(error).__name__})",
+            where=self.where,
+            next_step="fetch again; if it persists, call the agency",
         )
 
     def _judge(self, response: requests.Response) -> None:
@@ -191,7 +197,9 @@ class HttpCaller:
             raise SourceUnavailable(name, where=self.where, next_step="fetch again; if it persists, call the agency")
         if status < 400 or status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             raise SourceChanged(
-                f"{name}: the interface is not where it was agreed", where=self.where, next_step="ask the agency for its new address"
+                f"{name}: the interface is not where it was agreed",
+                where=self.where,
+                next_step="ask the agency for its new address",
             )
         raise SourceRefused(name, where=self.where, next_step="ask the agency which right or parameter is missing")
 

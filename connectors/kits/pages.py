@@ -83,12 +83,16 @@ class PageBook:
             SourceChanged: the reply has no code or no rows where they were agreed.
         """
         if not body.strip():
-            raise SourceChanged("the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows")
+            raise SourceChanged(
+                "the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows"
+            )
         try:
             node: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise SourceUnavailable(
-                f"the reply of {len(body)} bytes is not whole JSON", where=self.where, next_step="fetch again; then ask the agency"
+                f"the reply of {len(body)} bytes is not whole JSON",
+                where=self.where,
+                next_step="fetch again; then ask the agency",
             ) from None
         self._judge(node)
         path = (self.request.contract.delivery.records_path or "data.records").split(".")
@@ -102,7 +106,9 @@ class PageBook:
             node = None
         if not isinstance(node, list):
             raise SourceChanged(
-                f"no list of rows at {'.'.join(path)}", where=self.where, next_step="ask the agency what changed in its replies"
+                f"no list of rows at {'.'.join(path)}",
+                where=self.where,
+                next_step="ask the agency what changed in its replies",
             )
         return Page(node, beside)
 
@@ -112,12 +118,16 @@ class PageBook:
             return
         if code is None:
             raise SourceChanged(
-                f"the reply carries no {self.envelope.code!r}", where=self.where, next_step="ask the agency what changed in its replies"
+                f"the reply carries no {self.envelope.code!r}",
+                where=self.where,
+                next_step="ask the agency what changed in its replies",
             )
         # A code is short and plain; anything else may be a person's value that strayed into it.
         shown = code if len(code) <= 20 and code.isascii() else "(unreadable)"
         if code in self.envelope.busy:
-            raise SourceUnavailable(f"the agency answers with code {shown}: later", where=self.where, next_step="fetch later")
+            raise SourceUnavailable(
+                f"the agency answers with code {shown}: later", where=self.where, next_step="fetch later"
+            )
         kind = Expired if code in self.envelope.expired else SourceRefused
         raise kind(
             f"the agency answers with error code {shown}",
@@ -149,7 +159,9 @@ class PageBook:
             raise self._overlap("repeats rows of the page before it")
         if self.total is not None and (total, as_of) != (self.total, self.as_of):
             raise SourceUnavailable(
-                "the agency's stock changed while it was read", where=self.where, next_step="fetch it again from the first page"
+                "the agency's stock changed while it was read",
+                where=self.where,
+                next_step="fetch it again from the first page",
             )
         if self.rows + len(page.rows) > total:
             raise self._disagree(self.rows + len(page.rows), total)
@@ -169,11 +181,15 @@ class PageBook:
         return self.rows, self.as_of
 
     def _overlap(self, message: str) -> Overlap:
-        return Overlap(f"a page {message}", where=self.where, next_step="ask the agency to order its pages by a unique key")
+        return Overlap(
+            f"a page {message}", where=self.where, next_step="ask the agency to order its pages by a unique key"
+        )
 
     def _disagree(self, rows: int, total: int) -> SourceChanged:
         return SourceChanged(
-            f"{rows} rows came where the agency declares {total}", where=self.where, next_step="fetch again; then ask the agency"
+            f"{rows} rows came where the agency declares {total}",
+            where=self.where,
+            next_step="fetch again; then ask the agency",
         )
 
     def _number(self, value: Any) -> int:
@@ -181,12 +197,16 @@ class PageBook:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        raise SourceChanged(f"the page states no {self.envelope.total!r}", where=self.where, next_step="ask the agency what changed")
+        raise SourceChanged(
+            f"the page states no {self.envelope.total!r}", where=self.where, next_step="ask the agency what changed"
+        )
 
     def _date(self, value: Any) -> date:
         try:
             return date.fromisoformat(str(value)[:10])
         except ValueError:
             raise SourceChanged(
-                f"the page states no date {self.envelope.as_of!r}", where=self.where, next_step="ask the agency what changed"
+                f"the page states no date {self.envelope.as_of!r}",
+                where=self.where,
+                next_step="ask the agency what changed",
             ) from None

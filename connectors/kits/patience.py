@@ -16,7 +16,6 @@ from hub.errors import SourceError, SourceUnavailable
 from hub.log import get_logger
 from schemas.contract import Timeouts
 
-_LOG = get_logger(__name__)
 _LONGEST_PAUSE_S = 60.0
 _MOST_PAUSES = 30
 
@@ -39,7 +38,7 @@ class Patience:
 
     Attributes:
         retries: further tries after a failed one; pauses an agency asks for itself do not count.
-        backoff_s: longest first pause; doubled with each try, and each pause is drawn at random below that (full jitter).
+        backoff_s: longest first pause; doubled with each try; each pause is drawn at random below it (full jitter).
     """
 
     where: str
@@ -113,7 +112,13 @@ class Patience:
     def _note(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         message = error.message if isinstance(error, SourceError) else ""
-        _LOG.info("source.retry", where=self.where, attempt=state.attempt_number, pause_s=round(state.upcoming_sleep, 2), reason=message)
+        get_logger(__name__).info(
+            "source.retry",
+            where=self.where,
+            attempt=state.attempt_number,
+            pause_s=round(state.upcoming_sleep, 2),
+            reason=message,
+        )
 
     @contextmanager
     def cut_off(self, descriptor: int, phase: str, limit_s: float) -> Iterator[None]:

@@ -71,7 +71,9 @@ class _Token:
             life_s = float(document.get("expires_in") or 0)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             raise SourceChanged(
-                "the token endpoint does not answer with a token", where=self._http.where, next_step="ask the agency what changed"
+                "the token endpoint does not answer with a token",
+                where=self._http.where,
+                next_step="ask the agency what changed",
             ) from None
         self._renew_at = time.monotonic() + life_s * (1 - _RENEWAL_SHARE)
 
@@ -122,7 +124,8 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     """A delivery as JSON pages, each part one reply exactly as received.
 
     Raises:
-        SourceError: while it is read; see :class:`connectors.kits.http.HttpCaller` and :class:`connectors.kits.pages.PageBook`.
+        SourceError: while it is read, as :class:`~connectors.kits.http.HttpCaller` and
+            :class:`~connectors.kits.pages.PageBook` say.
     """
     reader = _Reader(request, dialect or Dialect())
     cursor: str | None = None
@@ -134,13 +137,17 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             if following in (None, ""):
                 break
             if not page.rows or str(following) == cursor:
-                raise SourceChanged("the pages go round in a circle", where=reader.book.where, next_step="ask the agency")
+                raise SourceChanged(
+                    "the pages go round in a circle", where=reader.book.where, next_step="ask the agency"
+                )
             cursor = str(following)
     finally:
         reader.http.close()
     rows, as_of = reader.book.close()
     if rows == 0 and request.wanted is Scope.FULL:
         raise SourceRefused(
-            "the agency says that it holds nothing at all", where=request.where, next_step="ask which data the account may see"
+            "the agency says that it holds nothing at all",
+            where=request.where,
+            next_step="ask which data the account may see",
         )
     return Manifest(request.wanted, as_of, rows, None)

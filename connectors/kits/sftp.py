@@ -76,7 +76,9 @@ class _Drop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._connection is not None:
             self._connection.abort()
         self._runner.close()
@@ -101,13 +103,17 @@ class _Drop:
             ) from None  # fmt: skip
         except (asyncssh.PermissionDenied, asyncssh.SFTPPermissionDenied):
             raise SourceRefused(
-                "the account is not let in", where=where, next_step="check username and secret in the source's endpoint file"
+                "the account is not let in",
+                where=where,
+                next_step="check username and secret in the source's endpoint file",
             ) from None
         except (OSError, asyncssh.Error) as error:
             if isinstance(error, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
                 raise
             raise SourceUnavailable(
-                f"{phase} failed ({type(error).__name__})", where=where, next_step="fetch again; if it persists, call the agency"
+                f"{phase} failed ({type(error).__name__})",
+                where=where,
+                next_step="fetch again; if it persists, call the agency",
             ) from None
 
     def open(self) -> asyncssh.SFTPClient:
@@ -134,7 +140,9 @@ class _Drop:
     def size(self, name: str) -> int:
         """Bytes of a file; raises SourceUnavailable when it is not there yet."""
         try:
-            attributes = self.wait("asking for a file's size", self.patience.timeouts.first_byte_s, self.open().stat(self.path(name)))
+            attributes = self.wait(
+                "asking for a file's size", self.patience.timeouts.first_byte_s, self.open().stat(self.path(name))
+            )
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
             raise SourceUnavailable(
                 f"the file {name} is not there yet", where=self.request.where,
@@ -158,7 +166,9 @@ class _Drop:
 
 def _control(drop: _Drop, dialect: Dialect, name: str) -> Control:
     if drop.size(name) > _CONTROL_BYTES:
-        raise SourceChanged(f"the control file {name} is far too large", where=drop.request.where, next_step="ask the agency")
+        raise SourceChanged(
+            f"the control file {name} is far too large", where=drop.request.where, next_step="ask the agency"
+        )
     text = b"".join(drop.chunks(name)).decode("utf-8", "replace").lstrip("\ufeff")
     stated = dialect.read_control(text)
     rows, size, sha256 = stated.get(dialect.rows), stated.get(dialect.size_bytes), stated.get(dialect.sha256)
@@ -190,7 +200,9 @@ def _found(drop: _Drop, dialect: Dialect, scope: Scope) -> tuple[str, Control]:
                 drop.reset()
                 raise
             if size == 0:
-                raise SourceChanged(f"the file {data} is empty", where=drop.request.where, next_step="ask the agency to send it again")
+                raise SourceChanged(
+                    f"the file {data} is empty", where=drop.request.where, next_step="ask the agency to send it again"
+                )
             if control.size_bytes is not None and size != control.size_bytes:
                 raise SourceUnavailable(
                     f"the file {data} has {size} bytes where its control file says {control.size_bytes}",
@@ -203,7 +215,7 @@ def _found(drop: _Drop, dialect: Dialect, scope: Scope) -> tuple[str, Control]:
 def stream(request: FetchRequest, dialect: Dialect) -> PartStream:
     """A delivery as one file, streamed, its size and SHA-256 held against the control file.
 
-    A daily delta only joins to the day before it: when an earlier night is missing here, the full file is taken instead.
+    A daily delta only joins to the day before it: when an earlier night is missing here, the full file is taken.
 
     Raises:
         SourceUnavailable: not there yet, still being written, or the line failed.
@@ -227,7 +239,9 @@ def stream(request: FetchRequest, dialect: Dialect) -> PartStream:
         yield Part(data, counted())
     if control.size_bytes is not None and length != control.size_bytes:
         raise SourceUnavailable(
-            f"{length} of {control.size_bytes} bytes of {data} were read", where=request.where, next_step="fetch it again"
+            f"{length} of {control.size_bytes} bytes of {data} were read",
+            where=request.where,
+            next_step="fetch it again",
         )
     if control.sha256 is not None and digest.hexdigest() != control.sha256:
         raise SourceChanged(

@@ -1,6 +1,7 @@
 """A signed gateway in the style of the national data-sharing exchange: POST, four headers, HMAC-SHA256.
 
-Source of header names and signature: 数据直达接口规范 v0.55 (2024-06-28): ``sign = base64(HMAC-SHA256(sid + rid + rtime))``.
+Source of header names and signature: 数据直达接口规范 v0.55 (2024-06-28),
+``sign = base64(HMAC-SHA256(sid + rid + rtime))``.
 HTTP 200 says nothing; the code in the body does.
 """
 
@@ -112,7 +113,8 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     """A delivery as JSON pages by number, each part one reply exactly as received.
 
     Raises:
-        SourceError: while it is read; see :class:`connectors.kits.http.HttpCaller` and :class:`connectors.kits.pages.PageBook`.
+        SourceError: while it is read, as :class:`~connectors.kits.http.HttpCaller` and
+            :class:`~connectors.kits.pages.PageBook` say.
         ConfigError: the endpoint lacks a part of the credential.
     """
     reader = _Reader(request, dialect or Dialect())
@@ -129,6 +131,8 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     rows, as_of = reader.book.close()
     if rows == 0 and request.wanted is Scope.FULL:
         raise SourceRefused(
-            "the agency says that it holds nothing at all", where=request.where, next_step="ask which data the account may see"
+            "the agency says that it holds nothing at all",
+            where=request.where,
+            next_step="ask which data the account may see",
         )
     return Manifest(request.wanted, as_of, rows, None)

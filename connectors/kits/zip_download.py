@@ -61,7 +61,9 @@ class _Download:
         response = self.http.open(self._ask)
         if self.length and (response.status_code != requests.codes.partial_content or not self.head.get("ETag")):
             response.close()
-            raise SourceUnavailable("the file changed while it was read", where=self.request.where, next_step="fetch it again")
+            raise SourceUnavailable(
+                "the file changed while it was read", where=self.request.where, next_step="fetch it again"
+            )
         if not self.length:
             self.head = response.headers
         return response
@@ -77,7 +79,9 @@ class _Download:
                 for chunk in self.http.chunks(response):
                     if not self.length and not chunk.startswith(_ZIP):
                         raise SourceChanged(
-                            "what came is not a ZIP file", where=self.request.where, next_step="ask the agency what changed at this address"
+                            "what came is not a ZIP file",
+                            where=self.request.where,
+                            next_step="ask the agency what changed at this address",
                         )
                     self.length += len(chunk)
                     self.digest.update(chunk)
@@ -123,5 +127,7 @@ def _as_of(request: FetchRequest, head: CaseInsensitiveDict[str], dialect: Diale
         return parsedate_to_datetime(head["Last-Modified"]).astimezone(_SHANGHAI).date()
     except (KeyError, ValueError, TypeError):
         raise SourceChanged(
-            "the reply states no date of the file", where=request.where, next_step="ask the agency what changed at this address"
+            "the reply states no date of the file",
+            where=request.where,
+            next_step="ask the agency what changed at this address",
         ) from None

@@ -15,7 +15,16 @@ _WATCH_S = 0.1
 class Front:
     """Relays connections to a server behind it."""
 
-    def __init__(self, switches: Switches, host: str, port: int, backend_port: int, ready: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        switches: Switches,
+        host: str,
+        port: int,
+        backend_port: int,
+        ready: Callable[[], Awaitable[None]],
+        *,
+        faults: tuple[str, ...] = ("slow", "hang", "truncated"),
+    ) -> None:
         """Prepare a relay.
 
         Args:
@@ -24,12 +33,14 @@ class Front:
             port: port to listen on.
             backend_port: port of the server behind, same address.
             ready: awaited before a connection is passed on.
+            faults: those of the agency's faults that befall the line.
         """
         self._switches = switches
         self._host = host
         self._port = port
         self._backend_port = backend_port
         self._ready = ready
+        self._faults = faults
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -92,7 +103,7 @@ class Front:
         """Pass the server's bytes on, as well as the line allows."""
         passed = 0
         while chunk := await answers.read(_CHUNK_BYTES):
-            fault = next((name for name in ("slow", "hang", "truncated") if self._switches.is_on(name)), None)
+            fault = next((name for name in self._faults if self._switches.is_on(name)), None)
             if fault is not None:
                 good = max(0, int(self._switches.argument(fault, "after_bytes", _GOOD_BYTES)) - passed)
                 writer.write(chunk[:good])

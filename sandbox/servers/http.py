@@ -22,7 +22,9 @@ _ERROR = '{"code":"500","message":"系统异常","data":null}'.encode()
 class HttpFaults:
     """ASGI middleware: answers in the agency's stead while a fault strikes."""
 
-    def __init__(self, app: Any, switches: Switches, *, spared: str = "", error_body: bytes = _ERROR, answers_200: bool = False) -> None:
+    def __init__(
+        self, app: Any, switches: Switches, *, spared: str = "", error_body: bytes = _ERROR, answers_200: bool = False
+    ) -> None:
         """Wrap an application.
 
         Args:
@@ -80,7 +82,14 @@ class HttpBackend:
             app: the agency's ASGI application.
             prepare: makes ready what tonight's callers will ask for.
         """
-        config = uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False)
+        config = uvicorn.Config(
+            app,
+            log_level="critical",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            server_header=False,
+        )
         self._server = uvicorn.Server(config)
         self._serving: asyncio.Task[None] | None = None
         self.prepare = prepare

@@ -16,7 +16,6 @@ from sandbox.endpoints import HOST
 from sandbox.servers.agency import Agency
 from sandbox.servers.front import Front
 
-_LOG = get_logger(__name__)
 _WATCH_S = 0.3
 
 
@@ -59,7 +58,9 @@ class Server:
         """
         port = await self._backend.start()
         access = self._agency.access
-        self._front = Front(self._agency.switches, HOST, access.port, port, self._backend.ready)
+        self._front = Front(
+            self._agency.switches, HOST, access.port, port, self._backend.ready, faults=self._line_faults()
+        )
         await self._warm()
         try:
             await self._front.start()
@@ -67,7 +68,7 @@ class Server:
             await self._backend.stop()
             raise ServiceError(
                 f"port {access.port} of the simulated agency {self._agency.contract.stem} is taken",
-                next_step="end what listens there, or delete its files under sandbox/endpoints and sources in the home folder",
+                next_step="end what listens there, or delete its files in sandbox/endpoints and sources",
             ) from None
         self._warmer = asyncio.create_task(self._keep_warm())
 
@@ -79,11 +80,16 @@ class Server:
             await self._front.stop()
         await self._backend.stop()
 
+    def _line_faults(self) -> tuple[str, ...]:
+        """Faults of the line; an agency that hands out files cuts the file, not the line."""
+        is_file = self._agency.contract.delivery.protocol in ("sftp-drop", "zip-basic")
+        return ("slow", "hang") if is_file else ("slow", "hang", "truncated")
+
     async def _warm(self) -> None:
         try:
             await asyncio.to_thread(self._backend.prepare)
         except HubError as error:
-            _LOG.error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=str(error))
+            get_logger(__name__).error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=str(error))
 
     async def _keep_warm(self) -> None:
         """The agency gets its night's data ready by itself, before anybody asks."""

@@ -81,7 +81,9 @@ class _Bucket:
 
 
 def _error(status: int, code: int, message: str, **headers: str) -> JSONResponse:
-    return JSONResponse({"code": code, "message": message, "data": None}, status, {k.replace("_", "-"): v for k, v in headers.items()})
+    return JSONResponse(
+        {"code": code, "message": message, "data": None}, status, {k.replace("_", "-"): v for k, v in headers.items()}
+    )
 
 
 class _Records:
@@ -121,7 +123,11 @@ class _Records:
         except ValueError:
             return _error(400, 10008, "参数格式错误")
         largest = contract.delivery.page_size
-        if scope not in contract.delivery.scopes or (scope is Scope.DELTA) != (since is not None) or not 1 <= limit <= largest:
+        if (
+            scope not in contract.delivery.scopes
+            or (scope is Scope.DELTA) != (since is not None)
+            or not 1 <= limit <= largest
+        ):
             return _error(400, 10008, f"参数不合法; limit 1-{largest}")
         stock = self._agency.stock.tonight()
         if stock is None:
@@ -164,7 +170,9 @@ def application(agency: Agency) -> FastAPI:
         if kind != "Basic" or not (agency.is_username(username) and agency.is_secret(secret)):
             return JSONResponse({"error": "invalid_client"}, 401, {"WWW-Authenticate": "Basic"})
         value, life_s = tokens.issue()
-        return JSONResponse({"access_token": value, "token_type": "Bearer", "expires_in": life_s}, headers={"Cache-Control": "no-store"})
+        return JSONResponse(
+            {"access_token": value, "token_type": "Bearer", "expires_in": life_s}, headers={"Cache-Control": "no-store"}
+        )
 
     @app.get("/api/v1/records")
     def read(request: Request) -> Response:

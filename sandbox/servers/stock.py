@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 
 import polars as pl
 
@@ -34,15 +35,26 @@ class Tonight:
 
     @property
     def version(self) -> str:
-        """Names this state of the stock: equal versions hold equal rows."""
+        """Names this state of the stock in this process: equal versions hold equal rows."""
         return "-".join([f"{self.night:04d}", *self.spoiled_by])
+
+    @cached_property
+    def digest(self) -> str:
+        """Names the rows: files made of equal rows may be kept when the process starts again."""
+        return f"{self.night:04d}-{int(self.rows.hash_rows(seed=1).sum()):016x}"
 
 
 class Stock:
     """An agency's records through time; only the current night can be had."""
 
     def __init__(
-        self, contract: Contract, settings: Settings, switches: Switches, *, snapshot: Snapshot = snapshot, is_scheduled: bool = False
+        self,
+        contract: Contract,
+        settings: Settings,
+        switches: Switches,
+        *,
+        snapshot: Snapshot = snapshot,
+        is_scheduled: bool = False,
     ) -> None:
         """Open the stock.
 
