@@ -57,7 +57,8 @@ def _held(contract: Contract, frame: pl.DataFrame, settings: Settings) -> pl.Dat
     size = max(int(person.max()), int(home.max())) + 1
     covered = uniform(seed, f"{stem}|home", size)[home] < chosen.get("coverage", 1.0)
     covered &= uniform(seed, f"{stem}|member", size)[person] < chosen.get("member_coverage", 1.0)
-    frame = frame.with_columns(draw=pl.col("person") * 2).filter(pl.Series(covered))
+    row = pl.col("row") if "row" in frame.columns else pl.lit(0)  # which of a person's several rows
+    frame = frame.with_columns(draw=pl.col("person") * 4 + row * 2).filter(pl.Series(covered))
     double = uniform(seed, f"{stem}|double", size)[frame["person"].to_numpy()] < noise.share(settings.sandbox_noise, "double")
     return pl.concat([frame, frame.filter(pl.Series(double)).with_columns(draw=pl.col("draw") + 1)])
 
@@ -134,9 +135,7 @@ def _observe(contract: Contract, night: int, settings: Settings) -> pl.DataFrame
         living_household_no=pl.format("F{}", pl.col("living_home") * 7 + offset),
         changed_at=pl.Series(changed.astype("datetime64[us]")),
     )
-    columns = [
-        _text(spec, _value(contract, spec, rows.columns)).alias(spec.physical_name) for spec in contract.fields
-    ]
+    columns = [_text(spec, _value(contract, spec, rows.columns)).alias(spec.physical_name) for spec in contract.fields]
     return rows.select(*columns, pl.col("changed_night").alias(CHANGED), *TRUTH).sort(contract.key.physical_name)
 
 

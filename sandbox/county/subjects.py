@@ -51,7 +51,118 @@ def person_file(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.D
     )
 
 
-SUBJECTS: dict[str, Callable[[pl.DataFrame, int, date, date], pl.DataFrame]] = {"person_file": person_file}
+def _yuan(amount: np.ndarray) -> pl.Series:
+    return pl.Series(np.char.mod("%.2f", amount))
+
+
+def schooling(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
+    """Education: one row a student, from kindergarten to university. Ages are of the first night: nobody changes school at night."""
+    n, age = people.height, _age(people, epoch)
+    u = {k: uniform(seed, k, n) for k in ("school", "goes", "hardship", "aid", "board", "status")}
+    bounds = np.array([3, 6, 12, 15, 18, 22])
+    place = np.searchsorted(bounds, age, side="right") - 1
+    stage = np.array(["11", "21", "31", "34", "41", "41", "11"])[place]
+    chance = np.array([0.8, 0.995, 0.99, 0.9, 0.55, 0.0, 0.0])[place]
+    hardship = np.where(u["hardship"] < 0.12, np.char.zfill((1 + u["hardship"] * 99).astype(int).astype("U2"), 2), "00")
+    is_aided = hardship != "00"
+    grade = np.clip((age - bounds[np.clip(place, 0, 5)]).astype(int) + 1, 1, 6)
+    school = (u["school"] * 60).astype(int)
+    rows = people.with_columns(
+        stage=pl.Series(stage),
+        school_code=pl.format("{}42{}", pl.Series(stage), pl.Series(np.char.zfill(school.astype("U6"), 6))),
+        school_name=pl.format("公安县第{}学校", pl.Series(school + 1)),
+        grade=pl.Series(grade.astype("U1")),
+        roll_no=pl.format("G{}", "resident_id"),
+        roll_status=pl.Series(np.where(u["status"] < 0.985, "1", "2")),
+        hardship_class=pl.Series(hardship),
+        boarding=pl.Series(np.where((u["board"] < 0.3) & (age > 10), "是", "否")),
+        aid_type=pl.Series(np.where(is_aided, np.where(u["aid"] < 0.5, "02", "04"), "00")),
+        aid_yuan=_yuan(np.where(is_aided, np.round(500 + u["aid"] * 3000), 0)),
+        enrolled_date=pl.Series(np.array([f"{epoch.year - g}-09-01" for g in range(8)], dtype="datetime64[D]")[grade]),
+    )
+    return rows.filter(pl.Series((u["goes"] < chance) & (place >= 0)))
+
+
+def dwelling(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
+    """Housing: one row a member of a household with a registered housing case."""
+    home = people["living_home"].to_numpy()
+    u = {k: uniform(seed, k, int(home.max()) + 1)[home] for k in ("form", "grade", "area", "start", "rent")}
+    is_repair = (u["form"] > 0.45) & (u["form"] < 0.75)
+    form = np.where(u["form"] < 0.45, np.where(u["form"] < 0.2, "1", "2"), np.where(is_repair, "3", "4"))
+    is_rental = np.isin(form, ["1", "2"])
+    return people.with_columns(
+        housing_form=pl.Series(form),
+        house_grade=pl.Series(np.where(form == "3", "C", np.where(form == "4", "D", np.where(u["grade"] < 0.7, "A", "B")))),
+        floor_area_m2=_yuan(30 + u["area"] * 110),
+        family_size=pl.len().over("living_home").cast(pl.String),
+        contract_start_date=_days(epoch, 30 + u["start"] * 900),
+        contract_end_date=pl.when(pl.Series(is_rental)).then(_days(epoch, 30 + u["start"] * 900 - 1095)),
+        monthly_rent_yuan=_yuan(np.where(is_rental, 80 + u["rent"] * 600, 0)),
+        subsidy_yuan=_yuan(np.where(form == "2", 1200 + u["rent"] * 3000, np.where(is_rental, 0, 14000 + u["rent"] * 20000))),
+        change_flag=pl.when(pl.col("death_date").is_not_null()).then(pl.lit("D"))
+        .when(pl.col("changed_night") > 1).then(pl.lit("U")).otherwise(pl.lit("I")),
+    )  # fmt: skip
+
+
+def enrolment(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
+    """Medical insurance: one row a person and insurance type, about one and a half a person."""
+    n, age = people.height, _age(people, epoch)
+    u = {k: uniform(seed, k, n) for k in ("employed", "extra", "fee", "identity", "start")}
+    is_employee = (u["employed"] < 0.3) & (age > 20) & (age < 70)
+    identity = np.where(u["identity"] < 0.08, np.char.zfill((1 + u["identity"] * 74).astype(int).astype("U2"), 2), "00")
+    fee = np.round(np.exp(u["fee"] * 6) * 30 * (1 + age / 60), 2)
+    fund, assistance = np.round(fee * 0.6, 2), np.round(np.where(identity != "00", fee * 0.15, 0), 2)
+    dead = people["death_date"].is_not_null()
+    rows = people.with_columns(
+        insurance_type=pl.Series(np.where(is_employee, "310", "390")),
+        enrolment_status=pl.when(dead).then(pl.lit("3")).otherwise(pl.lit("1")),
+        enrolled_date=_days(epoch, 60 + u["start"] * 3000),
+        ended_date=pl.col("death_date"),
+        paid_year=pl.lit(str(epoch.year)),
+        identity_type=pl.Series(identity),
+        subsidy_yuan=_yuan(np.where(identity != "00", 200.0, 0.0)),
+        medfee_sum_yuan=_yuan(fee),
+        fund_pay_yuan=_yuan(fund),
+        assistance_pay_yuan=_yuan(assistance),
+        self_pay_yuan=_yuan(fee - fund - assistance),
+        row=pl.lit(0),
+    )
+    second = rows.filter(pl.Series(u["extra"] < 0.5)).with_columns(
+        insurance_type=pl.when(pl.col("insurance_type") == "310").then(pl.lit("330")).otherwise(pl.lit("392")), row=pl.lit(1)
+    )
+    return pl.concat([rows, second])
+
+
+def certificate(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
+    """Disability: one row a certificate, about one person in fifteen."""
+    n, age = people.height, _age(people, epoch)
+    u = {k: uniform(seed, k, n) for k in ("disabled", "category", "grade", "issued", "rehab", "guardian")}
+    category = np.array(list("12344444567"))[(u["category"] * 11).astype(int)]
+    grade = (1 + np.sqrt(u["grade"]) * 3.999).astype(int).astype("U1")
+    is_heavy = np.isin(grade, ["1", "2"])
+    has_guardian = np.isin(category, ["5", "6"])
+    rows = people.with_columns(
+        category=pl.Series(category),
+        grade=pl.Series(grade),
+        certificate_no=pl.col("resident_id") + pl.Series(np.char.add(category, grade)),
+        issued_date=_days(epoch, 30 + u["issued"] * 3000),
+        expires_date=_days(epoch, 30 + u["issued"] * 3000 - 3652),
+        certificate_status=pl.when(pl.col("death_date").is_not_null()).then(pl.lit("2")).otherwise(pl.lit("1")),
+        rehab_need=pl.Series(np.where(u["rehab"] < 0.4, "是", "否")),
+        living_allowance=_yuan(np.where(u["rehab"] < 0.3, 80.0, 0.0)),
+        care_allowance=_yuan(np.where(is_heavy, 100.0, 0.0)),
+        guardian_name=pl.when(pl.Series(has_guardian)).then(pl.col("name").first().over("living_home")),
+    )
+    return rows.filter(pl.Series(u["disabled"] < np.where(age > 60, 0.14, 0.04)))
+
+
+SUBJECTS: dict[str, Callable[[pl.DataFrame, int, date, date], pl.DataFrame]] = {
+    "person_file": person_file,
+    "schooling": schooling,
+    "dwelling": dwelling,
+    "enrolment": enrolment,
+    "certificate": certificate,
+}
 
 
 def rows(subject: str, people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
@@ -64,5 +175,7 @@ def rows(subject: str, people: pl.DataFrame, seed: int, day: date, epoch: date) 
         return SUBJECTS[subject](people, seed, day, epoch)
     except KeyError:
         raise ContractError(
-            f"the county knows no subject {subject!r}", where="customProperties.synthetic.subject", next_step=f"one of {', '.join(SUBJECTS)}"
+            f"the county knows no subject {subject!r}",
+            where="customProperties.synthetic.subject",
+            next_step=f"one of {', '.join(SUBJECTS)}",
         ) from None
