@@ -1,0 +1,118 @@
+"""The verbs as a scheduler calls them: text in, JSON out. The business date follows from the occasion of the run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from hub.errors import ConfigError
+from hub.settings import Settings, get_settings
+from pipeline import nights, steps
+from pipeline.services import agencies
+from warehouse import database, ledger
+
+Outcome = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """Why and when a run was started.
+
+    Attributes:
+        asked: business date it was triggered with; None when started by the clock or an asset.
+        instant: the scheduled instant, the same for every task and retry of the run.
+        fetched: business date its `fetch` decided on; None before, or when fetch failed.
+        heard: business dates that the assets which started it were about.
+    """
+
+    asked: str | None
+    instant: datetime
+    fetched: str | None = None
+    heard: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, context: Mapping[str, Any]) -> "Occasion":
+        """Read it from a task's context."""
+        run, instance = context["dag_run"], context["ti"]
+        asked = (run.conf or {}).get("business_date")
+        events = [e for several in (context.get("triggering_asset_events") or {}).values() for e in several]
+        night = (instance.xcom_pull(task_ids="fetch") or {}).get("night") if instance.task_id == "report" else None
+        heard = tuple(sorted({str(e.extra["night"]) for e in events if (e.extra or {}).get("night")}))
+        occasion = cls(asked, run.run_after, night, heard)
+        if instance.task_id == "report":
+            for asset in instance.task.outlets:
+                context["outlet_events"][asset].extra["night"] = str(_open(get_settings(), occasion))
+        return occasion
+
+
+def _open(settings: Settings, occasion: Occasion) -> date:
+    day = nights.parse_date(occasion.asked or occasion.fetched)
+    return nights.open_night(settings, day=day, instant=occasion.instant)
+
+
+def _day(night: str) -> date:
+    found = nights.parse_date(night)
+    if found is None:
+        raise ConfigError("the run has no business date", next_step="clear the first task of the run")
+    return found
+
+
+def fetch(stem: str, occasion: Occasion) -> Outcome:
+    """Open the night if nobody has, and fetch; in the sandbox the county moves on to that night first."""
+    settings = get_settings()
+    day = _open(settings, occasion)
+    agencies.reach(settings, day)
+    return {**steps.fetch(stem, day), "night": str(day)}
+
+
+def land(stem: str, night: str) -> Outcome:
+    """Land what was fetched."""
+    return steps.land(stem, _day(night))
+
+
+def parse(stem: str, night: str) -> Outcome:
+    """Parse the delivery."""
+    return steps.parse(stem, _day(night))
+
+
+def gate(stem: str, night: str) -> Outcome:
+    """Let the gate judge the delivery."""
+    return steps.gate(stem, _day(night))
+
+
+def report(stem: str, occasion: Occasion) -> Outcome:
+    """How the source stands, whatever became of its verbs."""
+    return steps.report(stem, _open(get_settings(), occasion))
+
+
+def resolve(occasion: Occasion) -> Outcome:
+    """Resolve the night the occasion is about.
+
+    That is the date asked for, or else the newest one the sources reported on, or else (at the deadline) tonight's.
+    """
+    settings = get_settings()
+    if occasion.asked or occasion.heard:
+        day = nights.open_night(settings, day=nights.parse_date(occasion.asked or max(occasion.heard)))
+    else:
+        day = _tonight(settings, occasion.instant)
+    return {**steps.resolve(day), "night": str(day)}
+
+
+def _tonight(settings: Settings, instant: datetime) -> date:
+    """The night a deadline is about: by the wall clock the instant's own; in the sandbox the newest one that was opened."""
+    if settings.business_clock == "wall":
+        return nights.open_night(settings, instant=instant)
+    database.migrate(settings)
+    with database.engine(settings).connect() as connection:
+        last = ledger.last_night(connection)
+    return last.business_date if last else nights.open_night(settings, instant=instant)
+
+
+def merge(night: str) -> Outcome:
+    """Publish the night."""
+    return steps.merge(_day(night))
+
+
+def share(night: str) -> Outcome:
+    """Tell what changed."""
+    return steps.share(_day(night))
