@@ -86,6 +86,21 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
             Rule(f"{name}_length", "row", "error", name, f"{spec.title_zh}不超过{limit}字", f"{spec.title_en} has at most {limit} characters",
                  gxe.ExpectColumnValueLengthsToBeBetween(column=name, max_value=limit), lambda t: sa.func.length(col(t)) > limit)
         )  # fmt: skip
+    if spec.pattern:
+        pattern = spec.pattern
+        found.append(
+            Rule(
+                f"{name}_pattern",
+                "row",
+                "error",
+                name,
+                f"{spec.title_zh}符合约定格式",
+                f"{spec.title_en} has the agreed form",
+                gxe.ExpectColumnValuesToMatchRegex(column=name, regex=pattern),
+                lambda t: sa.not_(col(t).regexp_match(pattern)),
+                drift_share=0.2,
+            )
+        )
     if spec.minimum is not None or spec.maximum is not None:
         low, high = spec.minimum, spec.maximum
         found.append(

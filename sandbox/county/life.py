@@ -29,7 +29,7 @@ def advance(people: pl.DataFrame, seed: int, night: int, day: date) -> pl.DataFr
     columns["phone"][who] = np.char.add("1", rng.integers(3 * 10**9, 10**10 - 1, who.size).astype("U10"))
     columns["death_date"][chosen_of["death"]] = np.datetime64(day - timedelta(days=1))
     who = chosen_of["name"]
-    columns["name"][who] = np.char.add([n[0] for n in columns["name"][who]], names.given(rng, np.ones(who.size, bool)))
+    columns["name"][who] = np.char.add(np.array([n[0] for n in columns["name"][who]], dtype=str), names.given(rng, np.ones(who.size, bool)))
     who = chosen_of["id"]
     if who.size:  # a number corrected: another sequence, same person
         columns["resident_id"][who] = [
@@ -66,6 +66,8 @@ def _moved(people: pl.DataFrame, rng: np.random.Generator, who: np.ndarray, nigh
 def _born(people: pl.DataFrame, rng: np.random.Generator, parents: np.ndarray, night: int, day: date) -> pl.DataFrame:
     parent = people.filter(pl.col("person").is_in(parents.tolist()))
     n = parent.height
+    if not n:
+        return people
     is_male = rng.random(n) < 0.52
     birth_day = np.datetime64(day) - rng.integers(20, 60, n).astype("timedelta64[D]")  # births are registered late
     birth = np.char.replace(np.datetime_as_string(birth_day, unit="D"), "-", "")

@@ -27,7 +27,7 @@ def _days(base: date, offset: np.ndarray) -> pl.Series:
 
 def person_file(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
     """Health: one row a person."""
-    n, age = people.height, _age(people, day)
+    n, age = people.height, _age(people, epoch)
     u = {k: uniform(seed, k, n) for k in ("illness", "disease", "cost", "team", "visit", "care", "risk")}
     major = 0.004 + 0.05 * np.clip((age - 35) / 50, 0, 1)
     chronic = 0.02 + 0.5 * np.clip((age - 30) / 50, 0, 1)
@@ -55,6 +55,35 @@ def _yuan(amount: np.ndarray) -> pl.Series:
     return pl.Series(np.char.mod("%.2f", amount))
 
 
+def _guarded(people: pl.DataFrame) -> pl.DataFrame:
+    """Everybody with the head of the household they live with as guardian; null for heads.
+
+    A record that names a guardian changes when the guardian does. The relation is the guardian's to the person (GB/T 4761).
+    """
+    heads = people.filter(pl.col("living_relation") == "02").unique("living_home", keep="first", maintain_order=True)
+    joined = people.join(
+        heads.select(
+            "living_home", guardian_name="name", guardian_resident_id="resident_id", guardian_phone="phone", head_sex="sex",
+            head_changed="changed_night",
+        ),
+        on="living_home", how="left", maintain_order="left",
+    )  # fmt: skip
+    is_head, is_man = pl.col("living_relation") == "02", pl.col("head_sex") == "1"
+    relation = (
+        pl.when(pl.col("living_relation").is_in(["20", "22", "30"])).then(pl.when(is_man).then(pl.lit("51")).otherwise(pl.lit("52")))
+        .when(pl.col("living_relation") == "41").then(pl.when(is_man).then(pl.lit("61")).otherwise(pl.lit("62")))
+        .when(pl.col("living_relation") == "12").then(pl.lit("11"))
+        .when(pl.col("living_relation").is_in(["51", "52"])).then(pl.when(is_man).then(pl.lit("20")).otherwise(pl.lit("30")))
+        .otherwise(pl.lit("97"))
+    )  # fmt: skip
+    names = ("guardian_name", "guardian_resident_id", "guardian_phone")
+    return joined.with_columns(
+        *(pl.when(~is_head).then(pl.col(c)).alias(c) for c in names),
+        guardian_relation=pl.when(~is_head & pl.col("guardian_name").is_not_null()).then(relation),
+        changed_night=pl.max_horizontal("changed_night", pl.when(~is_head).then("head_changed")),
+    ).drop("head_sex", "head_changed")
+
+
 def schooling(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
     """Education: one row a student, from kindergarten to university. Ages are of the first night: nobody changes school at night."""
     n, age = people.height, _age(people, epoch)
@@ -67,7 +96,7 @@ def schooling(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.Dat
     is_aided = hardship != "00"
     grade = np.clip((age - bounds[np.clip(place, 0, 5)]).astype(int) + 1, 1, 6)
     school = (u["school"] * 60).astype(int)
-    rows = people.with_columns(
+    rows = _guarded(people).with_columns(
         stage=pl.Series(stage),
         school_code=pl.format("{}42{}", pl.Series(stage), pl.Series(np.char.zfill(school.astype("U6"), 6))),
         school_name=pl.format("公安县第{}学校", pl.Series(school + 1)),
@@ -92,9 +121,11 @@ def dwelling(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.Data
     is_rental = np.isin(form, ["1", "2"])
     return people.with_columns(
         housing_form=pl.Series(form),
+        case_no=pl.format("AJ{}", pl.col("living_home") * 5 + 100_001),
+        is_applicant=pl.when(pl.col("living_relation") == "02").then(pl.lit("1")).otherwise(pl.lit("0")),
         house_grade=pl.Series(np.where(form == "3", "C", np.where(form == "4", "D", np.where(u["grade"] < 0.7, "A", "B")))),
         floor_area_m2=_yuan(30 + u["area"] * 110),
-        family_size=pl.len().over("living_home").cast(pl.String),
+        family_size=(pl.col("birth_date") < epoch).sum().over("living_home").cast(pl.String),
         contract_start_date=_days(epoch, 30 + u["start"] * 900),
         contract_end_date=pl.when(pl.Series(is_rental)).then(_days(epoch, 30 + u["start"] * 900 - 1095)),
         monthly_rent_yuan=_yuan(np.where(is_rental, 80 + u["rent"] * 600, 0)),
@@ -136,12 +167,16 @@ def enrolment(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.Dat
 def certificate(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.DataFrame:
     """Disability: one row a certificate, about one person in fifteen."""
     n, age = people.height, _age(people, epoch)
-    u = {k: uniform(seed, k, n) for k in ("disabled", "category", "grade", "issued", "rehab", "guardian")}
+    u = {k: uniform(seed, k, n) for k in ("disabled", "category", "grade", "issued", "rehab", "cause")}
     category = np.array(list("12344444567"))[(u["category"] * 11).astype(int)]
     grade = (1 + np.sqrt(u["grade"]) * 3.999).astype(int).astype("U1")
     is_heavy = np.isin(grade, ["1", "2"])
     has_guardian = np.isin(category, ["5", "6"])
-    rows = people.with_columns(
+    with_guardian = _guarded(people).with_columns(
+        pl.when(pl.Series(has_guardian)).then(pl.col(c)).alias(c)
+        for c in ("guardian_name", "guardian_resident_id", "guardian_phone", "guardian_relation")
+    )
+    rows = with_guardian.with_columns(
         category=pl.Series(category),
         grade=pl.Series(grade),
         certificate_no=pl.col("resident_id") + pl.Series(np.char.add(category, grade)),
@@ -151,7 +186,7 @@ def certificate(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.D
         rehab_need=pl.Series(np.where(u["rehab"] < 0.4, "是", "否")),
         living_allowance=_yuan(np.where(u["rehab"] < 0.3, 80.0, 0.0)),
         care_allowance=_yuan(np.where(is_heavy, 100.0, 0.0)),
-        guardian_name=pl.when(pl.Series(has_guardian)).then(pl.col("name").first().over("living_home")),
+        cause=pl.Series((1 + u["cause"] * 4).astype(int).astype("U1")),
     )
     return rows.filter(pl.Series(u["disabled"] < np.where(age > 60, 0.14, 0.04)))
 
