@@ -1,10 +1,10 @@
-# Two commands do all the set-up: `make run` and `make test`.
+# Set up, run, test. `make run` on a fresh machine needs Python 3.11, git and make only.
+
 SHELL := /bin/bash
-.DEFAULT_GOAL := help
+PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3.11
-STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.ready
 PERSONS ?=
 
 export XDG_RUNTIME_DIR ?= /tmp
@@ -12,48 +12,56 @@ ifneq ($(PERSONS),)
 export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
-help: ## Show the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+.DEFAULT_GOAL := help
+.PHONY: help setup run stop test test-fast check format bench docs lock clean
 
-$(STAMP): requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is missing; install Python 3.11 (Debian: apt-get install python3.11 python3.11-venv)" >&2; exit 2; }
-	@command -v git >/dev/null || { echo "error: git is missing (Debian: apt-get install git)" >&2; exit 2; }
-	@echo "installing into $(VENV) …"
+help: ## What there is to make
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## Install into .venv (quick the second time)
+
+$(STAMP): requirements.txt pyproject.toml deploy/system-packages.sh
+	@sh deploy/system-packages.sh $(PYTHON)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null
+	@echo "安装到 / installing into $(VENV) …"
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@touch $(STAMP)
+	@touch $@
 
-setup: $(STAMP) ## Install everything into .venv
+run: setup ## The next night through Airflow, then a summary; services stay up (PERSONS=20000)
+	@$(BIN)/hub run
 
-run: setup ## Run the next night and print the morning (PERSONS= sets the county's size)
-	@$(BIN)/hub up
-	@$(BIN)/hub night
+stop: ## Stop what `make run` left up; the data stays
+	@if [ -x $(BIN)/hub ]; then $(BIN)/hub down; fi
 
-stop: setup ## Stop the services; the data stays
-	@$(BIN)/hub down
-
-test: setup check ## All tests
+test: setup check ## All checks and tests
 	@$(BIN)/python -m pytest tests -q
 
-test-fast: setup ## Tests without servers
+test-fast: setup ## Tests that answer within a minute
 	@$(BIN)/python -m pytest tests -q -m "not slow"
 
-check: setup ## ruff, mypy, import-linter, yamllint
+check: setup ## Lint, types, import law, YAML
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-cache >/tmp/lint-imports.$$$$ || { cat /tmp/lint-imports.$$$$; exit 1; }
+	@$(BIN)/lint-imports --no-cache >.lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@$(BIN)/yamllint --strict .
-	@echo "check: ok"
+	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py --check; fi
 
-lock: ## Resolve requirements.txt anew: hashed, without addresses
-	@$(BIN)/uv pip compile pyproject.toml --group airflow --group sharing --group dev --python-version 3.11 \
-		--generate-hashes --no-annotate --no-header --no-emit-index-url --quiet --output-file requirements.txt
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
-clean: ## Remove state and environment
-	@test ! -x $(BIN)/hub || $(BIN)/hub down
-	@rm -rf .hub $(VENV)
+bench: setup ## Measure a night
+	$(BIN)/python -m benchmarks.night
 
-.PHONY: help setup run stop test test-fast check lock clean
+docs: setup ## Write the generated pages
+	$(BIN)/python docs/generate.py
+
+lock: ## Write requirements.txt again: versions and hashes, no addresses
+	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group airflow --group sharing --group dev --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.txt
+
+clean: stop ## Remove the environment and all state, data included
+	rm -rf $(VENV) .hub .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,6 +1,5 @@
 """The verbs as a scheduler calls them: text in, JSON out. The business date follows from the occasion of the run."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -21,32 +20,18 @@ class Occasion:
     Attributes:
         asked: business date it was triggered with; None when started by the clock or an asset.
         instant: the scheduled instant, the same for every task and retry of the run.
-        fetched: business date its `fetch` decided on; None before, or when fetch failed.
+        decided: business date an earlier task of the run found; None when none did.
         heard: business dates that the assets which started it were about.
     """
 
     asked: str | None
     instant: datetime
-    fetched: str | None = None
+    decided: str | None = None
     heard: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, context: Mapping[str, Any]) -> "Occasion":
-        """Read it from a task's context."""
-        run, instance = context["dag_run"], context["ti"]
-        asked = (run.conf or {}).get("business_date")
-        events = [e for several in (context.get("triggering_asset_events") or {}).values() for e in several]
-        night = (instance.xcom_pull(task_ids="fetch") or {}).get("night") if instance.task_id == "report" else None
-        heard = tuple(sorted({str(e.extra["night"]) for e in events if (e.extra or {}).get("night")}))
-        occasion = cls(asked, run.run_after, night, heard)
-        if instance.task_id == "report":
-            for asset in instance.task.outlets:
-                context["outlet_events"][asset].extra["night"] = str(_open(get_settings(), occasion))
-        return occasion
 
 
 def _open(settings: Settings, occasion: Occasion) -> date:
-    day = nights.parse_date(occasion.asked or occasion.fetched)
+    day = nights.parse_date(occasion.asked or occasion.decided)
     return nights.open_night(settings, day=day, instant=occasion.instant)
 
 
@@ -67,22 +52,23 @@ def fetch(stem: str, occasion: Occasion) -> Outcome:
 
 def land(stem: str, night: str) -> Outcome:
     """Land what was fetched."""
-    return steps.land(stem, _day(night))
+    return {**steps.land(stem, _day(night)), "night": night}
 
 
 def parse(stem: str, night: str) -> Outcome:
     """Parse the delivery."""
-    return steps.parse(stem, _day(night))
+    return {**steps.parse(stem, _day(night)), "night": night}
 
 
 def gate(stem: str, night: str) -> Outcome:
     """Let the gate judge the delivery."""
-    return steps.gate(stem, _day(night))
+    return {**steps.gate(stem, _day(night)), "night": night}
 
 
 def report(stem: str, occasion: Occasion) -> Outcome:
     """How the source stands, whatever became of its verbs."""
-    return steps.report(stem, _open(get_settings(), occasion))
+    day = _open(get_settings(), occasion)
+    return {**steps.report(stem, day), "night": str(day)}
 
 
 def resolve(occasion: Occasion) -> Outcome:
@@ -110,9 +96,9 @@ def _tonight(settings: Settings, instant: datetime) -> date:
 
 def merge(night: str) -> Outcome:
     """Publish the night."""
-    return steps.merge(_day(night))
+    return {**steps.merge(_day(night)), "night": night}
 
 
 def share(night: str) -> Outcome:
     """Tell what changed."""
-    return steps.share(_day(night))
+    return {**steps.share(_day(night)), "night": night}

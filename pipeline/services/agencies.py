@@ -2,9 +2,12 @@
 
 import socket
 import sys
+from datetime import date
 
-from hub.settings import Settings
+from hub.errors import ConfigError
+from hub.settings import Settings, load_endpoint
 from pipeline.services.process import Service
+from sandbox import clock
 from sandbox.endpoints import provision
 from schemas.contract import stems
 
@@ -23,6 +26,22 @@ def stop(settings: Settings) -> None:
     """Stop them."""
     for stem in stems():
         Service(settings, f"agency-{stem}").stop()
+
+
+def url(settings: Settings, stem: str) -> str | None:
+    """Address of a simulated agency; None before its first start."""
+    try:
+        return load_endpoint(stem, settings).url
+    except ConfigError:
+        return None
+
+
+def reach(settings: Settings, day: date) -> None:
+    """Let the simulated county live up to a business date; does nothing by the wall clock, or when it is there."""
+    if settings.business_clock == "sandbox":
+        night = clock.night_of(settings, day)
+        if clock.current_night(settings) < night:
+            clock.set_night(settings, night)
 
 
 def _answers(port: int) -> bool:

@@ -1,0 +1,1 @@
+"""What runs when: Airflow only. No logic; a task body is one call into `pipeline`."""

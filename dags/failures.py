@@ -1,0 +1,43 @@
+"""How a failure looks on a task's page: what happened, where, and what to do; never a value, never a traceback of values."""
+
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from hub.errors import HubError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def explained(body: Callable[P, R]) -> Callable[P, R]:
+    """Turn a task body's failure into Airflow's.
+
+    An error that may pass by itself is retried as the task says; contract, gate and refusal errors are not: trying them
+    again would ask the same question. An error nobody foresaw shows its type and place only, because its text may quote a row.
+
+    Raises:
+        AirflowException: retried.
+        AirflowFailException: not retried.
+    """
+
+    @wraps(body)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return body(*args, **kwargs)
+        except AirflowException:
+            raise
+        except HubError as error:
+            kind = AirflowException if error.is_transient else AirflowFailException
+            raise kind(f"{type(error).__name__}: {error}") from None
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            raise AirflowException(
+                f"unforeseen {type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rsplit('/', 1)[-1]}"
+                " — its text is withheld because it may quote a row; `hub doctor`, then clear the task to run it again"
+            ) from None
+
+    return run
