@@ -42,6 +42,10 @@ def spoil(frame: pl.DataFrame, contract: Contract, faults: frozenset[str]) -> pl
             frame = frame.with_columns(pl.when(place == 3).then(pl.lit("1e400")).otherwise(amount).alias(amount))
     if "renamed_column" in faults:
         frame = frame.rename({birth: f"{birth}_new"})
+    if "missing_column" in faults:
+        frame = frame.drop(birth)
+    if "reordered_columns" in faults:
+        frame = frame.select(*reversed(frame.columns))
     if "extra_column" in faults:
         frame = frame.with_columns(pl.lit("x").alias("not_agreed"))
     return frame

@@ -3,17 +3,21 @@
 import asyncio
 import hashlib
 import json
+import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, time
 from pathlib import Path
+from time import monotonic as time_now
 from typing import Any
 
 import polars as pl
+import pytest
 
 from connectors.delivery import Fetched, FetchRequest, Manifest
+from connectors.kits import exchange_database, rest, sftp, signed_gateway, zip_download
 from hub.settings import Endpoint, Settings, load_endpoint
 from sandbox import clock
 from sandbox.agency import CHANGED
@@ -53,7 +57,7 @@ def contract_of(protocol: str, **delivery: Any) -> Contract:
         volume=Volume(0.7, 1.5, 14), pool_slots=1,
     )  # fmt: skip
     return Contract(
-        stem=STEM, title_zh="第六", title_en="A sixth agency", version="1.0.0", agency_zh="第六局", agency_en="Sixth bureau",
+        stem=STEM, title_zh="第六", title_en="A sixth agency", version="1.0.0", agency_zh="第六局", agency_en="Sixth",
         contact="", legal_basis=("none",), authority=10,
         fields=(
             field("record_no", "记录编号", is_key=True), field("label", "名称", concept="person.birth_date"),
@@ -86,6 +90,24 @@ def county(rows: int = 450) -> Any:
     return snapshot
 
 
+_DROP = sftp.Dialect(data_name=STEM + "_{day:%Y%m%d}_{scope}.csv.gz", control_name=STEM + "_{day:%Y%m%d}_{scope}.ctl")
+
+
+def fetch(request: FetchRequest) -> Fetched:
+    """What a connector of the contract's protocol would do."""
+    match request.contract.delivery.protocol:
+        case "rest-oauth":
+            return Fetched(rest.stream(request))
+        case "signed-gateway":
+            return Fetched(signed_gateway.stream(request))
+        case "sftp-drop":
+            return Fetched(sftp.stream(request, _DROP))
+        case "exchange-database":
+            return Fetched(exchange_database.stream(request))
+        case _:
+            return Fetched(zip_download.stream(request))
+
+
 @dataclass(frozen=True)
 class Served:
     """A running agency and the hub's side of its wire."""
@@ -111,9 +133,7 @@ class Served:
         """Move the county's clock."""
         clock.set_night(self.settings, night)
 
-    def request(
-        self, *, scope: Scope = Scope.FULL, since: date | None = None, day: date | None = None, **endpoint: Any
-    ) -> FetchRequest:
+    def request(self, *, scope: Scope = Scope.FULL, since: date | None = None, day: date | None = None, **endpoint: Any) -> FetchRequest:
         """A request for the county's night; keywords replace parts of the endpoint."""
         day = day or clock.date_of(self.settings, clock.current_night(self.settings))
         return FetchRequest(self.agency.contract, self.endpoint.model_copy(update=endpoint), day, scope, since)
@@ -125,10 +145,16 @@ class Served:
         return replace(self, agency=replace(self.agency, contract=replace(self.agency.contract, delivery=delivery)))
 
 
+def settings_in(home: Path) -> Settings:
+    """Settings of a hub under a folder."""
+    values: dict[str, Any] = {"home": home, "sandbox_epoch": EPOCH}
+    return Settings(**values)
+
+
 @contextmanager
 def served(protocol: str, home: Path, *, rows: int = 450, **delivery: Any) -> Iterator[Served]:
     """Serve an agency on night 1 until the block ends."""
-    settings = Settings(home=home, sandbox_epoch=EPOCH)
+    settings = settings_in(home)
     clock.set_night(settings, 1)
     agency = open_agency(STEM, settings, contract=contract_of(protocol, **delivery), snapshot=county(rows))
     loop = asyncio.new_event_loop()
@@ -156,3 +182,29 @@ def consumed(fetched: Fetched) -> tuple[list[tuple[str, bytes]], Manifest]:
 def fingerprint(fetched: Fetched) -> str:
     """SHA-256 over the bytes of a delivery."""
     return hashlib.sha256(b"".join(data for _, data in consumed(fetched)[0])).hexdigest()
+
+
+def listens(served: Served) -> None:
+    """Return when an agency that was down takes connections again."""
+    ends_at = time_now() + 10
+    while time_now() < ends_at:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", served.agency.access.port)) == 0:
+                return
+
+
+@pytest.fixture(scope="session")
+def agencies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Served]]:
+    """An agency of a protocol, on night 3 and without faults; each is started once."""
+    running: dict[str, Served] = {}
+    with ExitStack() as stack:
+
+        def get(protocol: str) -> Served:
+            if protocol not in running:
+                running[protocol] = stack.enter_context(served(protocol, tmp_path_factory.mktemp(protocol)))
+            running[protocol].mend()
+            running[protocol].night(3)
+            listens(running[protocol])
+            return running[protocol]
+
+        yield get

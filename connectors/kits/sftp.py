@@ -125,7 +125,7 @@ class _Drop:
                 self.host, self.port, username=endpoint.username or "",
                 password=endpoint.secret.get_secret_value() if endpoint.secret else None,
                 known_hosts=asyncssh.import_known_hosts(known), client_keys=None, agent_path=None, config=None,
-                connect_timeout=timeouts.connect_s, login_timeout=timeouts.first_byte_s,
+                connect_timeout=timeouts.connect_s, login_timeout=timeouts.total_s,
             )  # fmt: skip
             self._connection = self.wait("connecting", timeouts.connect_s + timeouts.first_byte_s, connecting)
             self._sftp = self.wait("opening SFTP", timeouts.first_byte_s, self._connection.start_sftp_client())

@@ -36,9 +36,7 @@ class Agency:
         return hmac.compare_digest(given.encode(), self.access.username.encode())
 
 
-def open_agency(
-    stem: str, settings: Settings, *, contract: Contract | None = None, snapshot: Snapshot = snapshot
-) -> Agency:
+def open_agency(stem: str, settings: Settings, *, contract: Contract | None = None, snapshot: Snapshot = snapshot) -> Agency:
     """Open an agency; port and secrets are made if there are none.
 
     Args:
@@ -58,8 +56,6 @@ def open_agency(
         settings=settings,
         access=provision(stem, settings, contract=contract),
         switches=switches,
-        stock=Stock(
-            contract, settings, switches, snapshot=snapshot, is_scheduled=contract.delivery.protocol == "zip-basic"
-        ),
+        stock=Stock(contract, settings, switches, snapshot=snapshot, is_scheduled=contract.delivery.protocol == "zip-basic"),
         folder=settings.home / "sandbox" / "agencies" / stem,
     )

@@ -36,9 +36,7 @@ FAULTS: dict[str, Fault] = {
     "hang": Fault("传输中途停住", "after the first kilobytes nothing comes and nothing ends"),
     "truncated": Fault("内容被截断", "connection cut, or a file shorter than declared"),
     "token_expires": Fault("令牌用一次即失效", "every token is good for one call", frozenset({"rest-oauth"})),
-    "unauthorized_once": Fault(
-        "令牌失效一次", "one call answers 401 although the token was good", frozenset({"rest-oauth"}), 1
-    ),
+    "unauthorized_once": Fault("令牌失效一次", "one call answers 401 although the token was good", frozenset({"rest-oauth"}), 1),
     "rate_limited": Fault("限流(429, Retry-After)", "two calls are told to come back later", _HTTP, 2),
     "server_error_burst": Fault("连续三次500后恢复", "three calls answer 500, then all is well", _HTTP, 3),
     "pages_overlap": Fault("分页重叠", "each page starts with rows of the page before it", _PAGED),
@@ -48,13 +46,11 @@ FAULTS: dict[str, Fault] = {
     "html_login": Fault("返回登录页面", "an HTML login page instead of data", _HTTP),
     "empty_file": Fault("返回空内容", "an empty body or file", _HTTP | _FILES),
     "wrong_checksum": Fault("校验值不符", "the declared SHA-256 is of other bytes", _FILES),
-    "control_missing": Fault(
-        "缺少控制文件", "the data file is there, its control file is not", frozenset({"sftp-drop"})
-    ),
+    "control_missing": Fault("缺少控制文件", "the data file is there, its control file is not", frozenset({"sftp-drop"})),
     "half_written": Fault("文件尚在写入", "only a growing temporary file is there", frozenset({"sftp-drop"})),
     "encoding_utf8": Fault("编码变为UTF-8", "UTF-8 where another encoding was agreed", frozenset({"sftp-drop"})),
     "bom": Fault("带BOM的UTF-8", "UTF-8 with a byte order mark", frozenset({"sftp-drop"})),
-    "zip_bomb": Fault("压缩炸弹", "a workbook that inflates to gigabytes", frozenset({"zip-basic"})),
+    "zip_bomb": Fault("压缩炸弹", "a workbook that inflates a thousandfold", frozenset({"zip-basic"})),
     "rows_minus_40_percent": Fault("少四成记录", "four rows in ten are missing", is_content=True),
     "township_missing": Fault("缺少一个乡镇", "the rows of one township are missing", is_content=True),
     "equal_birth_dates": Fault("出生日期全部相同", "all birth dates are the same", is_content=True),
@@ -84,9 +80,5 @@ def check(contract: Contract, name: str) -> Fault:
     possible = applicable(contract)
     if name in possible:
         return possible[name]
-    why = (
-        f"{contract.delivery.protocol} cannot have the fault {name!r}"
-        if name in FAULTS
-        else f"there is no fault {name!r}"
-    )
+    why = f"{contract.delivery.protocol} cannot have the fault {name!r}" if name in FAULTS else f"there is no fault {name!r}"
     raise ConfigError(why, where="--fault", next_step=f"{contract.stem} can have: {', '.join(possible)}")

@@ -39,9 +39,7 @@ class ExchangeDatabase:
     def __init__(self, agency: Agency) -> None:
         """Prepare the database of an agency; its cluster is made at the first start."""
         self._agency = agency
-        self._cluster = Cluster(
-            agency.folder / "postgres", free_port(), str(agency.access.extra["admin_secret"]), parameters=_PARAMETERS
-        )
+        self._cluster = Cluster(agency.folder / "postgres", free_port(), str(agency.access.extra["admin_secret"]), parameters=_PARAMETERS)
         self._view = view_name(agency.contract.stem)
         self._sql = _statements()
         self._pushed: str | None = None

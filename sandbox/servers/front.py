@@ -42,7 +42,7 @@ class Front:
         self._ready = ready
         self._faults = faults
         self._server: asyncio.Server | None = None
-        self._open: set[asyncio.StreamWriter] = set()
+        self._open: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -52,10 +52,12 @@ class Front:
         self._watcher = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        """Stop listening and drop all connections."""
-        if self._watcher is not None:
-            self._watcher.cancel()
+        """Stop listening and drop all connections; returns when nothing of them is left."""
+        tasks = [task for task in (self._watcher, *self._open.values()) if task is not None]
         self._drop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._relay, self._host, self._port, limit=_CHUNK_BYTES)
@@ -79,7 +81,7 @@ class Front:
                     await self._listen()
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open.add(writer)
+        self._open[writer] = asyncio.current_task()
         behind: asyncio.StreamWriter | None = None
         try:
             if self._switches.is_on("down"):
@@ -94,7 +96,7 @@ class Front:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._open.discard(writer)
+            self._open.pop(writer, None)
             writer.transport.abort() if writer.transport.get_write_buffer_size() == 0 else writer.close()
             if behind is not None:
                 behind.transport.abort()

@@ -22,9 +22,7 @@ _ERROR = '{"code":"500","message":"系统异常","data":null}'.encode()
 class HttpFaults:
     """ASGI middleware: answers in the agency's stead while a fault strikes."""
 
-    def __init__(
-        self, app: Any, switches: Switches, *, spared: str = "", error_body: bytes = _ERROR, answers_200: bool = False
-    ) -> None:
+    def __init__(self, app: Any, switches: Switches, *, spared: str = "", error_body: bytes = _ERROR, answers_200: bool = False) -> None:
         """Wrap an application.
 
         Args:

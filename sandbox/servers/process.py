@@ -58,9 +58,7 @@ class Server:
         """
         port = await self._backend.start()
         access = self._agency.access
-        self._front = Front(
-            self._agency.switches, HOST, access.port, port, self._backend.ready, faults=self._line_faults()
-        )
+        self._front = Front(self._agency.switches, HOST, access.port, port, self._backend.ready, faults=self._line_faults())
         await self._warm()
         try:
             await self._front.start()

@@ -42,7 +42,7 @@ class _Tokens:
     def issue(self) -> tuple[str, int]:
         life_s = int(self._agency.access.extra.get("token_life_s", _TOKEN_LIFE_S))
         calls = int(self._agency.access.extra.get("token_calls", _TOKEN_CALLS))
-        if self._agency.switches.is_on("token_expires"):
+        if self._agency.switches.strikes("token_expires"):
             calls = 1
         value = secrets.token_urlsafe(32)
         with self._lock:
@@ -81,9 +81,7 @@ class _Bucket:
 
 
 def _error(status: int, code: int, message: str, **headers: str) -> JSONResponse:
-    return JSONResponse(
-        {"code": code, "message": message, "data": None}, status, {k.replace("_", "-"): v for k, v in headers.items()}
-    )
+    return JSONResponse({"code": code, "message": message, "data": None}, status, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
 class _Records:
@@ -123,11 +121,7 @@ class _Records:
         except ValueError:
             return _error(400, 10008, "参数格式错误")
         largest = contract.delivery.page_size
-        if (
-            scope not in contract.delivery.scopes
-            or (scope is Scope.DELTA) != (since is not None)
-            or not 1 <= limit <= largest
-        ):
+        if scope not in contract.delivery.scopes or (scope is Scope.DELTA) != (since is not None) or not 1 <= limit <= largest:
             return _error(400, 10008, f"参数不合法; limit 1-{largest}")
         stock = self._agency.stock.tonight()
         if stock is None:
@@ -170,9 +164,7 @@ def application(agency: Agency) -> FastAPI:
         if kind != "Basic" or not (agency.is_username(username) and agency.is_secret(secret)):
             return JSONResponse({"error": "invalid_client"}, 401, {"WWW-Authenticate": "Basic"})
         value, life_s = tokens.issue()
-        return JSONResponse(
-            {"access_token": value, "token_type": "Bearer", "expires_in": life_s}, headers={"Cache-Control": "no-store"}
-        )
+        return JSONResponse({"access_token": value, "token_type": "Bearer", "expires_in": life_s}, headers={"Cache-Control": "no-store"})
 
     @app.get("/api/v1/records")
     def read(request: Request) -> Response:

@@ -115,6 +115,11 @@ class Drop:
         return shown
 
 
+def _normal(path: bytes) -> bytes:
+    """A path as seen from the root of the drop; nothing lies above it."""
+    return os.path.normpath(b"/" + path.lstrip(b"/"))
+
+
 class _Server(asyncssh.SFTPServer):
     """A read-only view of the outbox."""
 
@@ -125,14 +130,14 @@ class _Server(asyncssh.SFTPServer):
     async def _disk(self, path: bytes) -> Path:
         """The file on disk behind a path a client names."""
         await asyncio.to_thread(self._drop.fill)
-        folder, name = os.path.split(os.path.normpath(b"/" + path))
+        folder, name = os.path.split(_normal(path))
         on_disk = self._drop.names().get(name.decode("utf-8", "replace")) if folder == _OUTBOX else None
         if on_disk is None:
             raise asyncssh.SFTPNoSuchFile("No such file")
         return self._drop.folder / on_disk
 
     async def _attributes(self, path: bytes) -> asyncssh.SFTPAttrs:
-        if os.path.normpath(b"/" + path) in (b"/", b"//", _OUTBOX):
+        if _normal(path) in (b"/", _OUTBOX):
             return asyncssh.SFTPAttrs.from_local(os.stat(self._drop.folder))
         return asyncssh.SFTPAttrs.from_local(os.stat(await self._disk(path)))
 
@@ -143,11 +148,11 @@ class _Server(asyncssh.SFTPServer):
         return await self._attributes(path)
 
     def realpath(self, path: bytes) -> bytes:
-        return os.path.normpath(b"/" + path)
+        return _normal(path)
 
     async def scandir(self, path: bytes) -> AsyncIterator[SFTPName]:
         await asyncio.to_thread(self._drop.fill)
-        if os.path.normpath(b"/" + path) != _OUTBOX:
+        if _normal(path) != _OUTBOX:
             return
         for shown, disk in self._drop.names().items():
             yield SFTPName(shown.encode(), attrs=asyncssh.SFTPAttrs.from_local(os.stat(self._drop.folder / disk)))

@@ -40,12 +40,7 @@ class _Gate:
         """The error for a call that is not let in; None for one that is."""
         rid, sid, rtime, sign = (headers.get(_PREFIX + name, "") for name in ("rid", "sid", "rtime", "sign"))
         access, switches = self._agency.access, self._agency.switches
-        if (
-            switches.strikes("refuse")
-            or not self._agency.is_username(rid)
-            or sid != access.extra["sid"]
-            or sid_in_path != sid
-        ):
+        if switches.strikes("refuse") or not self._agency.is_username(rid) or sid != access.extra["sid"] or sid_in_path != sid:
             return _error("api-403", "未授权的服务")
         expected = hmac.new(access.secret.encode(), (sid + rid + rtime).encode(), hashlib.sha256).digest()
         if not hmac.compare_digest(base64.b64encode(expected), sign.encode()):

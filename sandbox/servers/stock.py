@@ -1,6 +1,7 @@
 """What one simulated agency holds tonight, as it would put it on the wire."""
 
 import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -41,7 +42,8 @@ class Tonight:
     @cached_property
     def digest(self) -> str:
         """Names the rows: files made of equal rows may be kept when the process starts again."""
-        return f"{self.night:04d}-{int(self.rows.hash_rows(seed=1).sum()):016x}"
+        columns = zlib.crc32("\0".join(self.rows.columns).encode())
+        return f"{self.night:04d}-{int(self.rows.hash_rows(seed=1).sum()):016x}-{columns:08x}"
 
 
 class Stock:

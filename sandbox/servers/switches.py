@@ -55,6 +55,12 @@ class Switches:
             self._struck[name] = self._struck.get(name, 0) + 1
             return True
 
+    def times_struck(self, name: str) -> int:
+        """How often a fault has struck since it was switched on."""
+        with self._lock:
+            self._refresh()
+            return self._struck.get(name, 0)
+
     def content(self) -> tuple[str, ...]:
         """Names of the faults on that spoil rows, in the catalogue's order."""
         with self._lock:

@@ -10,7 +10,8 @@ import polars as pl
 import pyzipper
 import xlsxwriter
 
-_BOMB_BYTES = 4 << 30
+_BOMB_BYTES = 256 << 20
+_ZEROS = bytes(1 << 24)
 
 
 def write(rows: pl.DataFrame, title: str, password: str, path: Path) -> None:
@@ -24,9 +25,7 @@ def write(rows: pl.DataFrame, title: str, password: str, path: Path) -> None:
     """
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         book = Path(folder) / "book.xlsx"
-        with xlsxwriter.Workbook(
-            str(book), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}
-        ) as file:
+        with xlsxwriter.Workbook(str(book), {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as file:
             sheet = file.add_worksheet(title[:31])
             for number, row in enumerate([tuple(rows.columns), *rows.iter_rows()]):
                 for place, value in enumerate(row):
@@ -36,14 +35,15 @@ def write(rows: pl.DataFrame, title: str, password: str, path: Path) -> None:
 
 
 def write_bomb(title: str, password: str, path: Path) -> None:
-    """Write a small file whose workbook inflates to gigabytes of zeros."""
+    """Write a small file whose workbook inflates a thousandfold."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         book = Path(folder) / "book.xlsx"
-        with zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            with archive.open(zipfile.ZipInfo("xl/worksheets/sheet1.xml"), "w", force_zip64=True) as sheet:
-                block = bytes(1 << 24)
-                for _ in range(_BOMB_BYTES // len(block) // 16):
-                    sheet.write(block)
+        with (
+            zipfile.ZipFile(book, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("xl/worksheets/sheet1.xml", "w") as sheet,
+        ):
+            for _ in range(_BOMB_BYTES // len(_ZEROS)):
+                sheet.write(_ZEROS)
         _pack(book, title, password, path)
 
 

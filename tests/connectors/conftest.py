@@ -1,0 +1,5 @@
+"""Simulated agencies for the connectors' tests."""
+
+from tests.served import agencies
+
+__all__ = ["agencies"]

@@ -1,0 +1,5 @@
+"""Simulated agencies for the sandbox's tests."""
+
+from tests.served import agencies
+
+__all__ = ["agencies"]
