@@ -80,16 +80,19 @@ def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[
         by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results if r.expectation_config}
         return [by_rule[r.rule_id] for r in found]
     finally:
-        source.delete_asset(name)
+        # In this order: a definition whose asset is gone is no longer listed, and could not be made again.
         if name in {d.name for d in context.validation_definitions.all()}:
             context.validation_definitions.delete(name)
         if name in {s.name for s in context.suites.all()}:
             context.suites.delete(name)
+        source.delete_asset(name)
 
 
 def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
     found = outcome.result
     unexpected, evaluated = found.get("unexpected_count"), found.get("element_count")
+    if unexpected is None and rule.fails is not None:
+        unexpected = 0  # no row meets the rule's condition
     raised = outcome.exception_info and any(
         (e.get("raised_exception") if isinstance(e, dict) else False) for e in [outcome.exception_info, *outcome.exception_info.values()]
     )
