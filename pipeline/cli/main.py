@@ -1,9 +1,7 @@
 """`hub`: operate the assistance hub."""
 
 import json
-import os
 import sys
-import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -248,8 +246,6 @@ def config_command() -> None:
 
 def run() -> None:
     """Entry point: errors of the hub become one sentence and an exit status."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", "/tmp")  # else a library complains on standard error
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="platformdirs")
     try:
         log.configure(get_settings().log_level)
         app(standalone_mode=True)

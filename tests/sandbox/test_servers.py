@@ -104,8 +104,9 @@ def test_the_gateway_sends_rows_as_a_string_of_json(agencies: Agencies) -> None:
 def test_a_drop_is_read_only_and_shows_nothing_else(agencies: Agencies) -> None:
     agency = agencies("sftp-drop")
 
-    async def look() -> tuple[list[str], list[type[Exception]]]:
-        access, refused = agency.agency.access, []
+    async def look() -> tuple[list[str], list[type[asyncssh.SFTPError]]]:
+        access = agency.agency.access
+        refused: list[type[asyncssh.SFTPError]] = []
         async with asyncssh.connect(
             "127.0.0.1", access.port, username=access.username, password=access.secret, known_hosts=None, config=None
         ) as connection, connection.start_sftp_client() as sftp:  # fmt: skip
