@@ -7,7 +7,6 @@ from typing import Any
 from hub.errors import ConfigError
 from hub.settings import Settings, get_settings
 from pipeline import nights, steps
-from pipeline.services import agencies
 from warehouse import database, ledger
 
 Outcome = dict[str, Any]
@@ -44,6 +43,8 @@ def _day(night: str) -> date:
 
 def fetch(stem: str, occasion: Occasion) -> Outcome:
     """Open the night if nobody has, and fetch; in the sandbox the county moves on to that night first."""
+    from pipeline.services import agencies
+
     settings = get_settings()
     day = _open(settings, occasion)
     agencies.reach(settings, day)

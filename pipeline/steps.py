@@ -14,9 +14,6 @@ import polars as pl
 
 import connectors
 from connectors.delivery import Fetched, FetchRequest
-from expectations import gate as gatekeeper
-from expectations.report import as_dict
-from expectations.rules import Circumstances
 from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable
 from hub.log import get_logger
 from hub.settings import Settings, get_settings, load_endpoint
@@ -198,6 +195,11 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
     Raises:
         GateHeld: something critical failed; the last good delivery stays.
     """
+    # Here, because Great Expectations takes seconds to load and no other verb needs it.
+    from expectations import gate as gatekeeper
+    from expectations.report import as_dict
+    from expectations.rules import Circumstances
+
     contract, now = load_contract(stem), _intake(settings, stem, day)
     if now.state != "parsed":
         return {"state": now.state, "did": False}
