@@ -12,7 +12,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError
 from hub.settings import Settings, get_settings
-from pipeline.cli import sandbox
+from pipeline.cli import sandbox, services
 from pipeline.nights import open_night, parse_date
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 app.add_typer(sandbox.app, name="sandbox", help="模拟机构 / the simulated agencies.")
+services.register(app)
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
 console = Console()
@@ -29,32 +30,6 @@ DateFlag = Annotated[str | None, typer.Option("--date", help="Business date, 202
 
 def _print_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, default=str))
-
-
-@app.command()
-def up() -> None:
-    """Start PostgreSQL and, in the sandbox, the simulated agencies."""
-    from pipeline.services import agencies
-    from warehouse import database
-
-    settings = get_settings()
-    database.migrate(settings)
-    if settings.business_clock == "sandbox":
-        agencies.start(settings)
-    console.print("已启动 / up. 下一步 / next: hub night")
-
-
-@app.command()
-def down() -> None:
-    """Stop what `hub up` started; the data stays."""
-    from pipeline.services import agencies
-    from warehouse import embedded
-
-    settings = get_settings()
-    agencies.stop(settings)
-    if settings.database_url is None and (settings.home / "postgres").exists():
-        embedded.stop(settings)
-    console.print("已停止 / down.")
 
 
 @app.command()
