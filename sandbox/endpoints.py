@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncssh
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from hub.errors import ConfigError
 from hub.postgres import free_port
@@ -50,8 +51,14 @@ def _gateway(_stem: str, access: Access) -> tuple[str, dict[str, Any]]:
 
 
 def _sftp(_stem: str, access: Access) -> tuple[str, dict[str, Any]]:
-    key = asyncssh.import_private_key(access.extra["private_key"])
-    return f"sftp://{HOST}:{access.port}/outbox", {"host_key": key.export_public_key().decode("ascii").strip()}
+    key = serialization.load_ssh_private_key(access.extra["private_key"].encode("ascii"), None)
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return f"sftp://{HOST}:{access.port}/outbox", {"host_key": public.decode("ascii")}
+
+
+def _host_key() -> str:
+    private = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    return Ed25519PrivateKey.generate().private_bytes(*private).decode("ascii")
 
 
 def _exchange(stem: str, access: Access) -> tuple[str, dict[str, Any]]:
@@ -66,10 +73,7 @@ def _zip(_stem: str, access: Access) -> tuple[str, dict[str, Any]]:
 _PROTOCOLS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[str, Access], tuple[str, dict[str, Any]]]]] = {
     "rest-oauth": (dict, _rest),
     "signed-gateway": (lambda: {"sid": f"svc-{secrets.token_hex(8)}"}, _gateway),
-    "sftp-drop": (
-        lambda: {"private_key": asyncssh.generate_private_key("ssh-ed25519").export_private_key().decode("ascii")},
-        _sftp,
-    ),
+    "sftp-drop": (lambda: {"private_key": _host_key()}, _sftp),
     "exchange-database": (lambda: {"admin_secret": secrets.token_hex(16)}, _exchange),
     "zip-basic": (lambda: {"zip_password": secrets.token_urlsafe(12)}, _zip),
 }
@@ -132,9 +136,7 @@ def load_access(stem: str, settings: Settings) -> Access:
 
 def _unused_port(folder: Path) -> int:
     """A free port that no other agency of this hub was given."""
-    taken = (
-        {json.loads(p.read_text(encoding="utf-8"))["port"] for p in folder.glob("*.json")} if folder.exists() else set()
-    )
+    taken = {json.loads(p.read_text(encoding="utf-8"))["port"] for p in folder.glob("*.json")} if folder.exists() else set()
     while (port := free_port()) in taken:
         pass
     return port
