@@ -19,7 +19,7 @@ from expectations.rules import Circumstances, Rule, rules
 from schemas.contract import Contract
 
 # Counts without a single value: the shorter formats still carry examples.
-_RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
+_RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 # An agency may deliver yesterday's state; older than this many days before the night is stale.
 _STALE_DAYS = 7
 
