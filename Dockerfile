@@ -26,6 +26,6 @@ RUN useradd --create-home --uid 10001 hub \
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/hub /opt/hub
 WORKDIR /opt/hub
-USER hub
+USER 10001:10001
 ENTRYPOINT ["/opt/hub/deploy/entrypoint.sh"]
 CMD ["hub", "--help"]

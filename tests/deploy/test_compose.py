@@ -115,7 +115,7 @@ def test_the_image_is_pinned_hashed_and_not_root() -> None:
     assert all(re.fullmatch(r"python:3\.11-slim-\w+", base) for base in bases)
     assert any("--require-hashes" in line for line in lines)
     users = [line for line in lines if line.startswith("USER")]
-    assert users == ["USER hub"]
+    assert users == ["USER 10001:10001"]
     assert not any(re.search(r"ADD\s+http|curl .*\| *sh|:latest", line) for line in lines)
     for line in lines:
         if line.startswith("COPY") and "--from" not in line:
