@@ -28,5 +28,5 @@ def configure(level: str = "INFO") -> None:
 
 
 def get_logger(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose events carry ``logger=name``."""
-    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger().bind(logger=name))
+    """A logger whose events carry ``room=name``."""
+    return cast(structlog.typing.FilteringBoundLogger, structlog.get_logger(room=name))
