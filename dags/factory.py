@@ -30,8 +30,8 @@ _TASK_DOCS = {
     "fetch": "抓取机构的原始字节，不作解释；未到期时只作说明。\n\nPulls the agency's own bytes, or says that nothing is due. "
     "**If it fails:** the message says whether the agency was down (retried by itself), refused, or changed something. "
     "Call the contact in the DAG's page; then clear this task.",
-    "land": "把字节落成不可变的交付。\n\nMakes the bytes an immutable delivery. **If it fails:** check disk and landing key with "
-    "`hub doctor`, then clear this task.",
+    "land": "把字节落成不可变的交付。\n\nMakes the bytes an immutable delivery. **If it fails:** check the disk and the landing "
+    "key, then clear this task.",
     "parse": "按契约定类型；无法定类型的行进入隔离区。\n\nTypes rows by contract; what cannot be typed is quarantined. **If it fails:** the "
     "agency changed its format; compare the message with the contract. Last night's data stays.",
     "gate": "由 Great Expectations 裁决。\n\nGreat Expectations decides. **If it fails:** the delivery is held and last good data stays; "

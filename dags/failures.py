@@ -34,10 +34,12 @@ def explained(body: Callable[P, R]) -> Callable[P, R]:
             kind = AirflowException if error.is_transient else AirflowFailException
             raise kind(f"{type(error).__name__}: {error}") from None
         except Exception as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
+            # The innermost line of ours: where a library gave up says less.
+            frames = traceback.extract_tb(error.__traceback__)
+            place = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
             raise AirflowException(
                 f"unforeseen {type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rsplit('/', 1)[-1]}"
-                " — its text is withheld because it may quote a row; `hub doctor`, then clear the task to run it again"
+                " — its text is withheld because it may quote a row; see `hub services`, then clear the task to run it again"
             ) from None
 
     return run

@@ -11,6 +11,8 @@ from pipeline.services.airflow import Api, dag_ids
 
 _OVER = ("success", "failed")
 _UNIFY = "unify"
+_POLL_S = 1.0
+_PATIENCE_S = 15.0  # for Airflow to start `unify` by the assets
 
 # Told DAG, task and state whenever one changes.
 Reporter = Callable[[str, str, str], None]
@@ -65,7 +67,7 @@ def through_scheduler(settings: Settings, day: date, *, reporter: Reporter = lam
             found = api.newest_runs(_UNIFY, began)
             # Airflow starts it by the assets; if it will not (an intake is paused), it is started here.
             runs[_UNIFY] = found[0][0] if found else _started_or_trigger(api, began, day)
-        time.sleep(1)
+        time.sleep(_POLL_S)
     failed = {
         dag: [task for task, state in api.tasks(dag, run).items() if state == "failed"]
         for dag, run in runs.items()
@@ -74,8 +76,8 @@ def through_scheduler(settings: Settings, day: date, *, reporter: Reporter = lam
     return Outcome(states, failed)
 
 
-def _started_or_trigger(api: Api, began: datetime, day: date, patience_s: float = 15) -> str:
-    ends_at = time.monotonic() + patience_s
+def _started_or_trigger(api: Api, began: datetime, day: date) -> str:
+    ends_at = time.monotonic() + _PATIENCE_S
     while time.monotonic() < ends_at:
         if found := api.newest_runs(_UNIFY, began):
             return found[0][0]
