@@ -172,6 +172,10 @@ def certificate(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.D
     grade = (1 + np.sqrt(u["grade"]) * 3.999).astype(int).astype("U1")
     is_heavy = np.isin(grade, ["1", "2"])
     has_guardian = np.isin(category, ["5", "6"])
+    # Nobody has a certificate before birth; those born since the first night have none yet.
+    issued = people.select(
+        pl.max_horizontal(_days(epoch, 30 + u["issued"] * 3000).cast(pl.Date), pl.col("birth_date").cast(pl.Date)).alias("d")
+    )["d"]
     with_guardian = _guarded(people).with_columns(
         pl.when(pl.Series(has_guardian)).then(pl.col(c)).alias(c)
         for c in ("guardian_name", "guardian_resident_id", "guardian_phone", "guardian_relation")
@@ -180,15 +184,15 @@ def certificate(people: pl.DataFrame, seed: int, day: date, epoch: date) -> pl.D
         category=pl.Series(category),
         grade=pl.Series(grade),
         certificate_no=pl.col("resident_id") + pl.Series(np.char.add(category, grade)),
-        issued_date=_days(epoch, 30 + u["issued"] * 3000),
-        expires_date=_days(epoch, 30 + u["issued"] * 3000 - 3652),
+        issued_date=issued,
+        expires_date=issued.dt.offset_by("3652d"),
         certificate_status=pl.when(pl.col("death_date").is_not_null()).then(pl.lit("2")).otherwise(pl.lit("1")),
         rehab_need=pl.Series(np.where(u["rehab"] < 0.4, "是", "否")),
         living_allowance=_yuan(np.where(u["rehab"] < 0.3, 80.0, 0.0)),
         care_allowance=_yuan(np.where(is_heavy, 100.0, 0.0)),
         cause=pl.Series((1 + u["cause"] * 4).astype(int).astype("U1")),
     )
-    return rows.filter(pl.Series(u["disabled"] < np.where(age > 60, 0.14, 0.04)))
+    return rows.filter(pl.Series((u["disabled"] < np.where(age > 60, 0.14, 0.04)) & (age > 0)))
 
 
 SUBJECTS: dict[str, Callable[[pl.DataFrame, int, date, date], pl.DataFrame]] = {
