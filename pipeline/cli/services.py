@@ -1,6 +1,7 @@
 """`hub up`, `hub down`, `hub run`, `hub services`: what runs on this machine, and a night through the scheduler."""
 
 import json
+import sys
 from dataclasses import asdict
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from rich.table import Table
 
 from hub.settings import get_settings
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 140)  # piped, a table keeps its columns
 _MARKS = {"success": "✓", "failed": "✗", "running": "…", "skipped": "–", "upstream_failed": "–", "up_for_retry": "↻"}
 
 
