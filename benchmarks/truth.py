@@ -29,11 +29,11 @@ def score(frame: pl.DataFrame, found: str, true: str) -> dict[str, float]:
 def evaluate(settings: Settings) -> dict[str, dict[str, float]]:
     """Scores of persons (over records) and both kinds of households (over persons)."""
     night = clock.current_night(settings)
-    truth = pl.concat(
-        [agency.truth(c, night, settings).with_columns(stem=pl.lit(stem)) for stem, c in load_contracts().items()]
-    )
+    truth = pl.concat([agency.truth(c, night, settings).with_columns(stem=pl.lit(stem)) for stem, c in load_contracts().items()])
     with database.engine(settings).connect() as connection:
-        links = connection.execute(sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)"))
+        links = connection.execute(
+            sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)")
+        )
         found = pl.DataFrame(links.all(), schema=["stem", "record_key", "person_id"], orient="row")
         members = connection.execute(sa.text("SELECT person_id::text, kind, household_id::text FROM core.household_member"))
         homes = pl.DataFrame(members.all(), schema=["person_id", "kind", "household_id"], orient="row")

@@ -27,11 +27,7 @@ def load(stem: str) -> Connector:
     except ModuleNotFoundError as error:
         if error.name != f"{__name__}.{stem}":
             raise
-        raise ConfigError(
-            "this source has no connector", where=where, next_step=f"run `hub new-agency {stem}`"
-        ) from None
+        raise ConfigError("this source has no connector", where=where, next_step=f"run `hub new-agency {stem}`") from None
     if not callable(getattr(module, "fetch", None)):
-        raise ConfigError(
-            "this connector has no function fetch(request)", where=where, next_step="see docs/adding-an-agency.md"
-        )
+        raise ConfigError("this connector has no function fetch(request)", where=where, next_step="see docs/adding-an-agency.md")
     return cast(Connector, module)

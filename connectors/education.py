@@ -3,9 +3,7 @@
 from connectors.delivery import Fetched, FetchRequest
 from connectors.kits import sftp
 
-DIALECT = sftp.Dialect(
-    data_name="education_{day:%Y%m%d}_{scope}.csv.gz", control_name="education_{day:%Y%m%d}_{scope}.ctl"
-)
+DIALECT = sftp.Dialect(data_name="education_{day:%Y%m%d}_{scope}.csv.gz", control_name="education_{day:%Y%m%d}_{scope}.ctl")
 
 
 def fetch(request: FetchRequest) -> Fetched:

@@ -10,7 +10,7 @@ from hub.errors import ConfigError, HubError
 from hub.settings import Settings
 from pipeline import steps
 from schemas.contract import stems
-from warehouse import database, ledger
+from warehouse import database, landing, ledger
 
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
 Reporter = Callable[[str, str, str], None]
@@ -70,6 +70,27 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         timed(verb, call, day)
         reporter("all", verb, "ok")
     return report(settings, day, seconds)
+
+
+def replay(settings: Settings, delivery_id: str) -> NightReport:
+    """Take a landed delivery through the verbs after land again.
+
+    Args:
+        settings: whose pool.
+        delivery_id: its id, or a beginning that names one delivery only.
+
+    Raises:
+        ConfigError: no such delivery, more than one, or a later one took its place in its night.
+    """
+    with database.engine(settings).begin() as connection:
+        found = landing.deliveries(connection, delivery=delivery_id)
+        if len(found) != 1:
+            raise ConfigError(f"{len(found)} deliveries begin with that id", where="DELIVERY", next_step="see `hub deliveries`")
+        intake = ledger.intake(connection, found[0].business_date, found[0].stem)
+        if intake is None or intake.delivery_id != found[0].delivery_id:
+            raise ConfigError("another delivery took its place in its night", where="DELIVERY", next_step="see `hub deliveries`")
+        ledger.note(connection, intake.business_date, intake.stem, state="landed")
+    return run(settings, found[0].business_date, only=found[0].stem)
 
 
 def report(settings: Settings, day: date, seconds: dict[str, float] | None = None) -> NightReport:

@@ -1,5 +1,6 @@
 """A small hub of its own for the tests: home folder, PostgreSQL, simulated agencies."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,8 @@ from hub.settings import CHECKOUT, Settings
 from pipeline import nights, run
 from pipeline.services import agencies
 from sandbox import clock
+from sandbox.endpoints import provision
+from schemas.contract import stems
 from warehouse import embedded
 
 PERSONS = 1200
@@ -31,6 +34,12 @@ class Hub:
         self.settings.home.mkdir(parents=True)
         os.environ["HUB_SANDBOX_PERSONS"] = str(PERSONS)  # the agencies' processes read it
         embedded.start(self.settings)
+        for stem in stems():  # retries wait shorter than a real agency would like
+            provision(stem, self.settings)
+            path = self.settings.home / "sources" / f"{stem}.json"
+            source = json.loads(path.read_text(encoding="utf-8"))
+            source["extra"]["backoff_s"] = 0.05
+            path.write_text(json.dumps(source), encoding="utf-8")
         agencies.start(self.settings)
 
     def night(self, number: int, only: str | None = None) -> run.NightReport:

@@ -93,9 +93,7 @@ class _Session:
         try:
             yield
         except NoSuchTableError:
-            raise SourceChanged(
-                "the agreed view is not there", where=where, next_step="ask the agency what was renamed"
-            ) from None
+            raise SourceChanged("the agreed view is not there", where=where, next_step="ask the agency what was renamed") from None
         except (DBAPIError, psycopg2.Error) as error:
             driver = error.orig if isinstance(error, DBAPIError) else error
             state = getattr(driver, "pgcode", None) or ""
@@ -107,9 +105,7 @@ class _Session:
                     next_step="check username and secret in the source's endpoint file",
                 ) from None
             if state == "42501":
-                raise SourceRefused(
-                    "the account may not read the view", where=where, next_step="ask the agency for the grant"
-                ) from None
+                raise SourceRefused("the account may not read the view", where=where, next_step="ask the agency for the grant") from None
             if state.startswith("42"):
                 raise SourceChanged(
                     f"the view is not as agreed (SQLSTATE {state})",
@@ -143,9 +139,7 @@ def _declared(session: _Session, connection: sa.Connection, dialect: Dialect, si
     with session.waiting(connection, "the wait for the batch list", session.patience.timeouts.first_byte_s):
         as_of, total = connection.execute(wanted).one()
     if as_of is None:
-        raise SourceUnavailable(
-            "the agency has not pushed anything yet", where=session.request.where, next_step="fetch later"
-        )
+        raise SourceUnavailable("the agency has not pushed anything yet", where=session.request.where, next_step="fetch later")
     return int(total), as_of
 
 
@@ -218,7 +212,5 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             next_step="fetch again; then ask the agency",
         )  # fmt: skip
     if count == 0 and since is None:
-        raise SourceRefused(
-            "the view shows no row at all", where=request.where, next_step="ask which data the account may see"
-        )
+        raise SourceRefused("the view shows no row at all", where=request.where, next_step="ask which data the account may see")
     return Manifest(request.wanted, as_of, total, None)

@@ -49,9 +49,7 @@ class _TimedAdapter(HTTPAdapter):
 
         def timed(plain: Any) -> Any:
             def getresponse(connection: Any) -> Any:
-                with patience.cut_off(
-                    connection.sock.fileno(), "the wait for the first byte", patience.timeouts.first_byte_s
-                ):
+                with patience.cut_off(connection.sock.fileno(), "the wait for the first byte", patience.timeouts.first_byte_s):
                     response = plain.getresponse(connection)
                 if connection.sock is not None:
                     connection.sock.settimeout(patience.timeouts.idle_s)
@@ -143,9 +141,7 @@ class HttpCaller:
         finally:
             response.raw.release_conn()
         if plain and stated is not None and stated.isdigit() and length != int(stated):
-            raise SourceUnavailable(
-                f"the reply broke off after {length} of {stated} bytes", where=self.where, next_step="fetch it again"
-            )
+            raise SourceUnavailable(f"the reply broke off after {length} of {stated} bytes", where=self.where, next_step="fetch it again")
 
     def read(self, build: Build) -> Answer:
         """Send one request and read the whole reply: for pages, not for files. Tries once.

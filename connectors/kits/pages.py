@@ -83,9 +83,7 @@ class PageBook:
             SourceChanged: the reply has no code or no rows where they were agreed.
         """
         if not body.strip():
-            raise SourceChanged(
-                "the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows"
-            )
+            raise SourceChanged("the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows")
         try:
             node: Any = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -125,9 +123,7 @@ class PageBook:
         # A code is short and plain; anything else may be a person's value that strayed into it.
         shown = code if len(code) <= 20 and code.isascii() else "(unreadable)"
         if code in self.envelope.busy:
-            raise SourceUnavailable(
-                f"the agency answers with code {shown}: later", where=self.where, next_step="fetch later"
-            )
+            raise SourceUnavailable(f"the agency answers with code {shown}: later", where=self.where, next_step="fetch later")
         kind = Expired if code in self.envelope.expired else SourceRefused
         raise kind(
             f"the agency answers with error code {shown}",
@@ -181,9 +177,7 @@ class PageBook:
         return self.rows, self.as_of
 
     def _overlap(self, message: str) -> Overlap:
-        return Overlap(
-            f"a page {message}", where=self.where, next_step="ask the agency to order its pages by a unique key"
-        )
+        return Overlap(f"a page {message}", where=self.where, next_step="ask the agency to order its pages by a unique key")
 
     def _disagree(self, rows: int, total: int) -> SourceChanged:
         return SourceChanged(
@@ -197,9 +191,7 @@ class PageBook:
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
-        raise SourceChanged(
-            f"the page states no {self.envelope.total!r}", where=self.where, next_step="ask the agency what changed"
-        )
+        raise SourceChanged(f"the page states no {self.envelope.total!r}", where=self.where, next_step="ask the agency what changed")
 
     def _date(self, value: Any) -> date:
         try:

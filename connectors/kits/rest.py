@@ -137,9 +137,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             if following in (None, ""):
                 break
             if not page.rows or str(following) == cursor:
-                raise SourceChanged(
-                    "the pages go round in a circle", where=reader.book.where, next_step="ask the agency"
-                )
+                raise SourceChanged("the pages go round in a circle", where=reader.book.where, next_step="ask the agency")
             cursor = str(following)
     finally:
         reader.http.close()

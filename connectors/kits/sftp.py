@@ -76,9 +76,7 @@ class _Drop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._connection is not None:
             self._connection.abort()
         self._runner.close()
@@ -140,9 +138,7 @@ class _Drop:
     def size(self, name: str) -> int:
         """Bytes of a file; raises SourceUnavailable when it is not there yet."""
         try:
-            attributes = self.wait(
-                "asking for a file's size", self.patience.timeouts.first_byte_s, self.open().stat(self.path(name))
-            )
+            attributes = self.wait("asking for a file's size", self.patience.timeouts.first_byte_s, self.open().stat(self.path(name)))
         except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
             raise SourceUnavailable(
                 f"the file {name} is not there yet", where=self.request.where,
@@ -166,9 +162,7 @@ class _Drop:
 
 def _control(drop: _Drop, dialect: Dialect, name: str) -> Control:
     if drop.size(name) > _CONTROL_BYTES:
-        raise SourceChanged(
-            f"the control file {name} is far too large", where=drop.request.where, next_step="ask the agency"
-        )
+        raise SourceChanged(f"the control file {name} is far too large", where=drop.request.where, next_step="ask the agency")
     text = b"".join(drop.chunks(name)).decode("utf-8", "replace").lstrip("\ufeff")
     stated = dialect.read_control(text)
     rows, size, sha256 = stated.get(dialect.rows), stated.get(dialect.size_bytes), stated.get(dialect.sha256)
@@ -200,9 +194,7 @@ def _found(drop: _Drop, dialect: Dialect, scope: Scope) -> tuple[str, Control]:
                 drop.reset()
                 raise
             if size == 0:
-                raise SourceChanged(
-                    f"the file {data} is empty", where=drop.request.where, next_step="ask the agency to send it again"
-                )
+                raise SourceChanged(f"the file {data} is empty", where=drop.request.where, next_step="ask the agency to send it again")
             if control.size_bytes is not None and size != control.size_bytes:
                 raise SourceUnavailable(
                     f"the file {data} has {size} bytes where its control file says {control.size_bytes}",

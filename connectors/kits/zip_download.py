@@ -61,9 +61,7 @@ class _Download:
         response = self.http.open(self._ask)
         if self.length and (response.status_code != requests.codes.partial_content or not self.head.get("ETag")):
             response.close()
-            raise SourceUnavailable(
-                "the file changed while it was read", where=self.request.where, next_step="fetch it again"
-            )
+            raise SourceUnavailable("the file changed while it was read", where=self.request.where, next_step="fetch it again")
         if not self.length:
             self.head = response.headers
         return response

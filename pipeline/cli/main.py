@@ -174,6 +174,23 @@ def deliveries(source: Annotated[str | None, typer.Option("--source")] = None, a
 
 
 @app.command()
+def replay(delivery: Annotated[str, typer.Argument(help="Id of a landed delivery, or its beginning.")], as_json: AsJson = False) -> None:
+    """Take a landed delivery through parse, gate, resolve and merge again, as if it had just been landed."""
+    from pipeline import run as running
+
+    found = running.replay(get_settings(), delivery)
+    if as_json:
+        _print_json(found.as_json())
+    else:
+        from pipeline.cli.summary import print_summary
+        from pipeline.nights import parse_date
+
+        day = parse_date(found.night)
+        assert day is not None
+        print_summary(console, get_settings(), day)
+
+
+@app.command()
 def report(
     source: str,
     date: DateFlag = None,

@@ -28,7 +28,12 @@ def print_summary(console: Console, settings: Settings, day: date) -> None:
         as_of = good.get(i.stem, (None, None))[1]
         stale = "" if i.state in ("merged", "not_due") else " stale"
         counts = (i.delivered, i.rejected, i.quarantined, i.unchanged, i.inserted, i.updated, i.withdrawn)
-        table.add_row(i.stem, _STATES.get(i.state, i.state), f"{as_of:%m-%d}{stale}" if as_of else "—", *("" if c is None else f"{c:,}" for c in counts))
+        table.add_row(
+            i.stem,
+            _STATES.get(i.state, i.state),
+            f"{as_of:%m-%d}{stale}" if as_of else "—",
+            *("" if c is None else f"{c:,}" for c in counts),
+        )
     console.print(table)
     for i in intakes:
         if i.error:

@@ -23,7 +23,12 @@ def test_resident_id(given, normal):
     assert resident_id.normalise(pl.Series("id", [given], dtype=pl.String)).to_list() == [normal]
 
 
-NAMES = {"dots": ("阿卜·杜拉", "阿卜杜拉"), "inner space": ("王　伟", "王伟"), "lost character": ("王?", None), "latin": ("Li Wei", "LIWEI")}
+NAMES = {
+    "dots": ("阿卜·杜拉", "阿卜杜拉"),
+    "inner space": ("王　伟", "王伟"),
+    "lost character": ("王?", None),
+    "latin": ("Li Wei", "LIWEI"),
+}
 
 
 @pytest.mark.parametrize(("given", "normal"), NAMES.values(), ids=list(NAMES))

@@ -27,7 +27,10 @@ STORIES = {
     "same number, homophone name, birth date agrees": ([("a", "1", D, "王伟", D, None, None), ("b", "1", D, "王炜", D, None, None)], True),
     "same number, default birth date": ([("a", "1", D, "王伟", D, None, None), ("b", "1", D, "王伟", date(1980, 1, 1), None, None)], True),
     "child entered under the parent's number": ([("a", "1", D, "王伟", D, None, None), ("b", "1", D, "王小", CHILD, None, None)], False),
-    "no number, same name, birth date and telephone": ([("a", "1", D, "王伟", D, "13", None), ("b", None, None, "王伟", D, "13", None)], True),
+    "no number, same name, birth date and telephone": (
+        [("a", "1", D, "王伟", D, "13", None), ("b", None, None, "王伟", D, "13", None)],
+        True,
+    ),
     "no number, same name, birth date and address": ([("a", "1", D, "王伟", D, None, "x"), ("b", None, None, "王伟", D, None, "x")], True),
     "same name and birth date alone": ([("a", "1", D, "王伟", D, None, None), ("b", None, None, "王伟", D, None, None)], False),
     "two numbers, everything else the same": ([("a", "1", D, "王伟", D, "13", "x"), ("b", "2", D, "王伟", D, "13", "x")], False),

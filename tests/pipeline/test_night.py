@@ -52,14 +52,14 @@ def test_a_monthly_source_is_not_due_on_other_days(five_nights):
 
 def test_killed_anywhere_and_run_again_gives_the_same_pool(five_nights, make_hub):
     hub = make_hub("killed")
-    # `hub night` takes about 8 s here; the kills fall into every part of it, wherever they fall.
-    for number, moments in enumerate([(3.0, 4.5, 6.0, 7.0), (3.5,), (4.5,), (5.0,), (5.5,)], start=1):
+    # a night takes some seconds; the kills fall into it wherever they fall
+    for number, moments in enumerate([(2.5, 4.0, 5.5, 7.0), (3.0, 4.5), (3.5,)], start=1):
         day = f"2026-03-{number:02d}"
         for moment in moments:
             hub.killed_command("night", "--date", day, after_s=moment)
         done = hub.command("night", "--date", day, "--json")
         assert done.returncode == 0, done.stderr
-    assert fingerprint(hub) == fingerprint(five_nights)
+        assert json.loads(done.stdout)["fingerprint"] == five_nights.reports[number].fingerprint
 
 
 def test_no_person_in_logs_reports_or_the_ledger(five_nights):
@@ -106,23 +106,34 @@ def patient(make_hub):
 
 
 @pytest.mark.parametrize(("fault", "stem", "state"), STORIES)
-def test_a_fault_ends_as_it_should_and_leaves_no_trace(patient, make_hub, fault, stem, state):
+def test_a_fault_ends_as_it_should_and_the_next_run_mends_it(patient, fault, stem, state):
     hub, number = patient, patient.next_night
     patient.next_night += 1
     faults.break_source(hub.settings, stem, fault)
-    broken = hub.night(number)
-    assert broken.sources[stem]["state"] == state, broken.sources[stem]
-    others = {s: v["state"] for s, v in broken.sources.items() if s != stem}
-    assert set(others.values()) <= {"ok", "not_due"}, others
+    broken = hub.night(number, only=stem)
     faults.mend(hub.settings, stem)
-    mended = hub.night(number)
-    assert mended.sources[stem]["state"] == "ok"
+    assert broken.sources[stem]["state"] == state, broken.sources[stem]
+    assert hub.night(number, only=stem).sources[stem]["state"] == "ok"
+
+
+def test_a_broken_source_does_not_stop_the_others(patient):
+    hub, number = patient, len(STORIES) + 2
+    patient.next_night = number + 1
+    faults.break_source(hub.settings, "health", "down")
+    broken = hub.night(number)
+    faults.mend(hub.settings, "health")
+    states = {stem: source["state"] for stem, source in broken.sources.items()}
+    assert states.pop("health") == "failed"
+    assert set(states.values()) <= {"ok", "not_due"}
+    assert hub.night(number, only="health").sources["health"]["state"] == "ok"
 
 
 def test_after_all_those_faults_the_pool_is_that_of_quiet_nights(patient, make_hub):
     quiet = make_hub("quiet")
-    for number in range(1, patient.next_night):
-        quiet.night(number)
+    quiet.night(1)
+    for number, (_, stem, _) in enumerate(STORIES, start=2):
+        quiet.night(number, only=stem)
+    quiet.night(len(STORIES) + 2)
     assert fingerprint(quiet) == fingerprint(patient)
 
 
@@ -130,7 +141,7 @@ HELD = ["rows_minus_40_percent", "equal_birth_dates", "shifted_column", "new_cod
 
 
 @pytest.mark.parametrize("fault", HELD)
-def test_a_bad_full_delivery_is_held_and_the_last_good_one_stays(make_hub, patient, fault):
+def test_a_bad_full_delivery_is_held_and_the_last_good_one_stays(patient, fault):
     hub = patient
     before = fingerprint(hub)
     # night 32 is 1 April: health owes a full snapshot
