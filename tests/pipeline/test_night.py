@@ -166,4 +166,4 @@ def test_bad_input_is_one_sentence_and_status_2(five_nights, arguments, says):
     done = five_nights.command(*arguments)
     assert done.returncode == 2
     assert says in done.stderr and "Traceback" not in done.stderr
-    assert len(re.findall("error", done.stderr)) == 1
+    assert len(re.findall("错误 / error", done.stderr)) == 1
