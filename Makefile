@@ -13,7 +13,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check format bench docs lock clean
+.PHONY: help setup run stop test test-fast check format bench lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,17 +47,13 @@ check: setup ## Lint, types, import law, YAML
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >.lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@$(BIN)/yamllint --strict .
-	@if [ -f docs/generate.py ]; then $(BIN)/python docs/generate.py --check; fi
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure a night
-	$(BIN)/python -m benchmarks.night
-
-docs: setup ## Write the generated pages
-	$(BIN)/python docs/generate.py
+bench: setup ## Score the last night against the county's truth
+	$(BIN)/python -m benchmarks.truth
 
 lock: ## Write requirements.txt again: versions and hashes, no addresses
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group airflow --group sharing --group dev --python-version 3.11 \
