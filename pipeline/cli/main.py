@@ -12,7 +12,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError
 from hub.settings import Settings, get_settings
-from pipeline.cli import sandbox, services
+from pipeline.cli import new_agency, sandbox, services
 from pipeline.nights import open_night, parse_date
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(sandbox.app, name="sandbox", help="模拟机构 / the simulated agencies.")
 services.register(app)
+app.command("new-agency")(new_agency.command)
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
 console = Console()
