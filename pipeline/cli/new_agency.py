@@ -89,7 +89,7 @@ def check(agency: Agency, root: Path = CHECKOUT) -> None:
 def _free_minute() -> int:
     """A minute after midnight at which no other agency is pulled."""
     taken = {int(c.delivery.schedule.split()[0]) for c in load_contracts().values()}
-    free = [m for m in (*range(30, 60, 5), *range(30, 60)) if m not in taken]
+    free: list[int] = [m for m in (*range(30, 60, 5), *range(30, 60)) if m not in taken]
     if not free:
         raise ConfigError("all minutes from 0:30 to 0:59 are taken", where="schemas/", next_step="write the contract by hand")
     return free[0]
