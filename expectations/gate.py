@@ -2,6 +2,7 @@
 
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from great_expectations.data_context import EphemeralDataContext
 from expectations.rules import Circumstances, Rule, rules
 from schemas.contract import Contract
 
+# One data context serves a process, and it is not made for threads.
+_one_at_a_time = threading.Lock()
 # Counts without a single value: the shorter formats still carry examples.
 _RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 # An agency may deliver yesterday's state; older than this many days before the night is stale.
@@ -147,7 +150,8 @@ def judge(contract: Contract, now: Circumstances, *, url: str, schema: str, tabl
         rows: typed rows in it.
     """
     found = rules(contract, now, rows)
-    outcomes = _evaluate(found, url, schema, table)
+    with _one_at_a_time:
+        outcomes = _evaluate(found, url, schema, table)
     results = [r for rule, outcome in zip(found, outcomes, strict=True) for r in _result(rule, outcome)]
     results += _circumstantial(now)
     failing = tuple(

@@ -188,6 +188,13 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
     return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "extra_columns": len(drift.extra)}
 
 
+def warm_gate() -> None:
+    """Load Great Expectations, which takes seconds, while agencies are waited for."""
+    from expectations import gate as gatekeeper
+
+    del gatekeeper
+
+
 @_verb
 def gate(stem: str, day: date, settings: Settings) -> Outcome:
     """Let Great Expectations judge the staged rows: quarantine bad rows, hold a bad delivery.
@@ -319,12 +326,14 @@ def merge(day: date, settings: Settings | None = None) -> Outcome:
                     connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date)
                 )
                 ledger.note(connection, day, contract.stem, state="merged")
-            pool.write_records(connection)
+            pool.write_records(connection, was_empty=was_empty)
             if was_empty:
-                pool.build_indexes(connection)
-                pool.analyse(connection)
+                pool.build_indexes(connection, pool.RECORDS)
             pool.write_persons(connection, was_empty=was_empty)
             pool.write_households(connection, was_empty=was_empty)
+            if was_empty:
+                pool.build_indexes(connection, pool.PEOPLE)
+                pool.analyse(connection)
             identity_pool.drop_work(connection)
             for contract, _, _ in waiting:
                 changes.drop(connection, contract.stem, str(day))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ def _cache(settings: Settings, name: str, *what: Any) -> Path:
 
 
 def _store(frame: pl.DataFrame, path: Path) -> None:
-    draft = path.with_suffix(".draft")
+    draft = path.with_suffix(f".{os.getpid()}.draft")  # several agencies may make the same at once
     frame.write_parquet(draft, compression="lz4")
     draft.replace(path)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import socket
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -27,6 +28,20 @@ def _engine(url: str) -> sa.Engine:
     return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
 
 
+_embedded_urls: dict[Path, str] = {}
+
+
+def _embedded(settings: Settings) -> str:
+    """Address of the embedded server, started if nobody listens: asked at every use, so the asking must cost nothing."""
+    known = _embedded_urls.get(settings.home)
+    if known is not None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", sa.make_url(known).port or 0)) == 0:
+                return known
+    _embedded_urls[settings.home] = known = embedded.start(settings)
+    return known
+
+
 def engine(settings: Settings) -> sa.Engine:
     """The engine of the configured warehouse; the embedded server is started when it is the one.
 
@@ -35,7 +50,7 @@ def engine(settings: Settings) -> sa.Engine:
         ServiceError: nobody answers there.
     """
     if settings.database_url is None:
-        return _engine(embedded.start(settings))
+        return _engine(_embedded(settings))
     url = settings.database_url.get_secret_value()
     try:
         parsed = sa.make_url(url)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 
 import psycopg2.errors
@@ -25,7 +26,7 @@ def remembered_port(settings: Settings, name: str, chosen: int | None = None) ->
         return ports[name]
     ports[name] = chosen or free_port()
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".ports.{os.getpid()}")
+    draft = path.with_name(f".ports.{os.getpid()}.{threading.get_ident()}")
     draft.write_text(json.dumps(ports, sort_keys=True), encoding="ascii")
     draft.replace(path)
     return ports[name]

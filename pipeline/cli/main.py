@@ -1,6 +1,7 @@
 """`hub`: operate the assistance hub."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -246,8 +247,8 @@ def run() -> None:
         print(f"错误 / error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("已中断，可安全重跑 / interrupted; run it again safely", file=sys.stderr)
-        raise SystemExit(130) from None
+        print("已中断，可安全重跑 / interrupted; run it again safely", file=sys.stderr, flush=True)
+        os._exit(130)  # a thread may be waiting for an agency, and stopping anywhere is safe
 
 
 if __name__ == "__main__":
