@@ -31,6 +31,8 @@ DEFAULT_PARAMETERS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "max_connections": "100",
+    "wal_level": "minimal",  # nobody replicates from a local cluster; a first load is then written once
+    "max_wal_senders": "0",
     "jit": "off",
     "timezone": "UTC",
     "random_page_cost": "1.1",

@@ -120,8 +120,30 @@ def _header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, s
     return found
 
 
-def _rejects(frame: pl.DataFrame, condition: pl.Expr, rule_id: str, name: str | None) -> pl.DataFrame:
-    return frame.filter(condition).select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String))
+def _refusals(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
+    """Why a row is refused: rule, field, and the condition on text and typed columns side by side."""
+    found = [("key_missing", contract.key.name, pl.col(contract.key.name).is_null())]
+    for spec in contract.fields:
+        name = spec.name
+        if spec.logical_type == "string":
+            found.append(("text_too_long", name, pl.col(name).str.len_chars() > _TEXT_LIMIT))
+            # NUL cannot be stored by PostgreSQL; U+FFFD stands for what could not be read
+            found.append(("text_unreadable", name, pl.col(name).str.contains("[\x00\ufffd]")))
+        else:
+            found.append((f"not_{spec.logical_type}", name, pl.col(name).is_not_null() & pl.col(f"{name}\x1ftyped").is_null()))
+    return found
+
+
+def _rejects(contract: Contract, both: pl.DataFrame) -> pl.DataFrame:
+    """One row a refused row and rule. Most batches have none: all conditions are looked at in one pass first."""
+    refusals = _refusals(contract)
+    masks = both.select("row_number", *(c.fill_null(False).alias(str(i)) for i, (_, _, c) in enumerate(refusals)))
+    hit = masks.filter(pl.any_horizontal(pl.exclude("row_number")))
+    found = [pl.DataFrame(schema=REJECTS)]
+    for i, (rule_id, name, _) in enumerate(refusals if hit.height else []):
+        rows = hit.filter(pl.col(str(i)))
+        found.append(rows.select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String)))
+    return pl.concat(found)
 
 
 def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift) -> Batch:
@@ -141,17 +163,7 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
     text = text.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
     typed = text.select("row_number", *(_typed(spec).alias(spec.name) for spec in contract.fields))
     both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
-    found_bad = [_rejects(both, pl.col(contract.key.name).is_null(), "key_missing", contract.key.name)]
-    for spec in contract.fields:
-        name = spec.name
-        if spec.logical_type == "string":
-            found_bad.append(_rejects(both, pl.col(name).str.len_chars() > _TEXT_LIMIT, "text_too_long", name))
-            # NUL cannot be stored by PostgreSQL; U+FFFD stands for what could not be read
-            found_bad.append(_rejects(both, pl.col(name).str.contains("[\x00\ufffd]"), "text_unreadable", name))
-        else:
-            bad = pl.col(name).is_not_null() & pl.col(f"{name}\x1ftyped").is_null()
-            found_bad.append(_rejects(both, bad, f"not_{spec.logical_type}", name))
-    rejects = pl.concat(found_bad)
+    rejects = _rejects(contract, both)
     if rejects.height:
         typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
     return Batch(typed, rejects, raw.height)

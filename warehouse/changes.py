@@ -98,16 +98,22 @@ def apply(connection: sa.Connection, contract: Contract, *, business_date: str, 
     names = ", ".join(f'"{n}"' for n in own)
     values = {"day": business_date, "delivery": delivery_id, "as_of": as_of}
     sets = ", ".join(f'"{n}" = excluded."{n}"' for n in [*own, "row_hash", "delivery_id", "as_of_date", "changed_date", "withdrawn_date"])
+    is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
+    if is_empty:  # the first load: rows once, then the key
+        connection.execute(sa.text(f'TRUNCATE {core}; ALTER TABLE {core} DROP CONSTRAINT IF EXISTS "{contract.stem}_pkey"'))
     connection.execute(
         sa.text(
             f"INSERT INTO {core} (record_key, record_id, {names}, row_hash, delivery_id, as_of_date, first_seen_date, changed_date)"
             f" SELECT c.record_key, c.record_id, {', '.join(f's.{chr(34)}{n}{chr(34)}' for n in own)}, c.row_hash,"
             " CAST(:delivery AS uuid), CAST(:as_of AS date), CAST(:day AS date), CAST(:day AS date)"
             f" FROM {table} c JOIN {staged} s USING (row_number) WHERE c.op IN ('I', 'U')"
-            f" ON CONFLICT (record_key) DO UPDATE SET {sets}"
+            + ("" if is_empty else f" ON CONFLICT (record_key) DO UPDATE SET {sets}")
         ),
         values,
     )
+    if is_empty:
+        connection.execute(sa.text(f"ALTER TABLE {core} ADD PRIMARY KEY (record_key)"))
+        return
     connection.execute(
         sa.text(
             f"UPDATE {core} SET withdrawn_date = CAST(:day AS date), changed_date = CAST(:day AS date), as_of_date = CAST(:as_of AS date)"

@@ -32,8 +32,7 @@ INDEXES = {
     "person_resident_id": "core.person (resident_id)",
     "household_member_household": "core.household_member (household_id)",
 }
-_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "member", "seal")
-_NEW_LINK = "SELECT record_id, person_id FROM staging.work_link"
+_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "placed", "member", "seal")
 
 
 def is_empty(connection: sa.Connection) -> bool:
@@ -190,72 +189,86 @@ UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (r
 def _memberships(kind: str) -> str:
     number, relation = f"{kind}_no", f"{kind}_relation"
     return (
-        "SELECT l.person_id, r.record_id, r.stem, r.authority, r.as_of_date,"
-        f" hashtextextended('{kind}' || r.stem || chr(31) || r.{number}, 1), r.{relation}"
-        f" FROM future r JOIN link l USING (record_id) WHERE r.{number} IS NOT NULL"
+        "SELECT person_id, record_id, stem, authority, as_of_date,"
+        f" hashtextextended('{kind}' || stem || chr(31) || {number}, 1), {relation}"
+        f" FROM voice WHERE {number} IS NOT NULL"
     )
 
 
-def _household_scope(connection: sa.Connection, everything: bool) -> str:
-    """Common table expressions `future` and `link` of the records that can decide the affected persons' households."""
-    columns = "record_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation"
+# A step a table, each with the planner's figures: as parts of one query the planner would guess, and scan the pool.
+_VOICES = (
+    """CREATE TEMP TABLE near ON COMMIT DROP AS
+        SELECT record_id FROM staging.work_affected JOIN identity.link USING (person_id)
+        UNION SELECT record_id FROM staging.work_affected JOIN staging.work_link USING (person_id)""",
+    """CREATE TEMP TABLE numbers ON COMMIT DROP AS
+        SELECT stem, registered_no, living_no FROM near JOIN identity.record USING (record_id)
+        UNION SELECT stem, registered_no, living_no FROM staging.work_candidate""",
+    """CREATE TEMP TABLE voters ON COMMIT DROP AS
+        SELECT record_id FROM near
+        UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
+        UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no""",
+    """CREATE TEMP TABLE persons ON COMMIT DROP AS
+        SELECT coalesce(w.person_id, l.person_id) AS person_id FROM voters LEFT JOIN staging.work_link w USING (record_id)
+            LEFT JOIN identity.link l USING (record_id)
+        UNION SELECT person_id FROM staging.work_affected""",
+    """CREATE TEMP TABLE holders ON COMMIT DROP AS
+        SELECT record_id, person_id FROM persons JOIN identity.link USING (person_id)
+            WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = link.record_id)
+        UNION ALL SELECT record_id, person_id FROM persons JOIN staging.work_link USING (person_id)""",
+)
+
+
+def _gather_voices(connection: sa.Connection, everything: bool) -> None:
+    """Make the table `voice`: every record, as it will be, that can decide the affected persons' households.
+
+    A number's household is voted on by all its members, so it reaches two steps away from what changed.
+    """
+    columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation"
     if everything:
-        return f"WITH future AS ({_future(columns)}), link AS ({_NEW_LINK})"
-    connection.execute(sa.text(_AFFECTED))
-    connection.execute(sa.text("ANALYZE staging.work_affected"))
-    # The link of every record as it will be, of those two steps away: a number's household is voted on by all its members.
-    return f"""
-        WITH near AS MATERIALIZED (
-            SELECT record_id FROM identity.link JOIN staging.work_affected USING (person_id)
-            UNION SELECT record_id FROM staging.work_link JOIN staging.work_affected USING (person_id)
-        ), numbers AS MATERIALIZED (
-            SELECT stem, registered_no, living_no FROM identity.record JOIN near USING (record_id)
-            UNION SELECT stem, registered_no, living_no FROM staging.work_candidate
-        ), voters AS MATERIALIZED (
-            SELECT record_id FROM near
-            UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
-            UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no
-        ), persons AS MATERIALIZED (
-            SELECT coalesce(w.person_id, l.person_id) AS person_id FROM voters LEFT JOIN staging.work_link w USING (record_id)
-                LEFT JOIN identity.link l USING (record_id)
-            UNION SELECT person_id FROM staging.work_affected
-        ), link AS MATERIALIZED (
-            SELECT record_id, person_id FROM identity.link JOIN persons USING (person_id)
-                WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = link.record_id)
-            UNION ALL SELECT record_id, person_id FROM staging.work_link JOIN persons USING (person_id)
-        ), future AS MATERIALIZED (
-            {_future(columns, "WHERE EXISTS (SELECT FROM link WHERE link.record_id = r.record_id)")}
-        )"""
+        connection.execute(
+            sa.text(
+                f"CREATE TEMP TABLE voice ON COMMIT DROP AS SELECT {columns}"
+                " FROM staging.work_candidate r JOIN staging.work_link h USING (record_id)"
+            )
+        )
+        return
+    for name, query in zip(("work_affected", "near", "numbers", "voters", "persons", "holders"), (_AFFECTED, *_VOICES), strict=True):
+        connection.execute(sa.text(query))
+        connection.execute(sa.text(f"ANALYZE {'staging.' if name == 'work_affected' else 'pg_temp.'}{name}"))
+    future = " UNION ALL ".join(
+        f"SELECT {columns} FROM holders h JOIN {source} r USING (record_id)" for source in ("staging.work_candidate", "identity.record")
+    )
+    connection.execute(
+        sa.text(
+            f"CREATE TEMP TABLE voice ON COMMIT DROP AS {future}"
+            " WHERE NOT EXISTS (SELECT FROM staging.work_gone g WHERE g.record_id = r.record_id)"
+        )
+    )
 
 
 def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame], pool: str) -> None:
     """Judge the households of the affected persons by `resolve` (see :func:`identity.households.resolve`), both kinds."""
     everything = is_empty(connection)
-    scope = _household_scope(connection, everything)
+    _gather_voices(connection, everything)
     schema = {
         "person_id": pl.String, "record_id": pl.String, "stem": pl.Categorical(), "authority": pl.Int16, "as_of_date": pl.Date,
         "group": pl.Int64, "relation": pl.Categorical(),
     }  # fmt: skip
-    registered = _read(connection, f"{scope} {_memberships('registered')}", schema)
-    living = _read(connection, f"{scope} {_memberships('living')}", schema)
+    registered = _read(connection, _memberships("registered"), schema)
+    living = _read(connection, _memberships("living"), schema)
     connection.execute(
         sa.text(
-            "CREATE UNLOGGED TABLE staging.work_member (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint, relation text, stem text, evidence text, household_id uuid)"
+            "CREATE UNLOGGED TABLE staging.work_placed (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint,"
+            " relation text, stem text, evidence text)"
         )
     )
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
     for kind, memberships in (("living", pl.concat([living, stand_in])), ("registered", registered)):
         members = resolve(memberships).select(pl.lit(kind).alias("kind"), pl.all())
-        _write(connection, "staging.work_member", members)
+        _write(connection, "staging.work_placed", members)
         del memberships, members
-    if not everything:
-        connection.execute(
-            sa.text(
-                "DELETE FROM staging.work_member m WHERE NOT EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
-            )
-        )
-    connection.execute(sa.text("ANALYZE staging.work_member"))
+    connection.execute(sa.text("ANALYZE staging.work_placed"))
     # A household is named by the agency and number of its anchor.
     stands_in = "m.kind = 'living' AND m.anchor_authority = 0"
     born_id = born.household_id(
@@ -263,14 +276,22 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
         "r.stem",
         f"CASE WHEN m.kind = 'registered' OR {stands_in} THEN r.registered_no ELSE r.living_no END",
     )
-    for source in ("staging.work_candidate", "identity.record"):
-        connection.execute(
-            sa.text(
-                f"UPDATE staging.work_member m SET household_id = {born_id} FROM {source} r"
-                " WHERE m.anchor_record_id = r.record_id AND m.household_id IS NULL"
-            ),
-            {"pool": pool},
+    where = "" if everything else "WHERE EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
+    anchors = "SELECT record_id, stem, registered_no, living_no FROM staging.work_candidate"
+    if not everything:  # a candidate takes the place of the record it updates
+        anchors += (
+            " UNION ALL SELECT record_id, stem, registered_no, living_no FROM identity.record old JOIN"
+            " (SELECT DISTINCT anchor_record_id AS record_id FROM staging.work_placed) AS named USING (record_id)"
+            " WHERE NOT EXISTS (SELECT FROM staging.work_candidate c WHERE c.record_id = old.record_id)"
         )
+    connection.execute(
+        sa.text(
+            "CREATE UNLOGGED TABLE staging.work_member AS SELECT m.kind, m.person_id, m.relation, m.stem, m.evidence,"
+            f" {born_id} AS household_id FROM staging.work_placed m JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"
+        ),
+        {"pool": pool},
+    )
+    connection.execute(sa.text("ANALYZE staging.work_member"))
 
 
 def seal(connection: sa.Connection, publication: int) -> None:

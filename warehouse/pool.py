@@ -1,5 +1,7 @@
 """The pool itself: links, persons and households as a publish writes them."""
 
+from collections.abc import Iterable
+
 import sqlalchemy as sa
 
 from warehouse import identity_pool
@@ -13,11 +15,17 @@ def _first(column: str, alias: str) -> str:
     return f"(array_agg({column} ORDER BY {_GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
 
 
-def write_records(connection: sa.Connection) -> None:
+def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
     """Put the night's identity rows and links in the place of the former ones."""
     columns = ", ".join(identity_pool.COLUMNS)
+    records = f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate"
+    links = "INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link"
+    if was_empty:
+        connection.execute(sa.text(records))
+        connection.execute(sa.text(links))
+        return
     connection.execute(sa.text("DELETE FROM identity.record r USING staging.work_gone g WHERE r.record_id = g.record_id"))
-    connection.execute(sa.text(f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate"))
+    connection.execute(sa.text(records))
     connection.execute(
         sa.text(
             "CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT old.record_id, old.person_id AS old_person_id, new.person_id"
@@ -26,9 +34,7 @@ def write_records(connection: sa.Connection) -> None:
         )
     )
     connection.execute(sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id"))
-    connection.execute(
-        sa.text("INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link")
-    )
+    connection.execute(sa.text(links))
     # An id that was answered to leads to the person its own first record belongs to now; a living id leads nowhere.
     connection.execute(
         sa.text(
@@ -97,17 +103,39 @@ def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
     )
 
 
+_KEYS = {
+    "identity.record": "record_id",
+    "identity.link": "record_id",
+    "core.person": "person_id",
+    "core.household_member": "kind, person_id",
+    "core.household": "household_id",
+}
+
+
+RECORDS = ("identity.record", "identity.link")
+PEOPLE = ("core.person", "core.household_member", "core.household")
+
+
 def drop_indexes(connection: sa.Connection) -> None:
-    """Before the very first load: indexes are built once at its end instead of row by row."""
+    """Before the very first load: keys and indexes are built once at its end instead of row by row.
+
+    The empty tables are made anew as well: a server that keeps no more log than a restart needs then writes their rows once.
+    """
+    connection.execute(sa.text(f"TRUNCATE {', '.join(_KEYS)}"))
     for name, on in identity_pool.INDEXES.items():
         connection.execute(sa.text(f"DROP INDEX IF EXISTS {on.split('.')[0]}.{name}"))
+    for table in _KEYS:
+        connection.execute(sa.text(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table.split('.')[1]}_pkey"))
 
 
-def build_indexes(connection: sa.Connection) -> None:
-    """Build what :func:`drop_indexes` dropped."""
-    for name, on in identity_pool.INDEXES.items():
-        unique = "UNIQUE " if name == "record_source_key" else ""
-        connection.execute(sa.text(f"CREATE {unique}INDEX {name} ON {on}"))
+def build_indexes(connection: sa.Connection, tables: Iterable[str]) -> None:
+    """Build what :func:`drop_indexes` dropped on some tables, once they are filled."""
+    for table in tables:
+        connection.execute(sa.text(f"ALTER TABLE {table} ADD PRIMARY KEY ({_KEYS[table]})"))
+        for name, on in identity_pool.INDEXES.items():
+            if on.split(" ")[0] == table:
+                unique = "UNIQUE " if name == "record_source_key" else ""
+                connection.execute(sa.text(f"CREATE {unique}INDEX {name} ON {on}"))
 
 
 def analyse(connection: sa.Connection) -> None:
