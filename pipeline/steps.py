@@ -360,6 +360,6 @@ def share(day: date, settings: Settings | None = None) -> Outcome:
     """Tell what the night is: its fingerprint. Subscriptions and recalls will hang here."""
     settings, started = settings or get_settings(), time.perf_counter()
     with database.engine(settings).begin() as connection:
-        value = fingerprint.fingerprint(connection)
+        value = fingerprint.kept(connection)
         ledger.note_night(connection, day, fingerprint=value, share=time.perf_counter() - started)
     return {"night": str(day), "fingerprint": value}

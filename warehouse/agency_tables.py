@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from schemas.contract import Contract
+from warehouse import fingerprint
 
 # What identity judges by, computed while parsing; stored beside the fields in staging.
 IDENTITY_COLUMNS = {
@@ -51,25 +52,30 @@ def ensure_core(connection: sa.Connection, contract: Contract) -> None:
     typed fields, `first_seen_date` and `changed_date` business dates, `withdrawn_date` null while the agency holds the key.
     """
     table = core_table(contract.stem)
-    fields = "".join(f'"{f.name}" {f.physical_type}, ' for f in contract.fields if not f.is_key)
-    connection.execute(
-        sa.text(
-            f"CREATE TABLE IF NOT EXISTS {table} (record_key text PRIMARY KEY, record_id uuid NOT NULL, {fields}"
-            "row_hash uuid NOT NULL, delivery_id uuid NOT NULL, as_of_date date NOT NULL, first_seen_date date NOT NULL,"
-            " changed_date date NOT NULL, withdrawn_date date)"
+    own = [f for f in contract.fields if not f.is_key]
+    gained = own
+    if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": table}):
+        present = set(
+            connection.scalars(
+                sa.text("SELECT column_name FROM information_schema.columns WHERE table_schema = 'core' AND table_name = :stem"),
+                {"stem": contract.stem},
+            )
         )
-    )
-    present = set(
-        connection.scalars(
-            sa.text("SELECT column_name FROM information_schema.columns WHERE table_schema = 'core' AND table_name = :stem"),
-            {"stem": contract.stem},
-        )
-    )
-    for field in contract.fields:
-        if not field.is_key and field.name not in present:
+        gained = [f for f in own if f.name not in present]
+        for field in gained:
             connection.execute(sa.text(f'ALTER TABLE {table} ADD COLUMN "{field.name}" {field.physical_type}'))
-    for field in contract.fields:
-        if not field.is_key:
-            comment = f"{field.title_zh} / {field.title_en}".replace("'", "''")
-            if field.name not in present:
-                connection.execute(sa.text(f"COMMENT ON COLUMN {table}.\"{field.name}\" IS '{comment}'"))
+        if gained:
+            fingerprint.recount(connection, table)
+    else:
+        fields = "".join(f'"{f.name}" {f.physical_type}, ' for f in own)
+        connection.execute(
+            sa.text(
+                f"CREATE TABLE {table} (record_key text PRIMARY KEY, record_id uuid NOT NULL, {fields}"
+                "row_hash uuid NOT NULL, delivery_id uuid NOT NULL, as_of_date date NOT NULL, first_seen_date date NOT NULL,"
+                " changed_date date NOT NULL, withdrawn_date date)"
+            )
+        )
+        fingerprint.watch(connection, table)
+    for field in gained:
+        comment = f"{field.title_zh} / {field.title_en}".replace("'", "''")
+        connection.execute(sa.text(f"COMMENT ON COLUMN {table}.\"{field.name}\" IS '{comment}'"))

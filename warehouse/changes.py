@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from schemas.contract import Contract, Scope
-from warehouse import agency_tables, born
+from warehouse import agency_tables, born, fingerprint
 
 _ROW_HASH = "md5(ROW({columns})::text)::uuid"
 
@@ -100,6 +100,7 @@ def apply(connection: sa.Connection, contract: Contract, *, business_date: str, 
     sets = ", ".join(f'"{n}" = excluded."{n}"' for n in [*own, "row_hash", "delivery_id", "as_of_date", "changed_date", "withdrawn_date"])
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     if is_empty:  # the first load: rows once, then the key
+        fingerprint.pause(connection, core)
         connection.execute(sa.text(f'TRUNCATE {core}; ALTER TABLE {core} DROP CONSTRAINT IF EXISTS "{contract.stem}_pkey"'))
     connection.execute(
         sa.text(
@@ -113,6 +114,7 @@ def apply(connection: sa.Connection, contract: Contract, *, business_date: str, 
     )
     if is_empty:
         connection.execute(sa.text(f"ALTER TABLE {core} ADD PRIMARY KEY (record_key)"))
+        fingerprint.resume(connection, core)
         return
     connection.execute(
         sa.text(

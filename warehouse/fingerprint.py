@@ -1,11 +1,15 @@
 """One value that tells whether two pools hold the same.
 
-Per table, the sum of two independent 64-bit hashes over its rows; then SHA-256 over tables in order. A sum
-does not depend on the order of rows, so no sort is needed and a pool of any size is one scan. Run times are left out, and so are delivery ids: an encrypted file has other bytes each time it is made,
-although its rows are the same.
+Per table, the sum of two independent 64-bit hashes over its rows; then SHA-256 over tables in order. A sum does not depend on
+the order of rows, so no sort is needed; and it can be kept: triggers add what comes and take away what goes (`ops.digest`), so a
+night's fingerprint costs what the night changed. :func:`scanned` counts everything anew and must agree with :func:`kept`.
+
+Run times are left out, and so are delivery ids: an encrypted file has other bytes each time it is made, although its rows are
+the same.
 """
 
 import hashlib
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -18,36 +22,106 @@ _TABLES = (
     "identity.redirect",
     "quarantine.row",
 )
+# A trigger that reads the changed rows may be for one event only; the rows' names are those `ops.keep_digest` reads.
+EVENTS = {
+    "insert": "INSERT ON {table} REFERENCING NEW TABLE AS came",
+    "update": "UPDATE ON {table} REFERENCING OLD TABLE AS went NEW TABLE AS came",
+    "delete": "DELETE ON {table} REFERENCING OLD TABLE AS went",
+    "truncate": "TRUNCATE ON {table}",
+}
+Digest = tuple[int, int, int]
 
 
-def fingerprint(connection: sa.Connection) -> str:
-    """64 hex digits over the content of core, identity and quarantine."""
+def tables(connection: sa.Connection) -> list[str]:
+    """The tables under the fingerprint, in its order: the pool's own, then those of the agencies' records."""
     agencies = connection.scalars(
         sa.text(
-            "SELECT format('core.%I', table_name) FROM information_schema.tables WHERE table_schema = 'core'"
+            "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables WHERE table_schema = 'core'"
             " AND table_name NOT IN ('person', 'household', 'household_member') ORDER BY table_name"
         )
     )
-    digest = hashlib.sha256()
-    for table in [*_TABLES, *agencies]:
-        columns = ", ".join(_columns(connection, table))
-        count, first, second = connection.execute(
+    return [*(_name(connection, t) for t in _TABLES), *agencies]
+
+
+def _name(connection: sa.Connection, table: str) -> str:
+    schema, name = table.replace('"', "").split(".")
+    return str(
+        connection.scalar(sa.text("SELECT format('%I.%I', CAST(:schema AS text), CAST(:name AS text))"), {"schema": schema, "name": name})
+    )
+
+
+def watch(connection: sa.Connection, table: str) -> None:
+    """Keep the digest of a table from now on; does nothing if it is kept."""
+    for event, clause in EVENTS.items():
+        connection.execute(
             sa.text(
-                "SELECT count(*), coalesce(sum(hash_record_extended(t, 1)::numeric), 0),"
-                f" coalesce(sum(hash_record_extended(t, 2)::numeric), 0) FROM (SELECT {columns} FROM {table}) AS t"
+                f"CREATE OR REPLACE TRIGGER digest_{event} AFTER {clause.format(table=table)}"
+                " FOR EACH STATEMENT EXECUTE FUNCTION ops.keep_digest()"
             )
-        ).one()
-        digest.update(f"{table}|{count}|{first}|{second}\n".encode())
+        )
+
+
+def pause(connection: sa.Connection, table: str) -> None:
+    """Stop watching while a first load fills a table: one count at its end is cheaper. :func:`resume` ends it."""
+    connection.execute(sa.text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+
+
+def resume(connection: sa.Connection, table: str) -> None:
+    """Count a filled table and watch it again."""
+    connection.execute(sa.text(f"ALTER TABLE {table} ENABLE TRIGGER USER"))
+    recount(connection, table)
+
+
+def recount(connection: sa.Connection, table: str) -> None:
+    """Set a table's digest to what it holds: after a first load, or after its columns changed."""
+    held, kept_so_far = _scan(connection, table), _sum(connection, table)
+    difference = [a - b for a, b in zip(held, kept_so_far, strict=True)]
+    if any(difference):
+        connection.execute(
+            sa.text("INSERT INTO ops.digest VALUES (:table, :rows, :first, :second)"),
+            {"table": _name(connection, table), **dict(zip(("rows", "first", "second"), difference, strict=True))},
+        )
+
+
+def kept(connection: sa.Connection) -> str:
+    """64 hex digits over the content of core, identity and quarantine, from the digests kept while it changed."""
+    return _fingerprint(connection, _sum)
+
+
+def scanned(connection: sa.Connection) -> str:
+    """The same, counted anew from every row."""
+    return _fingerprint(connection, _scan)
+
+
+def _fingerprint(connection: sa.Connection, digest_of: Callable[[sa.Connection, str], Digest]) -> str:
+    digest = hashlib.sha256()
+    for table in tables(connection):
+        digest.update("|".join([table, *map(str, digest_of(connection, table))]).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _columns(connection: sa.Connection, table: str) -> list[str]:
-    return list(
-        connection.scalars(
-            sa.text(
-                "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0"
-                " AND NOT attisdropped AND attname <> 'delivery_id' ORDER BY attname"
-            ),
-            {"table": table},
-        )
+def _sum(connection: sa.Connection, table: str) -> Digest:
+    found = connection.execute(
+        sa.text(
+            "SELECT coalesce(sum(rows), 0), coalesce(sum(first), 0), coalesce(sum(second), 0) FROM ops.digest WHERE table_name = :table"
+        ),
+        {"table": _name(connection, table)},
+    ).one()
+    return int(found[0]), int(found[1]), int(found[2])
+
+
+def _scan(connection: sa.Connection, table: str) -> Digest:
+    columns = connection.scalars(
+        sa.text(
+            "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0"
+            " AND NOT attisdropped AND attname <> 'delivery_id' ORDER BY attname"
+        ),
+        {"table": table},
     )
+    found = connection.execute(
+        sa.text(
+            "SELECT count(*), coalesce(sum(hash_record_extended(t, 1)::numeric), 0),"
+            f" coalesce(sum(hash_record_extended(t, 2)::numeric), 0) FROM (SELECT {', '.join(columns)} FROM {table}) AS t"
+        )
+    ).one()
+    return int(found[0]), int(found[1]), int(found[2])

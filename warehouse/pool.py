@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from warehouse import identity_pool
+from warehouse import fingerprint, identity_pool
 
 # A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
 _GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
@@ -125,6 +125,7 @@ def drop_indexes(connection: sa.Connection) -> None:
     for name, on in identity_pool.INDEXES.items():
         connection.execute(sa.text(f"DROP INDEX IF EXISTS {on.split('.')[0]}.{name}"))
     for table in _KEYS:
+        fingerprint.pause(connection, table)
         connection.execute(sa.text(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {table.split('.')[1]}_pkey"))
 
 
@@ -136,6 +137,7 @@ def build_indexes(connection: sa.Connection, tables: Iterable[str]) -> None:
             if on.split(" ")[0] == table:
                 unique = "UNIQUE " if name == "record_source_key" else ""
                 connection.execute(sa.text(f"CREATE {unique}INDEX {name} ON {on}"))
+        fingerprint.resume(connection, table)
 
 
 def analyse(connection: sa.Connection) -> None:

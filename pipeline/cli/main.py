@@ -221,11 +221,11 @@ def report(
 
 @app.command("fingerprint")
 def fingerprint_command() -> None:
-    """The fingerprint of the pool: equal content, equal fingerprint."""
+    """The fingerprint of the pool, counted anew from every row: equal content, equal fingerprint."""
     from warehouse import database, fingerprint
 
     with database.engine(get_settings()).connect() as connection:
-        print(fingerprint.fingerprint(connection))
+        print(fingerprint.scanned(connection))
 
 
 @app.command("config")
