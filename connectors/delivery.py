@@ -1,10 +1,11 @@
 """A delivery on its way in: what is asked of an agency, and the agency's own bytes as they come."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from hub.errors import SourceUnavailable
+from hub.progress import Progress
 from hub.settings import Endpoint
 from schemas.contract import Contract, Scope
 
@@ -42,10 +43,12 @@ class Part:
     Attributes:
         name: the agency's name for it, or its number; unique in the delivery.
         chunks: its bytes, to be read once and to the end before the next part.
+        progress: says at any time how far the whole delivery has come; None when the kit cannot tell.
     """
 
     name: str
     chunks: Iterator[bytes]
+    progress: Callable[[], Progress] | None = None
 
 
 @dataclass(frozen=True)

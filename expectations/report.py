@@ -2,18 +2,20 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
-from expectations.gate import Verdict
-from expectations.rules import Circumstances
 from schemas.contract import Contract
+
+if TYPE_CHECKING:  # they load Great Expectations, which a page does not need
+    from expectations.gate import Verdict
+    from expectations.rules import Circumstances
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape())
 
 
-def as_dict(contract: Contract, delivery_id: str, now: Circumstances, verdict: Verdict) -> dict[str, Any]:
+def as_dict(contract: Contract, delivery_id: str, now: "Circumstances", verdict: "Verdict") -> dict[str, Any]:
     """The report as it is stored."""
     return {
         "stem": contract.stem,

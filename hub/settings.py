@@ -1,22 +1,62 @@
 """Every setting of the hub in one place, with its meaning."""
 
 import json
+import os
 import secrets
 from datetime import date
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from hub.errors import ConfigError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+COUNTY_FILE = "sandbox/county.json"
+# What makes a simulated county the one it is: fixed when it is first settled.
+_COUNTY = ("sandbox_persons", "sandbox_seed", "sandbox_noise", "sandbox_epoch")
+
+
+class _CountySource(PydanticBaseSettingsSource):
+    """Size, seed, noise and first day of a county that was settled in the home folder."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """Not asked: all fields come at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return settled_county(Path(self.current_state.get("home") or Settings.model_fields["home"].default))
+
+
+def settled_county(home: Path) -> dict[str, Any]:
+    """What the county of a home folder was settled with; empty before that.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = home / COUNTY_FILE
+    try:
+        found = json.loads(path.read_text(encoding="ascii"))
+        return {name: found[name] for name in _COUNTY}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(
+            "this file is damaged", where=str(path), next_step="delete it, and give the county's size again by HUB_SANDBOX_PERSONS"
+        ) from None
+
+
 class Settings(BaseSettings):
-    """Settings of one hub, each read from the environment variable ``HUB_`` + its name in capitals."""
+    """Settings of one hub, each read from the environment variable ``HUB_`` + its name in capitals.
+
+    A simulated county's size, seed, noise and first day are those it was settled with, once it was: see :meth:`settle`.
+    """
 
     model_config = SettingsConfigDict(env_prefix="HUB_", extra="ignore", frozen=True)
 
@@ -41,6 +81,36 @@ class Settings(BaseSettings):
     )
     sandbox_epoch: date = Field(date(2026, 3, 1), description="Business date of the county's first night.")
     airflow_port: int | None = Field(None, ge=1, le=65535, description="Port of the Airflow page; empty = a free one.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource, file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """Arguments, then environment, then the settled county."""
+        return init_settings, env_settings, _CountySource(settings_cls)
+
+    @model_validator(mode="after")
+    def _is_the_settled_county(self) -> Self:
+        """Refuse another county in the place of the one that is there."""
+        for name, settled in settled_county(self.home).items():
+            asked = getattr(self, name)
+            if str(asked) != str(settled):
+                raise ConfigError(
+                    f"the county under {self.home} was settled with {settled}, not {asked}", where=f"HUB_{name.upper()}",
+                    next_step="leave the variable out to go on with it; for another county set HUB_HOME to a new folder,"
+                    " or remove this one with its data by `make clean`",
+                )  # fmt: skip
+        return self
+
+    def settle(self) -> None:
+        """Fix the simulated county's size, seed, noise and first day in the home folder; does nothing when they are."""
+        path = self.home / COUNTY_FILE
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".county.{secrets.token_hex(4)}")
+            draft.write_text(json.dumps({name: getattr(self, name) for name in _COUNTY}, default=str), encoding="ascii")
+            draft.replace(path)
 
     @property
     def secrets_dir(self) -> Path:
@@ -99,6 +169,21 @@ class Endpoint(BaseModel):
     username: str | None = None
     secret: SecretStr | None = None
     extra: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+
+class Origin(StrEnum):
+    """Where the value of a setting comes from."""
+
+    ENVIRONMENT = "environment"
+    COUNTY = COUNTY_FILE
+    DEFAULT = "default"
+
+
+def origin(settings: Settings, name: str) -> Origin:
+    """Where a setting's value comes from."""
+    if any(variable.upper() == f"HUB_{name.upper()}" for variable in os.environ):
+        return Origin.ENVIRONMENT
+    return Origin.COUNTY if name in settled_county(settings.home) else Origin.DEFAULT
 
 
 @lru_cache(maxsize=1)

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 from hub.errors import ConfigError, HubError
+from hub.progress import Progress
 from hub.settings import Settings
 from pipeline import steps
 from schemas.contract import stems
@@ -17,7 +19,23 @@ from warehouse import database, landing, ledger
 # Sources in work at one time: agencies are waited for, PostgreSQL and this process each keep one core busy.
 _SIDE_BY_SIDE = 3
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
-Reporter = Callable[[str, str, str], None]
+ALL = "all"  # stands for the source where a verb works on all of them
+
+
+class Reporter:
+    """Told how a night goes, verb by verb; this one says nothing."""
+
+    def began(self, source: str, verb: str) -> None:
+        """A verb of a source starts; the source is :data:`ALL` where the verb works on all."""
+
+    def moved(self, source: str, verb: str, progress: Progress) -> None:
+        """A verb has come this far."""
+
+    def ended(self, source: str, verb: str, outcome: dict[str, Any], seconds: float) -> None:
+        """A verb is done, with the counts it gives."""
+
+    def failed(self, source: str, verb: str, error: HubError, seconds: float) -> None:
+        """A verb failed; the other sources go on."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +58,14 @@ class NightReport:
         return asdict(self)
 
 
-def run(settings: Settings, day: date, *, only: str | None = None, reporter: Reporter = lambda *_: None) -> NightReport:
+def run(settings: Settings, day: date, *, only: str | None = None, reporter: Reporter | None = None) -> NightReport:
     """Take a night through the seven verbs. A broken source never stops the others.
 
     Args:
         settings: whose pool.
         day: an open night.
         only: one source; None = all.
-        reporter: told source, verb and outcome as they come.
+        reporter: told how it goes; None = nobody asks.
 
     Raises:
         MergeError: the night cannot be published; nothing was.
@@ -58,24 +76,31 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         raise ConfigError(f"there is no source {only!r}", where="--source", next_step=f"one of: {', '.join(known)}")
     seconds: dict[str, float] = dict.fromkeys(("fetch", "land", "parse", "gate", "resolve", "merge", "share"), 0.0)
 
+    reporter = reporter or Reporter()
     adding = threading.Lock()
 
-    def timed(verb: str, call: Callable[..., Any], *arguments: Any) -> Any:
+    def timed(source: str, verb: str, call: Callable[..., Any], *arguments: Any) -> None:
+        reporter.began(source, verb)
         started = time.perf_counter()
         try:
-            return call(*arguments, settings)
+            outcome = call(*arguments, settings)
+        except HubError as error:
+            reporter.failed(source, verb, error, time.perf_counter() - started)
+            raise
         finally:
             with adding:
                 seconds[verb] += time.perf_counter() - started
+        reporter.ended(source, verb, outcome, time.perf_counter() - started)
 
     def intake(stem: str) -> None:
+        moved = {verb: partial(reporter.moved, stem, verb) for verb in ("fetch", "parse")}
         try:
-            for verb in ("fetch", "land", "parse", "gate"):
-                reporter(stem, verb, "…")
-                outcome = timed(verb, getattr(steps, verb), stem, day)
-                reporter(stem, verb, outcome["state"])
-        except HubError as error:
-            reporter(stem, verb, f"✗ {error}")
+            timed(stem, "fetch", partial(steps.fetch, progress=moved["fetch"]), stem, day)
+            timed(stem, "land", steps.land, stem, day)
+            timed(stem, "parse", partial(steps.parse, progress=moved["parse"]), stem, day)
+            timed(stem, "gate", steps.gate, stem, day)
+        except HubError:
+            pass  # told, and in the ledger: the other sources go on
 
     sources = [only] if only else known
     workers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="intake")
@@ -85,9 +110,7 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
     for verb, call in (("resolve", steps.resolve), ("merge", steps.merge), ("share", steps.share)):
-        reporter("all", verb, "…")
-        timed(verb, call, day)
-        reporter("all", verb, "ok")
+        timed(ALL, verb, call, day)
     return report(settings, day, seconds)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 import polars as pl
 
 import connectors
-from connectors.delivery import Fetched, FetchRequest
+from connectors.delivery import Fetched, FetchRequest, Part
 from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable
 from hub.log import get_logger
+from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity import households, persons
 from identity.normalise import CONCEPTS, normalise
@@ -37,7 +38,6 @@ from warehouse import (
 log = get_logger("night")
 Outcome = dict[str, Any]
 _DONE = ("not_due", "accepted", "merged")  # held and failed are tried again from the beginning
-Progress = Callable[[int, int | None], None]
 
 
 def _intake(settings: Settings, stem: str, day: date) -> ledger.Intake:
@@ -78,7 +78,7 @@ def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
 
 
 @_verb
-def fetch(stem: str, day: date, settings: Settings, *, progress: Progress | None = None) -> Outcome:
+def fetch(stem: str, day: date, settings: Settings, *, progress: Listener | None = None) -> Outcome:
     """Pull the agency's bytes into the spool, sealed.
 
     Raises:
@@ -96,23 +96,20 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Progress | None
     request = FetchRequest(contract, load_endpoint(stem, settings), day, scope, since if scope is Scope.DELTA else None)
     pull: Fetched = connectors.load(stem).fetch(request)
     spool = landing.Spool(settings, stem, day)
-    done = 0
-
-    def counted() -> Iterator[tuple[str, Iterator[bytes]]]:
-        nonlocal done
-        for part in pull.parts():
-            yield part.name, part.chunks
-            done += 1
-            if progress:
-                progress(done, None)
-
-    sha256, parts, raw, stored = spool.write(counted())
+    sha256, parts, raw, stored = spool.write((part.name, _told(part, progress)) for part in pull.parts())
     said = pull.manifest()
     if said.as_of_date > day:
         raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
     spool.finish(landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows))
     _note(settings, day, stem, state="fetched", scope=str(scope))
     return {"state": "fetched", "did": True, "parts": parts, "bytes": raw}
+
+
+def _told(part: Part, progress: Listener | None) -> Iterator[bytes]:
+    for chunk in part.chunks:
+        yield chunk
+        if progress and part.progress:
+            progress(part.progress())
 
 
 @_verb
@@ -149,7 +146,7 @@ def _delivery(settings: Settings, delivery_id: str) -> landing.Delivery:
 
 
 @_verb
-def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None = None) -> Outcome:
+def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None = None) -> Outcome:
     """Type the delivery by contract into staging; rows that cannot be typed go to quarantine.
 
     Raises:
@@ -171,7 +168,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Progress | None
                 rejects.append(batch.rejects)
             yield _with_keys(contract, batch)
             if progress:
-                progress(rows, delivery.declared_rows)
+                progress(Progress(rows, delivery.declared_rows))
 
     with database.engine(settings).begin() as connection:
         staging.fill(connection, contract, day, typed())
@@ -202,14 +199,14 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
     Raises:
         GateHeld: something critical failed; the last good delivery stays.
     """
-    # Here, because Great Expectations takes seconds to load and no other verb needs it.
+    contract, now = load_contract(stem), _intake(settings, stem, day)
+    if now.state != "parsed":
+        return {"state": now.state, "did": False}
+    # Here, because Great Expectations takes seconds to load and nothing else needs it.
     from expectations import gate as gatekeeper
     from expectations.report import as_dict
     from expectations.rules import Circumstances
 
-    contract, now = load_contract(stem), _intake(settings, stem, day)
-    if now.state != "parsed":
-        return {"state": now.state, "did": False}
     _ensure_staged(settings, contract, day)
     now = _intake(settings, stem, day)
     delivery = _delivery(settings, str(now.delivery_id))

@@ -11,6 +11,15 @@ import sqlalchemy as sa
 from hub.postgres import Cluster, free_port
 from hub.settings import Settings
 
+_PORTS = "run/ports.json"
+
+
+def known_ports(settings: Settings) -> dict[str, int]:
+    """Ports of local services that were chosen so far, by service."""
+    path = settings.home / _PORTS
+    found: dict[str, int] = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+    return found
+
 
 def remembered_port(settings: Settings, name: str, chosen: int | None = None) -> int:
     """The port of a local service: the configured one, else a free one that is kept from then on.
@@ -20,8 +29,8 @@ def remembered_port(settings: Settings, name: str, chosen: int | None = None) ->
         name: of the service.
         chosen: configured port; None = a free one.
     """
-    path = settings.home / "run" / "ports.json"
-    ports: dict[str, int] = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
+    path = settings.home / _PORTS
+    ports = known_ports(settings)
     if chosen is None and name in ports:
         return ports[name]
     ports[name] = chosen or free_port()

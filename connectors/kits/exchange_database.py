@@ -18,6 +18,7 @@ from sqlalchemy.pool import NullPool
 from connectors.delivery import FetchRequest, Manifest, Part, PartStream
 from connectors.kits.patience import Patience
 from hub.errors import ConfigError, SourceChanged, SourceRefused, SourceUnavailable
+from hub.progress import Progress
 from schemas.contract import Scope
 
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -205,7 +206,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
             if text.tell():
                 yield text.getvalue().encode()
 
-        yield Part(f"{session.view}.csv", chunks())
+        yield Part(f"{session.view}.csv", chunks(), lambda: Progress(count, total))
     if count != total:
         raise SourceChanged(
             f"{count} rows came where the agency's batch list says {total}", where=request.where,

@@ -8,6 +8,7 @@ import orjson
 
 from connectors.delivery import FetchRequest
 from hub.errors import SourceChanged, SourceRefused, SourceUnavailable
+from hub.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ class PageBook:
     def where(self) -> str:
         """Pointer to the page in hand."""
         return f"{self.request.where}, page {self.pages + 1}"
+
+    def progress(self) -> Progress:
+        """Rows taken of those declared."""
+        return Progress(self.rows, self.total)
 
     def open(self, body: bytes) -> Page:
         """Open a page by the contract's ``recordsPath``.

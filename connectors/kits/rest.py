@@ -132,7 +132,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     try:
         while True:
             body, page = reader.page(cursor)
-            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)))
+            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)), reader.book.progress)
             following = page.beside.get(reader.dialect.envelope.next_position)
             if following in (None, ""):
                 break

@@ -14,6 +14,7 @@ import asyncssh
 from connectors.delivery import FetchRequest, Manifest, Part, PartStream
 from connectors.kits.patience import Patience
 from hub.errors import ConfigError, SourceChanged, SourceError, SourceRefused, SourceUnavailable
+from hub.progress import Progress
 from schemas.contract import Scope
 
 _CHUNK_BYTES = 1 << 18
@@ -228,7 +229,7 @@ def stream(request: FetchRequest, dialect: Dialect) -> PartStream:
                 digest.update(chunk)
                 yield chunk
 
-        yield Part(data, counted())
+        yield Part(data, counted(), lambda: Progress(length, control.size_bytes, "bytes"))
     if control.size_bytes is not None and length != control.size_bytes:
         raise SourceUnavailable(
             f"{length} of {control.size_bytes} bytes of {data} were read",

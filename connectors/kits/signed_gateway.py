@@ -121,7 +121,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     try:
         while True:
             body, page = reader.page(reader.book.pages + 1)
-            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)))
+            yield Part(f"page-{reader.book.pages:06d}.json", iter((body,)), reader.book.progress)
             if reader.book.rows == reader.book.total:
                 break
             if not page.rows:

@@ -15,6 +15,7 @@ from connectors.delivery import FetchRequest, Manifest, Part, PartStream
 from connectors.kits.http import HttpCaller
 from connectors.kits.patience import Patience
 from hub.errors import SourceChanged, SourceUnavailable
+from hub.progress import Progress
 from schemas.contract import Scope
 
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -66,6 +67,11 @@ class _Download:
             self.head = response.headers
         return response
 
+    def progress(self) -> Progress:
+        """Bytes read of those announced."""
+        announced = self.head.get("Content-Length", "")
+        return Progress(self.length, int(announced) if announced.isdigit() else None, "bytes")
+
     def chunks(self) -> Iterator[bytes]:
         """The file's bytes."""
         failures = 0
@@ -102,7 +108,7 @@ def stream(request: FetchRequest, dialect: Dialect | None = None) -> PartStream:
     dialect = dialect or Dialect()
     download = _Download(request, dialect)
     try:
-        yield Part(dialect.part, download.chunks())
+        yield Part(dialect.part, download.chunks(), download.progress)
     finally:
         download.http.close()
     if download.length == 0:

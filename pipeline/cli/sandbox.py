@@ -3,16 +3,16 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hub.settings import get_settings
+from pipeline.cli.screen import screen
 from sandbox import clock, faults
 from sandbox.servers.catalogue import FAULTS
 from schemas.contract import load_contract, stems
 
 app = typer.Typer(no_args_is_help=True)
-console = Console()
+console = screen()
 
 
 @app.command("night")

@@ -1,18 +1,23 @@
 """`hub up`, `hub down`, `hub run`, `hub services`: what runs on this machine, and a night through the scheduler."""
 
 import json
-import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from hub.settings import get_settings
+from pipeline.cli.screen import screen
 
-console = Console(width=None if sys.stdout.isatty() else 140)  # piped, a table keeps its columns
-_MARKS = {"success": "✓", "failed": "✗", "running": "…", "skipped": "–", "upstream_failed": "–", "up_for_retry": "↻"}
+console = screen()
+_MARKS = {"success": "✓", "failed": "✗", "skipped": "–", "upstream_failed": "–", "up_for_retry": "↻"}
+_OVER = ("success", "failed", "upstream_failed", "up_for_retry")
+# Tasks that end in a good night: the four verbs and the report of an intake, the three verbs of the night.
+_INTAKE_TASKS, _UNIFY_TASKS = 5, 3
 
 
 def up(
@@ -68,19 +73,22 @@ def run(
         local.up(settings)
     console.print(f"业务日期 {day} night · {airflow.url(settings)}", highlight=False)
 
-    def told(dag: str, task: str, state: str) -> None:
-        if state in _MARKS and state not in ("running", "skipped"):
-            console.print(f"  {_MARKS[state]} {dag:<28} {task:<8} {state}", highlight=False, soft_wrap=True)
+    def told(dag: str, task: str, state: str, *, bars: Bars | None = None) -> None:
+        if state in _OVER:
+            console.print(f"  {_MARKS[state]} {dag:<26} {task:<8} {state}", soft_wrap=True)
+            if bars is not None and state != "skipped":
+                bars.advance(bars.task_ids[0])
 
-    with console.status("调度器运行中 / the scheduler is at work …"):
+    if console.is_terminal:
+        total = len(airflow.dag_ids()) * _INTAKE_TASKS + _UNIFY_TASKS
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+        with Bars(*columns, console=console, transient=True) as bars:
+            bars.add_task("调度器运行中 the scheduler is at work", total=total)
+            outcome = nightly.through_scheduler(settings, day, reporter=partial(told, bars=bars))
+    else:
         outcome = nightly.through_scheduler(settings, day, reporter=told)
     print_summary(console, settings, day)
-    console.print(
-        f"\nAirflow   {airflow.url(settings)}   用户 user: {airflow.ADMIN}   口令 password: 见 see {airflow.password_file(settings)}\n"
-        f"状态 status: hub status · 隔离 quarantine: hub quarantine list · 停止 stop: make stop · 下一夜 next night: make run",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print("下一步 next: hub status · hub quarantine list · make run (下一夜 next night) · make stop", soft_wrap=True)
     for dag, tasks in outcome.failed.items():
         console.print(f"✗ {dag}: {', '.join(tasks)} → {airflow.url(settings)}/dags/{dag}", highlight=False, soft_wrap=True)
     if outcome.runs.get("unify") != "success":

@@ -5,44 +5,125 @@ from datetime import date
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hub.settings import Settings
-from warehouse import database, ledger, quarantine
+from pipeline import reports
+from pipeline.services import airflow
+from pipeline.status import SourceStatus, Status, status
 
-_STATES = {"merged": "✓ ok", "not_due": "– 未到期", "held": "✗ 扣留 held", "failed": "✗ 失败 failed"}
+_STATES = {
+    "ok": "[green]✓ 正常 ok[/green]",
+    "not_due": "– 未到期 not due",
+    "waiting": "… 待归集 waiting",
+    "held": "[red]✗ 扣留 held[/red]",
+    "failed": "[red]✗ 失败 failed[/red]",
+}
+_BOOKS = {
+    "交付\nrows": "delivered", "拒收\nreject": "rejected", "隔离\nquar.": "quarantined", "未变\nsame": "unchanged",
+    "新增\nnew": "inserted", "更新\nupd.": "updated", "撤回\nwithdr.": "withdrawn",
+}  # fmt: skip
+_WIDE = 124
+_RULES_SHOWN = 8
 
 
-def print_summary(console: Console, settings: Settings, day: date) -> None:
-    """Print a night's sources, books, people and quarantine."""
-    with database.engine(settings).connect() as connection:
-        night = next(n for n in ledger.nights(connection, limit=4000) if n.business_date == day)
-        intakes = ledger.intakes(connection, day)
-        good = ledger.last_good(connection)
-        rules = quarantine.summary(connection, business_date=day)
-    table = Table(title=f"业务日期 {day} night", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in ("来源\nsource", "状态\nstate", "数据截至\nas of"):
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+
+
+def _count(n: int | None) -> str:
+    return "" if n is None else f"{n:,}"
+
+
+def _standing(table: Table) -> None:
+    for name in ("来源\nsource", "状态\nstate", "上次合格\nlast good", "截至\nas of", "时限\ndeadline"):
         table.add_column(name, no_wrap=True)
-    for name in ("交付\nrows", "拒收\nreject", "隔离\nquar.", "未变\nsame", "新增\nnew", "更新\nupd.", "撤回\nwithdr."):
+    table.add_column("库内\nin pool", justify="right", no_wrap=True)
+
+
+def _books(table: Table) -> None:
+    for name in _BOOKS:
         table.add_column(name, justify="right", no_wrap=True)
-    for i in intakes:
-        as_of = good.get(i.stem, (None, None))[1]
-        stale = "" if i.state in ("merged", "not_due") else " stale"
-        counts = (i.delivered, i.rejected, i.quarantined, i.unchanged, i.inserted, i.updated, i.withdrawn)
-        table.add_row(
-            i.stem,
-            _STATES.get(i.state, i.state),
-            f"{as_of:%m-%d}{stale}" if as_of else "—",
-            *("" if c is None else f"{c:,}" for c in counts),
-        )
+
+
+def _stands(s: SourceStatus) -> list[str]:
+    as_of = f"{s.as_of_date:%m-%d}" if s.as_of_date else "—"
+    return [
+        s.stem, _STATES.get(s.state, s.state), f"{s.last_good_night:%m-%d}" if s.last_good_night else "—",
+        f"[yellow]{as_of} 旧[/yellow]" if s.is_stale and s.as_of_date else as_of, f"{s.deadline:%H:%M}" if s.deadline else "—", f"{s.rows:,}",
+    ]  # fmt: skip
+
+
+def _sources(console: Console, found: Status) -> None:
+    title = f"业务日期 {found.night} night" + ("" if found.published_at else " · 未发布 not published")
+    if console.width >= _WIDE:
+        table = _table(title)
+        _standing(table)
+        _books(table)
+        for s in found.sources:
+            table.add_row(*_stands(s), *(_count(s.books[name]) for name in _BOOKS.values()))
+        console.print(table)
+        return
+    table, books = _table(title), _table("账目 books, 行 rows")
+    _standing(table)
+    books.add_column("来源\nsource", no_wrap=True)
+    _books(books)
+    for s in found.sources:
+        table.add_row(*_stands(s))
+        books.add_row(s.stem, *(_count(s.books[name]) for name in _BOOKS.values()))
     console.print(table)
-    for i in intakes:
-        if i.error:
-            console.print(
-                f"[red]✗ {i.stem}[/red] {i.error_where or ''}: {i.error}\n  → {i.next_step or ''}", highlight=False, soft_wrap=True
-            )
-    if night.persons is not None:
-        console.print(f"人员 persons {night.persons:,} · 家庭 households {night.households or 0:,}", highlight=False)
-    if rules:
-        console.print("隔离原因 quarantined by rule: " + ", ".join(f"{r.stem}/{r.rule_id} {r.rows:,}" for r in rules[:8]), highlight=False)
-    if night.fingerprint:
-        console.print(f"指纹 fingerprint {night.fingerprint[:16]}…", highlight=False)
+    console.print(books)
+
+
+def _why(console: Console, found: Status) -> None:
+    for s in found.sources:
+        if s.error:
+            console.print(f"[red]✗ {s.stem}[/red] ", Text(f"{s.error_where or ''}: {s.error}".lstrip(": ")), sep="")
+            if s.as_of_date:
+                console.print(f"  [yellow]陈旧 stale[/yellow]: 沿用 {s.as_of_date} 的数据 / its data of that day stays in the pool")
+            if s.next_step:
+                console.print(Text(f"  → {s.next_step}"))
+
+
+def _quarantine(console: Console, found: Status) -> None:
+    if not found.quarantine:
+        return
+    console.print("[bold]隔离 quarantined tonight[/bold]   hub quarantine list")
+    shown = found.quarantine[:_RULES_SHOWN]
+    width = max(len(r.stem) + len(r.rule_id) for r in shown) + 1
+    for r in shown:
+        console.print(Text(f"  {r.rows:>7,}  {r.stem + '/' + r.rule_id:<{width}}  {r.field or ''}"), soft_wrap=True)
+    rest = found.quarantine[_RULES_SHOWN:]
+    if rest:
+        console.print(f"  {sum(r.rows for r in rest):>7,}  其余 {len(rest)} 条规则 more rules")
+
+
+def _links(console: Console, settings: Settings, day: date) -> None:
+    written = reports.write(settings, day)
+    lines = []
+    if airflow.service(settings, "api-server").process() is not None:
+        lines.append(f"调度 Airflow   {airflow.url(settings)}  用户 user {airflow.ADMIN}")
+        lines.append(f"口令 password  {airflow.password_file(settings)}")
+    if written:
+        folder = next(iter(written.values())).parent
+        lines.append(f"报告 reports   {folder.as_uri()}/")
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def print_seconds(console: Console, seconds: dict[str, float], whole: float) -> None:
+    """Seconds of the whole, and of each verb added up over sources that worked side by side."""
+    parts = " ".join(f"{verb} {s:.1f}" for verb, s in seconds.items())
+    console.print(f"用时 [bold]{whole:.1f}s[/bold] {parts}")
+
+
+def print_summary(console: Console, settings: Settings, day: date | None = None) -> None:
+    """Print a night's sources, books, people, quarantine and where to look; the newest night if none is given."""
+    found = status(settings, day)
+    _sources(console, found)
+    _why(console, found)
+    if found.persons is not None:
+        print_ = f"人员 persons [bold]{found.persons:,}[/bold] · 家庭 households [bold]{found.households or 0:,}[/bold]"
+        console.print(print_ + (f" · 指纹 fingerprint {found.fingerprint[:16]}" if found.fingerprint else ""))
+    _quarantine(console, found)
+    _links(console, settings, found.night)

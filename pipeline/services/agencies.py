@@ -1,6 +1,5 @@
 """The simulated agencies, a process each. Production has none of them: there, `sources/` points at the real ones."""
 
-import socket
 import sys
 from datetime import date
 
@@ -9,17 +8,19 @@ from hub.settings import Settings, load_endpoint
 from pipeline.services.process import Service
 from sandbox import clock
 from sandbox.endpoints import provision
+from sandbox.servers.process import is_ready
 from schemas.contract import stems
 
 
 def start(settings: Settings) -> None:
-    """Start every simulated agency and wait until each answers."""
-    ports = {}
+    """Start every simulated agency and wait until each is ready."""
+    settings.settle()
     for stem in stems():
-        ports[stem] = provision(stem, settings).port
+        provision(stem, settings)
         Service(settings, f"agency-{stem}").start([sys.executable, "-m", "sandbox.servers", stem])
-    for stem, port in ports.items():
-        Service(settings, f"agency-{stem}").wait(lambda port=port: _answers(port), timeout_s=60)  # type: ignore[misc]
+    # Not by a call: an agency that was told to be down takes none, and is to be found down by the night.
+    for stem in stems():
+        Service(settings, f"agency-{stem}").wait(lambda stem=stem: is_ready(stem, settings), timeout_s=60)  # type: ignore[misc]
 
 
 def stop(settings: Settings) -> None:
@@ -42,9 +43,3 @@ def reach(settings: Settings, day: date) -> None:
         night = clock.night_of(settings, day)
         if clock.current_night(settings) < night:
             clock.set_night(settings, night)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -109,3 +109,16 @@ def test_spoiled_rows_travel_for_the_gate_to_judge(agencies: Agencies, protocol:
     assert fingerprint(fetch(served.request())) != good
     served.mend()
     assert fingerprint(fetch(served.request())) == good
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_kit_says_how_far_it_has_come_of_how_much(agencies: Agencies, protocol: str) -> None:
+    seen = []
+    for part in fetch(agencies(protocol).request()).parts():
+        assert part.progress is not None
+        for _ in part.chunks:
+            seen.append(part.progress())
+    assert [p.done for p in seen] == sorted(p.done for p in seen)
+    assert seen[-1].done == seen[-1].total > 0
+    if seen[-1].unit == "rows":
+        assert seen[-1].total == 460

@@ -1,0 +1,93 @@
+"""`hub person`, `hub household`: one person or household, readable. Values are shown; the terminal is the operator's own."""
+
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hub.settings import get_settings
+from pipeline.cli.screen import print_json, screen
+from schemas.codes import load_code_set
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_TITLES = {
+    "person_id": "人员编号 person", "household_id": "家庭编号 household", "head_person_id": "户主 head", "resident_id": "身份号码 id",
+    "name": "姓名 name", "sex": "性别 sex", "birth_date": "出生日期 born", "death_date": "死亡日期 died", "phone": "电话 phone",
+    "address": "住址 address", "area_code": "区划 area", "as_of_date": "截至 as of", "size": "人数 members", "kind": "类别 kind",
+    "relation": "关系 relation", "evidence": "依据 evidence", "stem": "来源 source", "record_key": "记录 record",
+    "rule_id": "归并规则 rule", "delivery_id": "交付 delivery", "records": "记录 records", "households": "家庭 households",
+    "members": "成员 members",
+}  # fmt: skip
+_CODES = {"sex": "sex", "relation": "relation_to_head"}
+_KINDS = {"registered": "户籍 registered", "living": "共同生活 living"}
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "—"
+    if name in _CODES and (entry := load_code_set(_CODES[name]).get(str(value))):
+        return f"{value} {entry.zh}"
+    if name == "kind":
+        return _KINDS.get(value, str(value))
+    return str(value)[:8] if name == "delivery_id" else str(value)
+
+
+def _title(name: str) -> str:
+    return _TITLES.get(name, name)
+
+
+def print_found(console: Console, found: dict[str, Any]) -> None:
+    """Print single values as a list, lists of rows as tables."""
+    values = Table.grid(padding=(0, 2))
+    for name, value in found.items():
+        if not isinstance(value, list):
+            values.add_row(_title(name), Text(_shown(name, value)))
+    console.print(values)
+    for name, rows in found.items():
+        if not isinstance(rows, list):
+            continue
+        if not rows or not isinstance(rows[0], dict):
+            console.print(_title(name) + ": " + (", ".join(map(str, rows)) or "—"))
+            continue
+        title = f"{_title(name)} ({len(rows)})"
+        if console.width >= sum(2 + max(len(_shown(k, row[k])) for row in rows) for k in rows[0]) + 8:
+            table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            for key in map(str, rows[0]):
+                table.add_column(_title(key).replace(" ", "\n", 1), overflow="fold")
+            for row in rows:
+                table.add_row(*(Text(_shown(k, v)) for k, v in row.items()))
+            console.print(table)
+            continue
+        console.print(f"\n[bold]{title}[/bold]")  # too narrow for columns: one block a row
+        for row in rows:
+            block = Table.grid(padding=(0, 2))
+            for key, value in row.items():
+                block.add_row("  " + _title(key), Text(_shown(key, value)))
+            console.print(block, "")
+
+
+def person(person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_json: AsJson = False) -> None:
+    """One person: golden values, records, households."""
+    from warehouse import database, questions
+
+    with database.engine(get_settings()).connect() as connection:
+        found = questions.person(connection, person_id)
+    print_json(found) if as_json else print_found(screen(), found)
+
+
+def household(household_id: Annotated[str, typer.Argument(help="Id of a household.")], as_json: AsJson = False) -> None:
+    """One household and its members."""
+    from warehouse import database, questions
+
+    with database.engine(get_settings()).connect() as connection:
+        found = questions.household(connection, household_id)
+    print_json(found) if as_json else print_found(screen(), found)
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the `hub` command line."""
+    for command in (person, household):
+        app.command()(command)

@@ -1,0 +1,115 @@
+"""The morning in numbers: how each source stands, who is in the pool, what is in quarantine."""
+
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, time
+from typing import Any
+
+from hub.errors import ConfigError
+from hub.settings import Settings
+from schemas.contract import load_contracts
+from warehouse import database, ledger, quarantine, questions
+
+# State of an intake → how the source stands.
+_STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "failed": "failed"}
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """How one source stands on a night.
+
+    Attributes:
+        state: ok, not_due, waiting (accepted, not published), held, failed, or how far it came.
+        last_good_night: business date of its last published delivery; None = it never had one.
+        as_of_date: the day that delivery shows.
+        is_stale: whether the night went by without a good delivery that was due.
+        deadline: time of the night, Asia/Shanghai; None when its contract is gone.
+        rows: records of the source in the pool.
+        books: the night's delivery by column of the books, rows; None = not known.
+        error: why it is held or failed; None when it is not.
+    """
+
+    stem: str
+    agency_zh: str
+    state: str
+    last_good_night: date | None
+    as_of_date: date | None
+    is_stale: bool
+    deadline: time | None
+    rows: int
+    books: dict[str, int | None]
+    error: str | None
+    error_where: str | None
+    next_step: str | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """How the hub stands after a night.
+
+    Attributes:
+        published_at: None until the night is in the pool.
+        quarantine: rows that this night's deliveries left in quarantine, by source and rule, most first.
+    """
+
+    night: date
+    published_at: datetime | None
+    sources: list[SourceStatus]
+    persons: int | None
+    households: int | None
+    quarantine: list[quarantine.RuleCount]
+    fingerprint: str | None
+    seconds: dict[str, float]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values; sources by stem."""
+        found = asdict(self)
+        found["sources"] = {s.pop("stem"): s for s in found["sources"]}
+        return found
+
+
+def status(settings: Settings, day: date | None = None) -> Status:
+    """How the hub stands.
+
+    Args:
+        settings: whose pool.
+        day: after which night; None = the newest.
+
+    Raises:
+        ConfigError: no night was run yet, or that one never was.
+    """
+    database.migrate(settings)
+    contracts = load_contracts()
+    with database.engine(settings).connect() as connection:
+        nights = ledger.nights(connection, limit=4000)
+        night = next((n for n in nights if day is None or n.business_date == day), None)
+        if night is None:
+            what = "no night was run yet" if day is None else f"the night {day} was never opened"
+            raise ConfigError(what, next_step="run `hub night`")
+        intakes = ledger.intakes(connection, night.business_date)
+        good = ledger.last_good(connection)
+        rows = questions.records_by_source(connection)
+        rules = quarantine.summary(connection, business_date=night.business_date)
+    sources = []
+    for i in intakes:
+        contract = contracts.get(i.stem)
+        last, as_of = good.get(i.stem, (None, None))
+        sources.append(
+            SourceStatus(
+                i.stem,
+                contract.agency_zh if contract else "",
+                _STANDS.get(i.state, i.state),
+                last,
+                as_of,
+                i.state not in ("merged", "not_due"),
+                contract.delivery.deadline if contract else None,
+                rows.get(i.stem, 0),
+                {name: getattr(i, name) for name in _BOOKS},
+                i.error,
+                i.error_where,
+                i.next_step,
+            )  # fmt: skip
+        )
+    return Status(
+        night.business_date, night.published_at, sources, night.persons, night.households, rules, night.fingerprint, night.seconds
+    )
