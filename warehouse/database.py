@@ -4,6 +4,7 @@ import contextlib
 import io
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,35 @@ def migrate(settings: Settings) -> None:
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _NIGHT_LOCK + 1})
             connection.commit()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """How the warehouse is.
+
+    Attributes:
+        server_version: major version of PostgreSQL.
+        version: of the warehouse's tables; None = there are none.
+        newest: version this code brings.
+    """
+
+    server_version: int
+    version: str | None
+    newest: str | None
+
+
+def condition(settings: Settings) -> Condition:
+    """How the warehouse is, without changing it.
+
+    Raises:
+        ServiceError: nobody answers.
+        ConfigError: the address is none.
+    """
+    with engine(settings).connect() as connection:
+        number = int(connection.scalar(sa.text("SHOW server_version_num")) or 0)
+        has_table = connection.scalar(sa.text("SELECT to_regclass('public.schema_version')"))
+        version = connection.scalar(sa.text("SELECT version_num FROM public.schema_version")) if has_table else None
+    return Condition(number // 10000, version, ScriptDirectory(str(_MIGRATIONS)).get_current_head())
 
 
 @contextlib.contextmanager

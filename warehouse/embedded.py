@@ -12,6 +12,7 @@ from hub.postgres import Cluster, free_port
 from hub.settings import Settings
 
 _PORTS = "run/ports.json"
+_PASSWORD = "postgres.password"
 
 
 def known_ports(settings: Settings) -> dict[str, int]:
@@ -19,6 +20,11 @@ def known_ports(settings: Settings) -> dict[str, int]:
     path = settings.home / _PORTS
     found: dict[str, int] = json.loads(path.read_text(encoding="ascii")) if path.exists() else {}
     return found
+
+
+def was_started(settings: Settings) -> bool:
+    """Whether the embedded server of a home folder was ever started, and its password is still there."""
+    return "postgres" in known_ports(settings) and (settings.secrets_dir / _PASSWORD).exists()
 
 
 def remembered_port(settings: Settings, name: str, chosen: int | None = None) -> int:
@@ -44,7 +50,7 @@ def remembered_port(settings: Settings, name: str, chosen: int | None = None) ->
 def cluster(settings: Settings) -> Cluster:
     """The embedded cluster of a home folder; not started."""
     port = remembered_port(settings, "postgres", settings.database_port)
-    return Cluster(data_dir=Path(settings.home).resolve() / "postgres", port=port, password=settings.secret("postgres.password", 16))
+    return Cluster(data_dir=Path(settings.home).resolve() / "postgres", port=port, password=settings.secret(_PASSWORD, 16))
 
 
 def start(settings: Settings) -> str:

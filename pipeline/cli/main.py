@@ -13,7 +13,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError
 from hub.settings import Settings, get_settings, origin
-from pipeline.cli import new_agency, people, sandbox, services
+from pipeline.cli import doctor, new_agency, people, sandbox, services
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract
@@ -32,6 +32,7 @@ app = typer.Typer(
 app.add_typer(sandbox.app, name="sandbox", help="模拟机构 / the simulated agencies.")
 services.register(app)
 people.register(app)
+app.command("doctor")(doctor.command)
 app.command("new-agency")(new_agency.command)
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
