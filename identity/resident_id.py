@@ -51,3 +51,15 @@ def normalise(numbers: pl.Series) -> pl.Series:
 def birth_dates(valid: pl.Expr) -> pl.Expr:
     """The birth date inside a valid number; null for null."""
     return valid.str.slice(6, 8).str.to_date("%Y%m%d", strict=False)
+
+
+def spelled(numbers: pl.Expr) -> pl.Expr:
+    """Any document number in one spelling, valid or not: width, case, spaces and marks folded; null if nothing is left.
+
+    Besides citizens' numbers these are residence permits of Hong Kong, Macao and Taiwan (18 digits with the same check), foreigners'
+    permits and foreign numbers, which carry no check that could be made here.
+    """
+    text = numbers.str.normalize("NFKC").str.to_uppercase().str.replace_all(r"[\s\-'_/.]", "")
+    text = text.str.replace(r"^(\d{17})[×*Ⅹ]$", "${1}X")
+    is_filler = text.str.contains(r"^(0+|1+|9+|X+|无|不详|N/?A|NULL|NONE|NAN)?$")
+    return pl.when(~is_filler).then(text)

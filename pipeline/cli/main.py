@@ -13,7 +13,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError
 from hub.settings import Settings, get_settings, origin
-from pipeline.cli import doctor, new_agency, people, sandbox, services
+from pipeline.cli import doctor, match, new_agency, people, sandbox, services
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract
@@ -34,6 +34,7 @@ services.register(app)
 people.register(app)
 app.command("doctor")(doctor.command)
 app.command("new-agency")(new_agency.command)
+app.command("match")(match.match)
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
