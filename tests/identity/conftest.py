@@ -12,7 +12,7 @@ from identity.columns import COLUMNS
 def as_records(*rows: dict[str, str]) -> pl.DataFrame:
     """Records from dictionaries; source and record id are given if a row does not tell them."""
     told = [{"source": f"s{i}", "record_id": f"r{i}"} | row for i, row in enumerate(rows)]
-    return pl.DataFrame(told, schema={c: pl.String for c in COLUMNS})
+    return pl.DataFrame(told, schema=dict.fromkeys(COLUMNS, pl.String))
 
 
 @pytest.fixture
