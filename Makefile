@@ -13,7 +13,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check format bench lock clean
+.PHONY: help setup run stop test test-fast check docs format bench lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,11 +42,15 @@ test: setup check ## All checks and tests
 test-fast: setup ## Tests that answer within a minute
 	@$(BIN)/python -m pytest tests -q -m "not slow"
 
-check: setup ## Lint, types, import law, YAML
+check: setup ## Lint, types, import law, YAML, generated docs fresh
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >.lint-imports.log || { cat .lint-imports.log; exit 1; }
 	@$(BIN)/yamllint --strict .
+	@$(BIN)/python -W ignore -m manual --check
+
+docs: setup ## Write the generated pages under docs/ again
+	@$(BIN)/python -W ignore -m manual
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .

@@ -46,6 +46,20 @@ _TASK_DOCS = {
 }
 
 
+# How a task is called on Airflow's pages; its id is the verb.
+_TASK_NAMES = {
+    "fetch": "拉取 fetch",
+    "land": "落地 land",
+    "parse": "解析 parse",
+    "gate": "质检 gate",
+    "report": "报告 report",
+    "watcher": "监视 watcher",
+    "resolve": "归并 resolve",
+    "merge": "入库 merge",
+    "share": "共享 share",
+}
+
+
 def asset_of(stem: str) -> Asset:
     """The asset an intake emits when its source has reported, well or badly."""
     return Asset(name=f"source_{stem}", uri=f"hub://source/{stem}", group="sources")
@@ -103,7 +117,7 @@ def intake_dag(contract: Contract) -> DAG:
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=_until_deadline(contract),
-        tags=["intake", stem, contract.delivery.protocol],
+        tags=["intake", "来源", stem, contract.delivery.protocol],
         doc_md=_intake_docs(contract),
         default_args={"owner": OWNER, **_RETRY},
     ) as dag:
@@ -113,6 +127,7 @@ def intake_dag(contract: Contract) -> DAG:
             retries=contract.delivery.retries,
             execution_timeout=timedelta(seconds=contract.delivery.timeouts.total_s) + timedelta(minutes=2),
             doc_md=_TASK_DOCS["fetch"],
+            task_display_name=_TASK_NAMES["fetch"],
         )
         @explained
         def fetch() -> dict[str, Any]:
@@ -120,21 +135,21 @@ def intake_dag(contract: Contract) -> DAG:
 
             return scheduled.fetch(stem, occasion())
 
-        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["land"])
+        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["land"], task_display_name=_TASK_NAMES["land"])
         @explained
         def land(night: str) -> dict[str, Any]:
             from pipeline import scheduled
 
             return scheduled.land(stem, night)
 
-        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["parse"])
+        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["parse"], task_display_name=_TASK_NAMES["parse"])
         @explained
         def parse(night: str) -> dict[str, Any]:
             from pipeline import scheduled
 
             return scheduled.parse(stem, night)
 
-        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["gate"])
+        @task(retries=2, execution_timeout=_WORK_LIMIT, doc_md=_TASK_DOCS["gate"], task_display_name=_TASK_NAMES["gate"])
         @explained
         def gate(night: str) -> dict[str, Any]:
             from pipeline import scheduled
@@ -147,6 +162,7 @@ def intake_dag(contract: Contract) -> DAG:
             execution_timeout=timedelta(minutes=5),
             outlets=[asset_of(stem)],
             doc_md=_TASK_DOCS["report"],
+            task_display_name=_TASK_NAMES["report"],
         )
         @explained
         def report() -> dict[str, Any]:
@@ -154,7 +170,7 @@ def intake_dag(contract: Contract) -> DAG:
 
             return announced(scheduled.report(stem, occasion(earlier="fetch")))
 
-        @task(trigger_rule=TriggerRule.ONE_FAILED, retries=0, doc_md=_TASK_DOCS["watcher"])
+        @task(trigger_rule=TriggerRule.ONE_FAILED, retries=0, doc_md=_TASK_DOCS["watcher"], task_display_name=_TASK_NAMES["watcher"])
         def watcher() -> None:
             raise AirflowFailException("一个动作失败，见红色任务 / a verb failed: open the red task, its log says what to do")
 
@@ -192,26 +208,28 @@ def unify_dag(contracts: dict[str, Contract]) -> DAG:
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(hours=4),
-        tags=["unify"],
+        tags=["unify", "归集"],
         doc_md=_UNIFY_DOCS,
         default_args={"owner": OWNER, "retries": 2, "execution_timeout": timedelta(hours=2), **_RETRY},
     ) as dag:
 
-        @task(doc_md=_TASK_DOCS["resolve"])
+        @task(doc_md=_TASK_DOCS["resolve"], task_display_name=_TASK_NAMES["resolve"])
         @explained
         def resolve() -> dict[str, Any]:
             from pipeline import scheduled
 
             return scheduled.resolve(occasion())
 
-        @task(doc_md=_TASK_DOCS["merge"])
+        @task(doc_md=_TASK_DOCS["merge"], task_display_name=_TASK_NAMES["merge"])
         @explained
         def merge(night: str) -> dict[str, Any]:
             from pipeline import scheduled
 
             return scheduled.merge(night)
 
-        @task(doc_md=_TASK_DOCS["share"], outlets=[Asset(name="pool", uri="hub://pool", group="pool")])
+        @task(
+            doc_md=_TASK_DOCS["share"], task_display_name=_TASK_NAMES["share"], outlets=[Asset(name="pool", uri="hub://pool", group="pool")]
+        )
         @explained
         def share(night: str) -> dict[str, Any]:
             from pipeline import scheduled

@@ -1,5 +1,7 @@
 """How a failure looks on a task's page: what happened, where, and what to do; never a value, never a traceback of values."""
 
+import logging
+import textwrap
 import traceback
 from collections.abc import Callable
 from functools import wraps
@@ -11,6 +13,18 @@ from hub.errors import HubError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+_log = logging.getLogger("hub.task")
+_COLUMNS = 84  # what the log of a task's page shows without scrolling
+
+
+def _tell(error: HubError) -> None:
+    """Say it in lines of the log that fit the page: the exception's own line, with its traceback, does not."""
+    told = {"出错 what": error.message, "位置 where": error.where, "下一步 next": error.next_step}
+    for title, text in told.items():
+        for n, line in enumerate(textwrap.wrap(text or "", _COLUMNS)):
+            _log.error("%s", f"{title}: {line}" if n == 0 else f"    {line}")
 
 
 def explained(body: Callable[P, R]) -> Callable[P, R]:
@@ -32,6 +46,7 @@ def explained(body: Callable[P, R]) -> Callable[P, R]:
             raise
         except HubError as error:
             kind = AirflowException if error.is_transient else AirflowFailException
+            _tell(error)
             raise kind(f"{type(error).__name__}: {error}") from None
         except Exception as error:
             # The innermost line of ours: where a library gave up says less.

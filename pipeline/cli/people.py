@@ -15,7 +15,7 @@ from schemas.codes import load_code_set
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _TITLES = {
     "person_id": "人员编号 person", "household_id": "家庭编号 household", "head_person_id": "户主 head", "resident_id": "身份号码 id",
-    "name": "姓名 name", "sex": "性别 sex", "birth_date": "出生日期 born", "death_date": "死亡日期 died", "phone": "电话 phone",
+    "name": "姓名 name", "sex": "性别 sex", "birth_date": "出生 born", "death_date": "死亡 died", "phone": "电话 phone",
     "address": "住址 address", "area_code": "区划 area", "as_of_date": "截至 as of", "size": "人数 members", "kind": "类别 kind",
     "relation": "关系 relation", "evidence": "依据 evidence", "stem": "来源 source", "record_key": "记录 record",
     "rule_id": "归并规则 rule", "delivery_id": "交付 delivery", "records": "记录 records", "households": "家庭 households",

@@ -76,6 +76,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "AIRFLOW__API__PORT": here.rsplit(":", 1)[1],
         "AIRFLOW__API__BASE_URL": here,
         "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__INSTANCE_NAME": "社会救助资源库 数据枢纽 · assistance hub",
         "AIRFLOW__API__SECRET_KEY": settings.secret("airflow-api.key"),
         "AIRFLOW__API_AUTH__JWT_SECRET": settings.secret("airflow-jwt.key"),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(bundles),

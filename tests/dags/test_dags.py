@@ -139,6 +139,29 @@ def test_a_hub_error_becomes_a_page_that_says_what_to_do(airflow_home: None) -> 
     assert not isinstance(passing.value, AirflowFailException), "what may pass by itself is retried"
 
 
+def test_the_log_says_what_where_and_next_in_lines_that_fit_the_page(airflow_home: None, caplog: pytest.LogCaptureFixture) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    from dags.failures import explained
+    from hub.errors import GateHeld
+
+    @explained
+    def body() -> None:
+        raise GateHeld("held because " + "of many rows " * 20, where="delivery x", next_step="ask the agency")
+
+    with pytest.raises(AirflowFailException):
+        body()
+    lines = [r.getMessage() for r in caplog.records]
+    assert lines[0].startswith("出错 what: held") and "位置 where: delivery x" in lines and lines[-1] == "下一步 next: ask the agency"
+    assert max(map(len, lines)) < 100
+
+
+def test_every_task_has_a_name_in_both_languages(intakes: dict[str, Any], unify: Any) -> None:
+    for dag in [*intakes.values(), unify]:
+        for task in dag.tasks:
+            assert task.task_display_name.endswith(f" {task.task_id}") and not task.task_display_name.isascii()
+
+
 def test_the_text_of_an_unforeseen_error_is_withheld(airflow_home: None) -> None:
     from airflow.sdk.exceptions import AirflowException
 

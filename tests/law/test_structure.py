@@ -13,7 +13,7 @@ import pytest
 from schemas.contract import load_contract, stems
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("hub", "schemas", "connectors", "expectations", "identity", "warehouse", "pipeline", "sandbox", "dags", "benchmarks")
+ROOMS = ("hub", "schemas", "connectors", "expectations", "identity", "warehouse", "pipeline", "sandbox", "dags", "benchmarks", "manual")
 # The four files of an agency.
 PLACES = ("schemas/{}.yml", "connectors/{}.py", "expectations/{}.py", "tests/fixtures/{}")
 _SQL = re.compile(

@@ -1,0 +1,44 @@
+"""docs/cli.md: every command of `hub`, from the command line's own definition."""
+
+from typing import Any
+
+import typer.main
+
+from manual.markdown import table
+from pipeline.cli.main import app
+
+
+def _parameters(command: Any) -> str:
+    rows, context = [], command.make_context(command.name, [], resilient_parsing=True)
+    for one in command.params:
+        if "--help" in one.opts:
+            continue
+        is_argument = one.param_type_name == "argument"
+        name = one.name.upper() if is_argument else ", ".join([*one.opts, *one.secondary_opts])
+        choice = "" if is_argument or getattr(one, "is_flag", False) else f" {one.metavar or one.display_type(context).upper()}"
+        default = one.default if isinstance(one.default, str | int) and not isinstance(one.default, bool) else None
+        need = "required" if one.required else ("" if default is None else f"default {default}")
+        rows.append([f"`{name}{choice}`", getattr(one, "help", None) or "", need])
+    return table(["parameter", "meaning", ""], rows)
+
+
+def _command(path: str, command: Any) -> str:
+    arguments = "".join(f" {p.name.upper()}" for p in command.params if p.param_type_name == "argument")
+    text = (command.help or "").strip()
+    return f"### `{path}{arguments}`\n\n{text}\n\n{_parameters(command)}\n"
+
+
+def page() -> str:
+    """The page."""
+    root: Any = typer.main.get_command(app)
+    parts = [
+        "# Command line\n\n`hub` is `.venv/bin/hub`. Long work shows progress on a terminal; piped, output is plain text. With `--json` exactly one"
+        " JSON value is printed on standard output. Logs go to standard error.\n",
+        f"{root.epilog}\n",
+    ]
+    for name, command in root.commands.items():
+        if hasattr(command, "commands"):
+            parts += [_command(f"hub {name} {inner}", found) for inner, found in command.commands.items()]
+        else:
+            parts.append(_command(f"hub {name}", command))
+    return "\n".join(parts)
