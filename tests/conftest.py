@@ -32,7 +32,6 @@ class Hub:
 
     def start(self) -> None:
         self.settings.home.mkdir(parents=True)
-        os.environ["HUB_SANDBOX_PERSONS"] = str(PERSONS)  # the agencies' processes read it
         embedded.start(self.settings)
         for stem in stems():  # retries wait shorter than a real agency would like
             provision(stem, self.settings)
