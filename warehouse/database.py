@@ -10,15 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from hub.errors import ConfigError, MergeError, ServiceError
 from hub.settings import Settings
 from warehouse import embedded
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _PUBLISH_LOCK = 0x68756201  # any number, the same in every process
 _NIGHT_LOCK = 0x68756202
 
@@ -72,24 +69,28 @@ def url(settings: Settings) -> str:
     return engine(settings).url.render_as_string(hide_password=False)
 
 
-def _config(connection: sa.Connection) -> Config:
-    config = Config(stdout=io.StringIO())
-    config.set_main_option("script_location", str(_MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config
+def head() -> str:
+    """The newest revision: a migration's file begins with its own, and they are numbered."""
+    return max(path.name.split("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
 def migrate(settings: Settings) -> None:
     """Bring the warehouse to the newest version; does nothing when it is there."""
     with engine(settings).connect() as connection:
-        head = ScriptDirectory(str(_MIGRATIONS)).get_current_head()
         has_table = connection.scalar(sa.text("SELECT to_regclass('public.schema_version')"))
-        if has_table and connection.scalar(sa.text("SELECT version_num FROM public.schema_version")) == head:
+        if has_table and connection.scalar(sa.text("SELECT version_num FROM public.schema_version")) == head():
             return
+        # Here, because every command asks whether the pool is up to date and next to none finds that it is not.
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config(stdout=io.StringIO())
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
         connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _NIGHT_LOCK + 1})
         connection.commit()
         try:
-            command.upgrade(_config(connection), "head")
+            command.upgrade(config, "head")
             connection.commit()
         finally:
             connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _NIGHT_LOCK + 1})
