@@ -34,13 +34,13 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
     """Households of one kind.
 
     Args:
-        memberships: one row a record with a household number: ``person_id``, ``record_id``, ``stem``, ``authority`` (0 = stands
-            in for missing evidence), ``as_of_date``, ``group`` (equal = same agency and number), ``relation`` (GB/T 4761, to
-            the head; null = not said).
+        memberships: one row a record with a household number: ``person_id``, ``record_id``, ``authority`` of its source (0 =
+            stands in for missing evidence), ``as_of_date``, ``group`` (equal = same agency and number).
 
     Returns:
-        One row a person: ``person_id``, ``anchor_record_id`` (a record whose agency and number name the household),
-        ``anchor_authority`` (0 = that number only stands in), ``relation``, ``stem``, ``evidence`` (``own_number``, ``shared_members`` or ``registered_household``).
+        One row a person: ``person_id``, ``record_id`` (the record that decided), ``anchor_record_id`` (a record whose agency
+        and number name the household), ``anchor_authority`` (0 = that number only stands in), ``evidence`` (``own_number``,
+        ``shared_members`` or ``registered_household``).
     """
     home = _home(memberships)
     leads = _leads(memberships, home)
@@ -49,10 +49,9 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
     placed = home.join(leads, on="group", how="left").with_columns(final=pl.coalesce("leads_to", "group"))
     return placed.join(anchors, left_on="final", right_on="group").select(
         "person_id",
+        "record_id",
         "anchor_record_id",
         "anchor_authority",
-        "relation",
-        "stem",
         evidence=pl.when(pl.col("authority") == 0)
         .then(pl.lit("registered_household"))
         .when(pl.col("final") != pl.col("group"))

@@ -123,7 +123,7 @@ def condition(settings: Settings) -> Condition:
         number = int(connection.scalar(sa.text("SHOW server_version_num")) or 0)
         has_table = connection.scalar(sa.text("SELECT to_regclass('public.schema_version')"))
         version = connection.scalar(sa.text("SELECT version_num FROM public.schema_version")) if has_table else None
-    return Condition(number // 10000, version, ScriptDirectory(str(_MIGRATIONS)).get_current_head())
+    return Condition(number // 10000, version, head())
 
 
 @contextlib.contextmanager

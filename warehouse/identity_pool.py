@@ -4,17 +4,13 @@ A night looks only at what changed and at everything that hangs together with it
 person it belonged to. The set is closed, so the outcome equals that of judging the whole pool.
 """
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from schemas.contract import Contract
-from warehouse import agency_tables, born, changes
-from warehouse.database import copy_in
+from warehouse import agency_tables, binary_copy, born, changes
 
 COLUMNS = (
     "record_id", "stem", "authority", "record_key", "delivery_id", "as_of_date", "id_key", "name_key", "birth_date", "phone_key",
@@ -126,17 +122,6 @@ def _future(columns: str, where: str = "") -> str:
     )
 
 
-def _read(connection: sa.Connection, query: str, schema: dict[str, Any]) -> pl.DataFrame:
-    """A query's rows as a table. Spilled to an unnamed file first, so that text and table are never in memory together."""
-    with tempfile.NamedTemporaryFile() as spill:
-        with contextlib.closing(connection.connection.cursor()) as cursor:
-            cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv)", spill)
-        spill.flush()
-        if spill.tell() == 0:
-            return pl.DataFrame(schema=schema)
-        return pl.read_csv(spill.name, has_header=False, new_columns=list(schema), schema=schema)
-
-
 def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame]) -> int:
     """Judge the touched records by `resolve` (see :func:`identity.persons.resolve`) and keep the links for the merge.
 
@@ -147,24 +132,15 @@ def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFra
     )
     columns = f"record_id, {hashed}, substr(id_key, 7, 8)::date"
     where = "" if is_empty(connection) else "WHERE EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = r.record_id)"
-    schema = {
-        "record_id": pl.String, "id_key": pl.Int64, "name_key": pl.Int64, "birth_date": pl.Date, "phone_key": pl.Int64,
-        "address_key": pl.Int64, "id_birth_date": pl.Date,
+    kinds: dict[str, binary_copy.Kind] = {
+        "record_id": "uuid", "id_key": "bigint", "name_key": "bigint", "birth_date": "date", "phone_key": "bigint",
+        "address_key": "bigint", "id_birth_date": "date",
     }  # fmt: skip
-    links = resolve(_read(connection, _future(columns, where), schema))
+    links = resolve(binary_copy.read(connection, _future(columns, where), kinds))
     connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_link (record_id uuid, person_id uuid, rule_id text)"))
-    _write(connection, "staging.work_link", links.select("record_id", "person_id", "rule_id"))
+    binary_copy.write(connection, "staging.work_link", links, {"record_id": "uuid", "person_id": "uuid"}, texts=("rule_id",))
     connection.execute(sa.text("ANALYZE staging.work_link"))
     return links.height
-
-
-def _write(connection: sa.Connection, table: str, frame: pl.DataFrame) -> None:
-    """COPY a table of the pure functions into an unlogged one, in slices."""
-    for part in frame.iter_slices(200_000):
-        with tempfile.TemporaryFile() as spill:
-            part.write_csv(spill, include_header=False)
-            spill.seek(0)
-            copy_in(connection, table, part.columns, spill)
 
 
 # Persons whose household may change: those of touched records, and everybody who shares a number with one of them.
@@ -187,11 +163,9 @@ UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (r
 
 
 def _memberships(kind: str) -> str:
-    number, relation = f"{kind}_no", f"{kind}_relation"
     return (
-        "SELECT person_id, record_id, stem, authority, as_of_date,"
-        f" hashtextextended('{kind}' || stem || chr(31) || {number}, 1), {relation}"
-        f" FROM voice WHERE {number} IS NOT NULL"
+        f"SELECT person_id, record_id, authority, as_of_date, hashtextextended('{kind}' || stem || chr(31) || {kind}_no, 1)"
+        f" FROM voice WHERE {kind}_no IS NOT NULL"
     )
 
 
@@ -250,24 +224,21 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
     """Judge the households of the affected persons by `resolve` (see :func:`identity.households.resolve`), both kinds."""
     everything = is_empty(connection)
     _gather_voices(connection, everything)
-    schema = {
-        "person_id": pl.String, "record_id": pl.String, "stem": pl.Categorical(), "authority": pl.Int16, "as_of_date": pl.Date,
-        "group": pl.Int64, "relation": pl.Categorical(),
+    kinds: dict[str, binary_copy.Kind] = {
+        "person_id": "uuid", "record_id": "uuid", "authority": "smallint", "as_of_date": "date", "group": "bigint"
     }  # fmt: skip
-    registered = _read(connection, _memberships("registered"), schema)
-    living = _read(connection, _memberships("living"), schema)
     connection.execute(
         sa.text(
-            "CREATE UNLOGGED TABLE staging.work_placed (kind text, person_id uuid, anchor_record_id uuid, anchor_authority smallint,"
-            " relation text, stem text, evidence text)"
+            "CREATE UNLOGGED TABLE staging.work_placed (kind text, person_id uuid, record_id uuid, anchor_record_id uuid,"
+            " anchor_authority smallint, evidence text)"
         )
     )
+    registered = binary_copy.read(connection, _memberships("registered"), kinds)
+    _place(connection, "registered", resolve(registered))
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
-    for kind, memberships in (("living", pl.concat([living, stand_in])), ("registered", registered)):
-        members = resolve(memberships).select(pl.lit(kind).alias("kind"), pl.all())
-        _write(connection, "staging.work_placed", members)
-        del memberships, members
+    del registered
+    _place(connection, "living", resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in])))
     connection.execute(sa.text("ANALYZE staging.work_placed"))
     # A household is named by the agency and number of its anchor.
     stands_in = "m.kind = 'living' AND m.anchor_authority = 0"
@@ -286,12 +257,23 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
         )
     connection.execute(
         sa.text(
-            "CREATE UNLOGGED TABLE staging.work_member AS SELECT m.kind, m.person_id, m.relation, m.stem, m.evidence,"
-            f" {born_id} AS household_id FROM staging.work_placed m JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"
+            "CREATE UNLOGGED TABLE staging.work_member AS SELECT m.kind, m.person_id, v.stem, m.evidence,"
+            " CASE WHEN m.kind = 'registered' OR m.evidence = 'registered_household' THEN v.registered_relation"
+            f" ELSE v.living_relation END AS relation, {born_id} AS household_id"
+            " FROM staging.work_placed m JOIN voice v ON v.record_id = m.record_id"
+            f" JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"
         ),
         {"pool": pool},
     )
     connection.execute(sa.text("ANALYZE staging.work_member"))
+
+
+def _place(connection: sa.Connection, kind: str, members: pl.DataFrame) -> None:
+    ids: dict[str, binary_copy.Kind] = {
+        "person_id": "uuid", "record_id": "uuid", "anchor_record_id": "uuid", "anchor_authority": "smallint"
+    }  # fmt: skip
+    members = members.with_columns(kind=pl.lit(kind))
+    binary_copy.write(connection, "staging.work_placed", members, ids, texts=("kind", "evidence"))
 
 
 def seal(connection: sa.Connection, publication: int) -> None:
