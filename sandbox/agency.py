@@ -1,9 +1,12 @@
 """What one agency holds on one night, in its own columns, ready for the wire. Everything about fields comes from the contract."""
 
+import fcntl
 import hashlib
 import json
 import os
-from datetime import date
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +17,47 @@ from hub.errors import ContractError
 from hub.settings import Settings
 from sandbox import clock, noise
 from sandbox.county import life, population, subjects
-from sandbox.county.subjects import uniform
+from sandbox.county.chance import uniform, whole
 from schemas.contract import Contract, Field
 
 CHANGED = "_changed_night"
 TRUTH = ("true_person_id", "registered_household_id", "living_household_id")
+# Columns that say when a record changed: they follow from the rest of the record.
+_DATED = ("changed_at", "change_flag")
+# How many nights after its end an agency still holds a record, unless its contract says otherwise.
+_KEPT_NIGHTS = (5, 40)
+_LATE_NIGHTS = 25
+_BLOCK = 100_000  # persons looked at together: memory does not grow with what is between county and agency
+_KEYS = 9_999_999_967  # a prime: the agency's numbers do not repeat
+
+
+@cache
+def _edition() -> str:
+    """Names the county's rules: a county kept on disk by other rules is another county."""
+    here = Path(__file__).resolve().parent
+    files = sorted([*here.glob("*.py"), *here.glob("*.yml"), *(here / "county").glob("*.*")])
+    digest = hashlib.sha256(pl.__version__.encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _cache(settings: Settings, name: str, *what: Any) -> Path:
-    settled = [settings.sandbox_seed, settings.sandbox_persons, str(settings.sandbox_epoch), *what]
+    settled = [_edition(), settings.sandbox_seed, settings.sandbox_persons, str(settings.sandbox_epoch), *what]
     digest = hashlib.sha256(json.dumps(settled, default=str).encode()).hexdigest()[:16]
     folder = settings.home / "sandbox" / "cache"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{name}-{digest}.parquet"
+
+
+@contextmanager
+def _alone(settings: Settings, name: str) -> Iterator[None]:
+    """One process at a time makes what all agencies share."""
+    path = settings.home / "sandbox" / "cache" / f"{name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _store(frame: pl.DataFrame, path: Path) -> None:
@@ -37,31 +68,43 @@ def _store(frame: pl.DataFrame, path: Path) -> None:
 
 def people(settings: Settings, night: int) -> pl.DataFrame:
     """The county's people on a night; kept on disk once computed."""
-    for known in range(night, 0, -1):
-        if _cache(settings, "people", known).exists():
-            break
-    else:
-        _store(population.settle(settings.sandbox_seed, settings.sandbox_persons, settings.sandbox_epoch), _cache(settings, "people", 1))
-        known = 1
-    frame = pl.read_parquet(_cache(settings, "people", known))
-    for later in range(known + 1, night + 1):
-        frame = life.advance(frame, settings.sandbox_seed, later, clock.date_of(settings, later))
-        _store(frame, _cache(settings, "people", later))
+    with _alone(settings, "people"):
+        for known in range(night, 0, -1):
+            if _cache(settings, "people", known).exists():
+                break
+        else:
+            _store(
+                population.settle(settings.sandbox_seed, settings.sandbox_persons, settings.sandbox_epoch), _cache(settings, "people", 1)
+            )
+            known = 1
+        frame = pl.read_parquet(_cache(settings, "people", known))
+        for later in range(known + 1, night + 1):
+            frame = life.advance(frame, settings.sandbox_seed, later, clock.date_of(settings, later))
+            _store(frame, _cache(settings, "people", later))
     return frame
 
 
-def _held(contract: Contract, frame: pl.DataFrame, settings: Settings) -> pl.DataFrame:
-    """The rows of the subject that this agency has, doubles included; adds ``draw``, a stable number per row."""
+def _held(contract: Contract, frame: pl.DataFrame, night: int, settings: Settings) -> pl.DataFrame:
+    """The rows of the subject that this agency has, doubles included; adds ``draw``, a stable number per row.
+
+    An agency enters some records late, and drops each some nights after it ended.
+    """
     chosen, seed, stem = contract.synthetic, settings.sandbox_seed, contract.stem
-    person = frame["person"].to_numpy()
-    home = frame["living_home"].to_numpy()
-    size = max(int(person.max()), int(home.max())) + 1
-    covered = uniform(seed, f"{stem}|home", size)[home] < chosen.get("coverage", 1.0)
-    covered &= uniform(seed, f"{stem}|member", size)[person] < chosen.get("member_coverage", 1.0)
+    person, home = frame["person"].to_numpy(), frame["origin_home"].to_numpy()
+    covered = uniform(seed, f"{stem}|home", home) < chosen.get("coverage", 1.0)
+    covered &= uniform(seed, f"{stem}|member", person) < chosen.get("member_coverage", 1.0)
     row = pl.col("row") if "row" in frame.columns else pl.lit(0)  # which of a person's several rows
     frame = frame.with_columns(draw=pl.col("person") * 4 + row * 2).filter(pl.Series(covered))
-    double = uniform(seed, f"{stem}|double", size)[frame["person"].to_numpy()] < noise.share(settings.sandbox_noise, "double")
-    return pl.concat([frame, frame.filter(pl.Series(double)).with_columns(draw=pl.col("draw") + 1)])
+    draw = frame["draw"].to_numpy()
+    double = uniform(seed, f"{stem}|double", draw) < noise.share(settings.sandbox_noise, "double")
+    frame = pl.concat([frame, frame.filter(pl.Series(double)).with_columns(draw=pl.col("draw") + 1)])
+    draw = frame["draw"].to_numpy()
+    first, last = chosen.get("kept_nights", _KEPT_NIGHTS)
+    kept = first + whole(seed, f"{stem}|kept", draw, last - first)
+    is_late = uniform(seed, f"{stem}|late", draw) < noise.share(settings.sandbox_noise, "late")
+    late = np.where(is_late, whole(seed, f"{stem}|late by", draw, _LATE_NIGHTS), 0)
+    is_there = (frame["since_night"].to_numpy() + late <= night) & (frame["ended_night"].to_numpy() + kept > night)
+    return frame.filter(pl.Series(is_there))
 
 
 def _value(contract: Contract, spec: Field, columns: list[str]) -> pl.Expr:
@@ -110,35 +153,93 @@ def truth(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
 
 
 def _whole(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
-    text = contract.path.read_text(encoding="utf-8")
-    path = _cache(settings, f"agency-{contract.stem}", night, settings.sandbox_noise, text)
-    if not path.exists():
-        _store(_observe(contract, night, settings), path)
-    return pl.read_parquet(path)
+    """The agency's stock of a night. What changed is what differs from the night before, so all nights before are made first."""
+    what = (settings.sandbox_noise, contract.path.read_text(encoding="utf-8"))
+    stock, ledger = f"agency-{contract.stem}", f"ledger-{contract.stem}"
+    path = _cache(settings, stock, night, *what)
+    if path.exists():
+        return pl.read_parquet(path)
+    with _alone(settings, stock):
+        known = next((n for n in range(night - 1, 0, -1) if _cache(settings, ledger, n, *what).exists()), 0)
+        entered = pl.read_parquet(_cache(settings, ledger, known, *what)) if known else None
+        for each in range(known + 1, night + 1):
+            rows = _observe(contract, each, settings)
+            rows, entered = _entered(contract, rows, entered, each, settings)
+            _store(entered, _cache(settings, ledger, each, *what))
+        _store(rows, path)
+    return rows
 
 
 def _observe(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
+    """The rows an agency holds on a night, in its columns; what says when a row changed is left out.
+
+    Returns:
+        Beside the agency's columns: ``serial`` of the record, ``is_over``, and the truth.
+    """
+    county = subjects.County(people(settings, night), settings.sandbox_seed, night, settings.sandbox_epoch)
+    persons = np.arange(county.people.height)
+    blocks = [persons[i : i + _BLOCK] for i in range(0, persons.size, _BLOCK)]
+    return pl.concat([_observe_some(contract, county, who, settings) for who in blocks])
+
+
+def _observe_some(contract: Contract, county: subjects.County, who: np.ndarray, settings: Settings) -> pl.DataFrame:
     seed, stem = settings.sandbox_seed, contract.stem
-    rows = subjects.rows(
-        contract.synthetic["subject"], people(settings, night), seed, clock.date_of(settings, night), settings.sandbox_epoch
-    )
-    rows = _held(contract, rows, settings)
+    rows = _held(contract, subjects.rows(contract.synthetic["subject"], county, who), county.night, settings)
     rows = rows.with_columns(
         pl.col("person").alias(TRUTH[0]), pl.col("registered_home").alias(TRUTH[1]), pl.col("living_home").alias(TRUTH[2])
     )
     rows = noise.observe(rows, level=settings.sandbox_noise, seed=seed, stem=stem)
     # The agency's own numbers: of its records by an odd multiplier, of its households by an offset of its own.
     offset = int.from_bytes(hashlib.sha256(stem.encode()).digest()[:3], "big")
-    changed = np.datetime64(_noon(settings.sandbox_epoch)) + (rows["changed_night"].to_numpy() - 1).astype("timedelta64[D]")
+    listed = {
+        "registered_household_no": pl.when("is_registered").then(pl.format("H{}", pl.col("registered_home") * 3 + offset)),
+        "living_household_no": pl.format("F{}", pl.col("file_home") * 7 + offset),
+        "dwelling_household_no": pl.format("F{}", pl.col("dwelling_home") * 7 + offset),
+        **{c: pl.col(c) for c in ("registered_relation", "living_relation", "dwelling_relation")},
+    }
     rows = rows.with_columns(
-        serial=(pl.col("draw") * 7919 + offset) % 9_999_999_967,
-        registered_household_no=pl.format("H{}", pl.col("registered_home") * 3 + offset),
-        living_household_no=pl.format("F{}", pl.col("living_home") * 7 + offset),
-        changed_at=pl.Series(changed.astype("datetime64[us]")),
+        **{c: pl.when("is_in_household").then(value) for c, value in listed.items()},
+        serial=(pl.col("draw") * 7919 + offset) % _KEYS,
+        is_over=pl.col("ended_night") <= county.night,
     )
-    columns = [_text(spec, _value(contract, spec, rows.columns)).alias(spec.physical_name) for spec in contract.fields]
-    return rows.select(*columns, pl.col("changed_night").alias(CHANGED), *TRUTH).sort(contract.key.physical_name)
+    columns = [
+        _text(spec, _value(contract, spec, [*rows.columns, *_DATED])).alias(spec.physical_name)
+        for spec in contract.fields
+        if spec.synthetic.get("of") not in _DATED
+    ]
+    return rows.select("serial", "is_over", *columns, *TRUTH)
 
 
-def _noon(day: date) -> str:
-    return f"{day}T12:00:00"
+def _entered(
+    contract: Contract, rows: pl.DataFrame, before: pl.DataFrame | None, night: int, settings: Settings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Rows with the night each last changed, and the agency's ledger: what each record was like.
+
+    Args:
+        contract: what the agency delivers.
+        rows: what it holds tonight, as :func:`_observe` gives it.
+        before: the ledger of the night before; None on the first night.
+        night: number of the night.
+        settings: the county's calendar.
+    """
+    ledger = rows.select("serial", content=rows.drop(*TRUTH).hash_rows(seed=1))
+    if before is None:
+        ledger = ledger.with_columns(changed_night=pl.lit(1, dtype=pl.Int32), first_night=pl.lit(1, dtype=pl.Int32))
+    else:
+        old = ledger.join(before, on="serial", how="left", maintain_order="left", suffix="_before")
+        is_same = (pl.col("content") == pl.col("content_before")).fill_null(False)
+        ledger = old.select(
+            "serial", "content",
+            changed_night=pl.when(is_same).then("changed_night").otherwise(pl.lit(night, dtype=pl.Int32)),
+            first_night=pl.col("first_night").fill_null(night),
+        )  # fmt: skip
+    start = np.datetime64(f"{settings.sandbox_epoch}T12:00:00")
+    changed = start + (ledger["changed_night"].to_numpy() - 1).astype("timedelta64[D]")
+    flag = (
+        pl.when("is_over").then(pl.lit("D")).when(ledger["changed_night"] > ledger["first_night"]).then(pl.lit("U")).otherwise(pl.lit("I"))
+    )
+    dates = rows.select(changed_at=pl.Series(changed.astype("datetime64[us]")), change_flag=flag)
+    dated = {s.physical_name: s for s in contract.fields if s.synthetic.get("of") in _DATED}
+    rows = rows.with_columns(dates.select(_text(s, _value(contract, s, dates.columns)).alias(c) for c, s in dated.items()))
+    names = [spec.physical_name for spec in contract.fields]
+    return rows.select(*names, ledger["changed_night"].alias(CHANGED), *TRUTH).sort(contract.key.physical_name), ledger
