@@ -5,7 +5,8 @@ the order of rows, so no sort is needed; and it can be kept: triggers add what c
 night's fingerprint costs what the night changed. :func:`scanned` counts everything anew and must agree with :func:`kept`.
 
 Run times are left out, and so are delivery ids: an encrypted file has other bytes each time it is made, although its rows are
-the same.
+the same. So are redirects: where one leads follows from `identity.link`, and which ids have one depends on what was published in
+between. A night published while a source was down may part a person whose number was corrected, and the next run joins it again.
 """
 
 import hashlib
@@ -19,7 +20,6 @@ _TABLES = (
     "core.household_member",
     "identity.record",
     "identity.link",
-    "identity.redirect",
     "quarantine.row",
 )
 # A trigger that reads the changed rows may be for one event only; the rows' names are those `ops.keep_digest` reads.
