@@ -64,7 +64,7 @@ def _numbers(features: Features, a: Rows, b: Rows) -> Levels:
             p, q = one[i], other[i]
             if _is_one_slip(p, q):
                 found[i] = 3
-            elif len(p) == 18 == len(q) and p[:6] == q[:6] and p[14:17] == q[14:17]:
+            elif slips[i] <= 3 and len(p) == 18 == len(q) and p[:6] == q[:6] and p[14:17] == q[14:17]:
                 found[i] = 4  # a corrected birth date changes the check character as well
             elif len(p) == 18 == len(q) and p[:14] == q[:14]:
                 found[i] = -6
