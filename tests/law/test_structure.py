@@ -51,7 +51,7 @@ def test_rooms_import_only_what_the_law_allows() -> None:
     [
         ("airflow", {"dags"}),
         ("great_expectations", {"expectations"}),
-        ("splink", {"identity"}),
+        ("splink", {"identity", "benchmarks"}),
         ("fastapi", {"sharing", "sandbox"}),
     ],
 )
