@@ -9,6 +9,7 @@ import polars as pl
 from identity import blocking, clusters, context, evidence, features, judgements, living, model, score, sure, training
 from identity.blocking import Block
 from identity.distinct import Rows
+from identity.features import Features
 from identity.score import Bits
 from identity.sure import Labels
 
@@ -28,6 +29,10 @@ class Found:
         nodes: the node (group of sure links) of each record.
         blocks: what each blocking rule gave and what caps cost.
         pairs: pairs of nodes weighed.
+        weights: the model used.
+        features: the records as compared.
+        known: how frequent their values are.
+        judged: the judgements that were in force.
     """
 
     person: Labels
@@ -36,6 +41,9 @@ class Found:
     blocks: list[Block] = field(repr=False)
     pairs: int
     weights: model.Model = field(repr=False)
+    features: Features = field(repr=False)
+    known: score.Frequencies = field(repr=False)
+    judged: judgements.Decided = field(repr=False)
 
 
 def _settled(found: features.Features, nodes: Labels) -> npt.NDArray[np.bool_]:
@@ -110,4 +118,4 @@ def resolve(
         person = clusters.cluster(component, inner_a, inner_b, inner_bits, weights.threshold_bits, is_forbidden)
         around = context.gather(found, nodes, person)
     of_record = person[nodes]
-    return Found(of_record, living.resolve(found, of_record)[of_record], nodes, told, a.size, weights)
+    return Found(of_record, living.resolve(found, of_record)[of_record], nodes, told, a.size, weights, found, known, decided)

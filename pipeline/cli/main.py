@@ -35,6 +35,7 @@ people.register(app)
 app.command("doctor")(doctor.command)
 app.command("new-agency")(new_agency.command)
 app.command("match")(match.match)
+app.command("explain")(match.explain)
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from identity.engine import Found
 
 _KEYS = ("source", "record_id")
+_JUDGEMENTS_HELP = (
+    "source_a, record_id_a, source_b, record_id_b, judgement (must, cannot, unsure)[, retracted]: people's decisions, which always win."
+)
 _EVIDENCE = frozenset(COLUMNS) - {"source", "record_id", "relation", "updated_at", "sex"}
 
 
@@ -143,6 +147,20 @@ def _truth(path: Path, mapped_sources: pl.DataFrame) -> pl.DataFrame:
     return frame
 
 
+def _judgements(path: Path) -> pl.DataFrame:
+    from identity.judgements import SCHEMA, Judgement
+
+    frame = _read(path).with_columns(pl.all().cast(pl.String))
+    if not set(SCHEMA) <= set(frame.columns):
+        raise ConfigError(f"judgements need the columns {', '.join(SCHEMA)}", where=str(path))
+    unknown = frame.filter(~pl.col("judgement").is_in([j.value for j in Judgement])).height
+    if unknown:
+        raise ConfigError(f"{unknown:,} judgements are none of must, cannot, unsure", where=str(path))
+    if "retracted" in frame.columns:
+        frame = frame.with_columns(retracted=pl.col("retracted").str.to_lowercase().is_in(["true", "1", "yes"]))
+    return frame
+
+
 def evaluate(clusters: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
     """Scores of clusters against the truth: persons over records, households over persons."""
     from identity import scorecard
@@ -159,14 +177,14 @@ def evaluate(clusters: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
     return scores
 
 
-def run(records: pl.DataFrame) -> tuple[pl.DataFrame, "Found"]:
+def run(records: pl.DataFrame, judged: pl.DataFrame | None = None) -> tuple[pl.DataFrame, "Found"]:
     """Clusters of records: ``source``, ``record_id``, ``person_id``, ``household_id``, in the order of the records.
 
     A person or household is named by the first of its records, by source and record id; the name does not change while that record stays.
     """
     from identity import engine
 
-    found = engine.resolve(records)
+    found = engine.resolve(records, judged=judged)
     keyed = records.select(*_KEYS).with_columns(
         p=pl.Series(found.person), h=pl.Series(found.household), _key=pl.concat_str(_KEYS, separator=":")
     )
@@ -184,6 +202,7 @@ def match(
     ] = None,
     config: Annotated[Path | None, typer.Option("--config", help="YAML file: map.")] = None,
     mapped: Annotated[list[str] | None, typer.Option("--map", help="theirs=ours: another name of a column. May be repeated.")] = None,
+    judged: Annotated[Path | None, typer.Option("--judgements", help=_JUDGEMENTS_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Which records of some files are one person, and which persons one household. Needs no tuning; any subset of columns will do."""
@@ -191,7 +210,7 @@ def match(
     names = _configured(config, mapped or [])
     records = read_records(files, names)
     known = _truth(truth, records) if truth else None
-    clusters, found = run(records)
+    clusters, found = run(records, _judgements(judged) if judged else None)
     draft = out.with_name(f".{out.name}.draft")
     try:
         if out.suffix == ".parquet":
@@ -222,3 +241,27 @@ def match(
         if kind != "records":
             print(f"{kind:<11}" + "  ".join(f"{k} {v:.5f}" for k, v in values.items()))
     print(f"已写入 written to {out}")
+
+
+def _row(records: pl.DataFrame, name: str) -> int:
+    found = records.select((pl.concat_str(_KEYS, separator=":") == name).arg_true()).to_series()
+    if found.len() != 1:
+        raise ConfigError("there is no such record in the files", where=name, next_step="write it as source:record_id")
+    return int(found[0])
+
+
+def explain(
+    one: Annotated[str, typer.Argument(help="A record, as source:record_id.")],
+    other: Annotated[str, typer.Argument(help="Another record.")],
+    files: Annotated[list[Path], typer.Option("--file", help="Files of records, as for `hub match`. May be repeated.")],
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file: map.")] = None,
+    mapped: Annotated[list[str] | None, typer.Option("--map", help="theirs=ours. May be repeated.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Why two records are one person or not: each field's agreement and weight, what decided, what would turn it. Shows no value."""
+    from identity import explain as explaining
+
+    records = read_records(files, _configured(config, mapped or []))
+    a, b = _row(records, one), _row(records, other)
+    told = explaining.explain(run(records)[1], a, b)
+    print(json.dumps(asdict(told), ensure_ascii=False) if as_json else told.as_text())

@@ -109,3 +109,36 @@ def test_another_encoding_is_refused(tmp_path):
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="no such file"):
         run(tmp_path / "gone.csv", "--out", tmp_path / "out.csv")
+
+
+def test_peoples_judgements_win(folder):
+    said = pl.DataFrame(
+        {
+            "source_a": ["a", "a"],
+            "record_id_a": ["1", "1"],
+            "source_b": ["b", "b"],
+            "record_id_b": ["1", "2"],
+            "judgement": ["cannot", "must"],
+        }
+    )
+    said.write_csv(folder / "said.csv")
+    run(folder / "records.csv", "--out", folder / "out.csv", "--judgements", folder / "said.csv")
+    person = pl.read_csv(folder / "out.csv", infer_schema=False)["person_id"].to_list()
+    assert person[0] == person[3] != person[2]
+
+
+def test_an_explanation_tells_reasons_and_no_value(folder):
+    done = CliRunner().invoke(app, ["explain", "a:1", "b:1", "--file", str(folder / "records.csv")])
+    assert done.exit_code == 0, done.output
+    assert "one person" in done.output
+    assert "the same birth date" in done.output
+    assert "given names that sound alike" in done.output
+    assert not any(value in done.output for column in ("name", "birth_date", "phone", "address") for value in ROWS[column] if value)
+
+
+def test_an_explanation_of_what_would_turn_it(folder):
+    done = CliRunner().invoke(app, ["explain", "a:1", "a:2", "--file", str(folder / "records.csv"), "--json"])
+    told = json.loads(done.output.splitlines()[-1])
+    assert told["is_one"] is False
+    assert told["against"] == "family"
+    assert {r["field"] for r in told["reasons"]} >= {"given", "birth", "phone", "address"}
