@@ -1,7 +1,7 @@
 """Which persons of a match file live together, from local household numbers and addresses.
 
 Each source has household numbers of its own, of one kind or the other: some tell who lives together (共同生活), some who is on one household
-register (户籍). Which is which nobody says, so a source is believed as far as the people it lists together also give one address.
+register (户籍). Which is which nobody says, so a source is believed as far as addresses bear it out where other sources contradict it.
 Persons are then grouped by average linkage, as records are: being listed apart by a source counts against.
 """
 
@@ -14,10 +14,13 @@ from identity.sure import Labels
 
 # More persons at one address or under one number are an institution, not a family.
 _LARGEST_HOME = 15
-# Bits for and against, at full belief and at none.
-_SAME_NUMBER, _OTHER_NUMBER, _SAME_ADDRESS, _OTHER_ADDRESS = 6.0, -4.0, 3.0, -2.5
-_LEAST_BELIEF = 0.1
-_THRESHOLD = 0.5
+# Bits by one address or two, by one telephone, and the most that numbers can give.
+_SAME_ADDRESS, _OTHER_ADDRESS, _SAME_PHONE = 4.0, -2.2, 1.5
+_MOST_FOR, _MOST_AGAINST = 6.0, -5.0
+# Where no source that tells homes holds both, what speaks against a pair is weak: registers and old addresses lag behind life.
+_LEAST_AGAINST = -3.5
+_TELLS_HOMES = 0.95
+_THRESHOLD = 1.5
 
 
 def _pairs(held: pl.DataFrame, key: str) -> pl.DataFrame:
@@ -44,6 +47,44 @@ def _address_votes(pairs: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame
     )
 
 
+def _shared(frame: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Pairs that share a value of few persons: ``p``, ``q``, ``_same``."""
+    held = frame.filter(pl.col(column) != MISSING).select("p", column).unique()
+    return _pairs(held, column).select("p", "q").unique().with_columns(_same=True)
+
+
+def _votes(pairs: pl.DataFrame, listed: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
+    """What local numbers say of pairs: ``for`` and ``against`` in bits, ``is_told``: a source that tells homes holds both.
+
+    Sources are not independent (registers are copied from one another), so the strongest voice of each side counts, not their sum.
+    """
+    both = (
+        pairs.select("p", "q", "same_address")
+        .join(homes.select("p", "source").unique(), on="p")
+        .join(homes.select("source", q="p").unique(), on=["q", "source"])
+        .join(listed.with_columns(is_one=True), on=["p", "q", "source"], how="left")
+        .with_columns(pl.col("is_one").fill_null(False))
+        .with_columns(is_torn=(~pl.col("is_one")).any().over("p", "q"))
+    )
+    # Where sources contradict each other, addresses are the witness: of pairs a source lists together and another apart, how many give one
+    # address, against pairs all sources list together.
+    one_home = pl.col("same_address").filter(pl.col("is_one") & ~pl.col("is_torn")).mean()
+    torn_home = pl.col("same_address").filter(pl.col("is_one") & pl.col("is_torn")).mean()
+    torn = pl.col("is_torn").filter("is_one").mean()
+    belief = both.group_by("source").agg(false=torn * (1.0 - (torn_home / one_home).clip(0.0, 1.0)))
+    belief = belief.select("source", belief=(1.0 - pl.col("false").fill_nan(0.0).fill_null(0.0)).clip(0.02, 0.985))
+    both = both.join(belief, on="source", how="left")
+    # How often a source lists apart those who give one address and are one home by another source.
+    together = both.filter(pl.col("same_address") & (pl.col("is_one") & (pl.col("belief") > _TELLS_HOMES)).any().over("p", "q"))
+    apart = together.group_by("source").agg(apart=(1.0 - pl.col("is_one").mean()))
+    both = both.join(apart, on="source", how="left").with_columns(pl.col("apart").fill_null(0.03).clip(0.03, 0.9))
+    says_for = pl.when("is_one").then((pl.col("belief") / (1.0 - pl.col("belief"))).log(2).clip(0.0, _MOST_FOR))
+    says_against = pl.when(~pl.col("is_one")).then(pl.col("apart").log(2).clip(_MOST_AGAINST, 0.0))
+    return both.group_by("p", "q").agg(
+        says_for.max().alias("for"), says_against.min().alias("against"), is_told=(pl.col("belief") > _TELLS_HOMES).any()
+    )
+
+
 def resolve(features: Features, person: Labels) -> Labels:
     """Households living together.
 
@@ -56,7 +97,13 @@ def resolve(features: Features, person: Labels) -> Labels:
     """
     n = int(person.max(initial=-1)) + 1
     frame = pl.DataFrame(
-        {"p": person, "source": features.code("source"), "home": features.code("home"), "address": features.code("address")}
+        {
+            "p": person,
+            "source": features.code("source"),
+            "home": features.code("home"),
+            "address": features.code("address"),
+            "phone": features.code("phone"),
+        }
     )
     homes = frame.filter(pl.col("home") != MISSING).select("p", "source", "home").unique()
     addresses = frame.filter(pl.col("address") != MISSING).select("p", "address").unique()
@@ -66,23 +113,16 @@ def resolve(features: Features, person: Labels) -> Labels:
     if pairs.is_empty():
         return np.arange(n)
 
-    # A source whose number-mates give different addresses lists registers rather than homes.
-    told = listed.join(pairs, on=["p", "q"]).filter(pl.col("same_address").is_not_null())
-    belief = told.group_by("source").agg(belief=pl.col("same_address").mean())
-    best = belief["belief"].max() if belief.height else 1.0
-    belief = belief.with_columns(belief=((pl.col("belief") / best - 0.5) * 2).clip(_LEAST_BELIEF, 1.0))
-
-    # Every source that holds both persons has its say: one number or two.
-    both = pairs.select("p", "q").join(homes.select("p", "source").unique(), on="p").join(
-        homes.select(q="p", source="source").unique(), on=["q", "source"]
+    votes = _votes(pairs, listed, homes)
+    weighed = (
+        pairs.join(votes, on=["p", "q"], how="left")
+        .join(_shared(frame, "phone"), on=["p", "q"], how="left")
+        .with_columns(
+            bits=pl.col("for").fill_null(0.0) + pl.col("against").fill_null(0.0) + pl.when("_same").then(_SAME_PHONE).otherwise(0.0)
+            + pl.when("same_address").then(_SAME_ADDRESS).when(~pl.col("same_address")).then(_OTHER_ADDRESS).otherwise(0.0)
+        )
+        .with_columns(bits=pl.when(pl.col("is_told").fill_null(False)).then("bits").otherwise(pl.col("bits").clip(_LEAST_AGAINST)))
     )  # fmt: skip
-    both = both.join(listed.with_columns(is_one=True), on=["p", "q", "source"], how="left").join(belief, on="source", how="left")
-    vote = pl.when(pl.col("is_one")).then(_SAME_NUMBER).otherwise(_OTHER_NUMBER) * pl.col("belief").fill_null(1.0)
-    votes = both.group_by("p", "q").agg(votes=vote.sum())
-    weighed = pairs.join(votes, on=["p", "q"], how="left").with_columns(
-        bits=pl.col("votes").fill_null(0.0)
-        + pl.when(pl.col("same_address")).then(_SAME_ADDRESS).when(~pl.col("same_address")).then(_OTHER_ADDRESS).otherwise(0.0)
-    )
     a, b, bits = (weighed[c].to_numpy() for c in ("p", "q", "bits"))
     component = clusters.connect(clusters.Graph(n, a, b, bits.astype(np.float32)), _THRESHOLD)
     inner_a, inner_b = clusters.within(component)
@@ -90,5 +130,5 @@ def resolve(features: Features, person: Labels) -> Labels:
         weighed.select("p", "q", "bits"), on=["p", "q"], how="left", maintain_order="left"
     )
     # Two persons no number and no address ties, in one component: more likely neighbours of a bridge than a family.
-    inner_bits = inner["bits"].fill_null(_OTHER_ADDRESS).to_numpy().astype(np.float32)
+    inner_bits = inner["bits"].fill_null(_LEAST_AGAINST).to_numpy().astype(np.float32)
     return clusters.cluster(component, inner_a, inner_b, inner_bits, _THRESHOLD, lambda p, q, w: np.zeros(p.size, np.bool_))
