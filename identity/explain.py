@@ -14,7 +14,7 @@ from identity.levels import FIELDS, LEVELS
 from identity.score import odds, weigh
 
 _NAMES = {
-    "number": ("证件号码", "number"), "surname": ("姓", "family name"), "given": ("名", "given name"), "birth": ("出生日期", "birth date"),
+    "number": ("证件号码", "number"), "surname": ("姓", "family name"), "given": ("名", "given name"), "birth": ("生日", "birth date"),
     "sex": ("性别", "sex"), "phone": ("电话", "telephone"), "address": ("地址", "address"), "guardian": ("监护人", "guardian"),
     "area_code": ("区划", "area"), "postcode": ("邮编", "postcode"), "occupation": ("职业", "occupation"), "birth_place": ("出生地", "birth place"),
     "home": ("户内位置", "place in households"),
