@@ -31,6 +31,12 @@ class FetchRequest:
         return self.scope if self.since is not None else Scope.FULL
 
     @property
+    def page_size(self) -> int:
+        """Rows asked for per page: as agreed, or fewer where the endpoint's extra ``page_size`` says so."""
+        agreed = self.contract.delivery.page_size
+        return max(1, min(agreed, int(self.endpoint.extra.get("page_size") or agreed)))
+
+    @property
     def where(self) -> str:
         """Pointer for error messages."""
         return f"source {self.contract.stem}, {self.business_date.isoformat()}"

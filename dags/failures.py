@@ -2,14 +2,13 @@
 
 import logging
 import textwrap
-import traceback
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from hub.errors import HubError
+from hub.errors import HubError, unforeseen
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -49,12 +48,6 @@ def explained(body: Callable[P, R]) -> Callable[P, R]:
             _tell(error)
             raise kind(f"{type(error).__name__}: {error}") from None
         except Exception as error:
-            # The innermost line of ours: where a library gave up says less.
-            frames = traceback.extract_tb(error.__traceback__)
-            place = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1])
-            raise AirflowException(
-                f"unforeseen {type(error).__name__} in {place.name}, line {place.lineno} of {place.filename.rsplit('/', 1)[-1]}"
-                " — its text is withheld because it may quote a row; see `hub services`, then clear the task to run it again"
-            ) from None
+            raise AirflowException(f"{unforeseen(error)}; see `hub services`, then clear the task to run it again") from None
 
     return run

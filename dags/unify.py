@@ -1,6 +1,6 @@
 """The Airflow DAG that publishes the night from what the intakes brought."""
 
 from dags.factory import unify_dag
-from schemas.contract import load_contracts
+from schemas.contract import readable_contracts
 
-unify = unify_dag(load_contracts())
+unify = unify_dag(readable_contracts())

@@ -41,6 +41,13 @@ class RuleResult:
     unexpected: int | None
     passed: bool
 
+    @property
+    def told(self) -> str:
+        """The rule in both languages, with field and count where it has them."""
+        counted = f"{self.unexpected} of {self.evaluated} rows" if self.unexpected is not None and self.evaluated is not None else ""
+        pointer = ": ".join(part for part in (self.field, counted) if part)
+        return f"{self.title_zh} / {self.title_en}" + (f" ({pointer})" if pointer else "")
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -49,7 +56,7 @@ class Verdict:
     Attributes:
         state: ``held`` if anything critical failed, else ``accepted``.
         results: one a rule.
-        failing: row rules of severity error with failing rows: their rows go to quarantine.
+        failing: row rules of severity error with failing rows: their rows, or the field alone, go to quarantine.
     """
 
     state: Literal["accepted", "held"]
@@ -134,7 +141,9 @@ def _circumstantial(now: Circumstances) -> list[RuleResult]:
             RuleResult("townships_complete", "delivery", "critical", None, "各乡镇均有数据", "no township is missing", None,
                        now.missing_areas, now.missing_areas == 0)
         )  # fmt: skip
-    found += [RuleResult(f"notice_{i}", "delivery", "warning", None, n, n, None, None, False) for i, n in enumerate(now.notices)]
+    found += [
+        RuleResult(f"notice_{i}", "delivery", "warning", None, zh, en, None, None, False) for i, (zh, en) in enumerate(now.notices, 1)
+    ]
     return found
 
 

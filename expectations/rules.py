@@ -29,6 +29,7 @@ class Rule:
         expectation: what Great Expectations evaluates.
         fails: condition of the rows that break it, for the pointers; None for a rule on the delivery.
         drift_share: above this share of failing rows the delivery is held although the rule is on rows; None = never.
+        holds_field: a failing row is let in without the field: nothing but the field itself hangs on it.
     """
 
     rule_id: str
@@ -40,6 +41,7 @@ class Rule:
     expectation: Expectation
     fails: Condition | None = None
     drift_share: float | None = None
+    holds_field: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Circumstances:
         scope: full or delta.
         recent_volumes: rows of recent good deliveries of the same scope, newest first.
         missing_areas: townships that the pool knows from this source and a full delivery lacks.
+        notices: what differs from the contract without breaking it, each in Chinese and English.
     """
 
     business_date: date
@@ -59,11 +62,16 @@ class Circumstances:
     scope: Literal["full", "delta"]
     recent_volumes: tuple[int, ...] = ()
     missing_areas: int = 0
-    notices: tuple[str, ...] = field(default=())
+    notices: tuple[tuple[str, str], ...] = field(default=())
 
 
 def _column(name: str) -> Callable[[Any], Any]:
     return lambda table: table.c[name]
+
+
+def _stands_alone(spec: Field) -> bool:
+    """Whether a row means the same without the field: it may be missing, and neither identity nor household hangs on it."""
+    return not spec.required and not spec.is_key and (spec.concept is None or not spec.concept.startswith(("household.", "record.")))
 
 
 def _row_rules(spec: Field, business_date: date) -> list[Rule]:
@@ -78,7 +86,7 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
         found.append(
             Rule(f"{name}_code", "row", "error", name, f"{spec.title_zh}属于约定代码", f"{spec.title_en} is an agreed code",
                  gxe.ExpectColumnValuesToBeInSet(column=name, value_set=codes), lambda t: col(t).not_in(codes),
-                 drift_share=CODE_DRIFT_SHARE)
+                 drift_share=CODE_DRIFT_SHARE, holds_field=_stands_alone(spec))
         )  # fmt: skip
     if spec.max_length:
         limit = spec.max_length

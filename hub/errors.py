@@ -9,6 +9,7 @@ HubError
 │   └── SourceChanged        it answered with something else than agreed
 ├── GateHeld             a delivery was held by the gate; last good data stays
 ├── IdentityConflict     evidence about persons contradicts itself
+├── AlreadyRunning       another run is at the same work
 ├── MergeError           the books do not balance, or the pool moved under the run
 ├── ServiceError         a local service (PostgreSQL, Airflow, a simulated agency) did not start or answer
 └── ShareError           a question was refused (carries an HTTP status)
@@ -16,6 +17,19 @@ HubError
 A message says what happened and never carries a person's value; `where` points at a file, field, delivery or row;
 `next_step` says what to do.
 """
+
+import traceback
+
+
+def unforeseen(error: BaseException) -> str:
+    """What may be told of an error nobody foresaw: its kind and place, for its text may quote a row.
+
+    The place is the innermost line of the hub's own: where a library gave up says less.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((f for f in reversed(frames) if "site-packages" not in f.filename), frames[-1] if frames else None)
+    where = f" in {place.name}, line {place.lineno} of {place.filename.rsplit('/', 1)[-1]}" if place else ""
+    return f"unforeseen {type(error).__name__}{where} — its text is withheld because it may quote a row"
 
 
 class HubError(Exception):
@@ -86,6 +100,13 @@ class IdentityConflict(HubError):
     exit_code = 5
 
 
+class AlreadyRunning(HubError):
+    """Another run is at the same work now; this one changed nothing."""
+
+    exit_code = 9
+    is_transient = True
+
+
 class MergeError(HubError):
     """The books do not balance, or the pool changed under the run; nothing was published."""
 
@@ -96,6 +117,7 @@ class ServiceError(HubError):
     """A local service did not start, stop or answer."""
 
     exit_code = 7
+    is_transient = True
 
 
 class ShareError(HubError):

@@ -13,6 +13,8 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from hub.errors import ServiceError
 
 with warnings.catch_warnings():
@@ -101,9 +103,11 @@ class Cluster:
 
     def is_running(self) -> bool:
         """Whether the server process is there."""
-        if not (self.data_dir / "postmaster.pid").exists():
+        try:
+            pid = int((self.data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0])
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, IndexError, psutil.NoSuchProcess):
             return False
-        return self._run("pg_ctl", "-D", str(self.data_dir), "status").returncode == 0
 
     def _init(self) -> None:
         self.data_dir.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 from hub.errors import ConfigError
 from hub.settings import Settings
-from schemas.contract import load_contracts
+from schemas.contract import stems
 from warehouse import database, ledger
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -46,7 +46,6 @@ def open_night(settings: Settings, *, day: date | None = None, instant: datetime
         ConfigError: the date is after the next one, or before the county's first.
     """
     database.migrate(settings)
-    stems = list(load_contracts())
     with database.engine(settings).begin() as connection:
         ledger.lock_opening(connection)
         known = ledger.night_opened_for(connection, instant) if instant else None
@@ -57,5 +56,5 @@ def open_night(settings: Settings, *, day: date | None = None, instant: datetime
             raise ConfigError(f"the county begins on {settings.sandbox_epoch}", where="--date")
         if last and chosen > max(expected, last.business_date + timedelta(days=366)):
             raise ConfigError(f"{chosen} lies more than a year after the last night", where="--date")
-        ledger.open_night(connection, chosen, stems, instant)
+        ledger.open_night(connection, chosen, list(stems()), instant)
     return chosen

@@ -11,6 +11,8 @@ from schemas.contract import Contract, Field
 
 # Longer text than this in any field is refused with the row: nothing an agency agreed on comes near.
 _TEXT_LIMIT = 4000
+# What a spreadsheet would run when somebody opens an export.
+_FORMULA = r"^(?:[=@＝＠]|[+\-][^\d].*[(|!])"
 _ISO_DATES = ("%Y-%m-%d", "%Y%m%d")
 _ISO_INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z")
 _LOCAL_INSTANTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S", "%Y-%m-%d")
@@ -24,11 +26,13 @@ class Batch:
     Attributes:
         typed: ``row_number`` (from 1, through the whole delivery) and the contract's fields by name.
         rejects: one row a rejected row and reason: ``row_number``, ``rule_id``, ``field``.
+        refused_keys: keys of the rejected rows, as far as they can be read: the agency still holds them.
         rows: rows in; each is in `typed` or in `rejects`.
     """
 
     typed: pl.DataFrame
     rejects: pl.DataFrame
+    refused_keys: pl.Series
     rows: int
 
 
@@ -38,6 +42,23 @@ class Drift:
 
     extra: set[str] = field(default_factory=set)
     renamed: dict[str, str] = field(default_factory=dict)
+
+    def notices(self) -> list[list[str]]:
+        """Each difference in Chinese and English."""
+        found = []
+        if self.extra:
+            names = ", ".join(_shown(name) for name in sorted(self.extra))
+            found.append(
+                [f"新增{len(self.extra)}个约定外字段，未采用：{names}", f"{len(self.extra)} columns nobody agreed on, left out: {names}"]
+            )
+        for name, header in sorted(self.renamed.items()):
+            found.append([f"字段{name}以已知别名{_shown(header)}送达", f"the column of {name} came as {_shown(header)}, a known synonym"])
+        return found
+
+
+def _shown(header: str) -> str:
+    """A column name the agency chose, if it looks like a name: anything else may be a value that strayed into the header."""
+    return header if len(header) <= 40 and re.fullmatch(r"[^\W\d]\w*", header) and not re.search(r"\d{5}", header) else "(?)"
 
 
 def _clean(text: pl.Expr) -> pl.Expr:
@@ -127,6 +148,7 @@ def _refusals(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
         name = spec.name
         if spec.logical_type == "string":
             found.append(("text_too_long", name, pl.col(name).str.len_chars() > _TEXT_LIMIT))
+            found.append(("text_is_formula", name, pl.col(name).str.contains(_FORMULA)))
             # NUL cannot be stored by PostgreSQL; U+FFFD stands for what could not be read
             found.append(("text_unreadable", name, pl.col(name).str.contains("[\x00\ufffd]")))
         else:
@@ -164,9 +186,11 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
     typed = text.select("row_number", *(_typed(spec).alias(spec.name) for spec in contract.fields))
     both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
     rejects = _rejects(contract, both)
+    keys = typed.filter(pl.col("row_number").is_in(rejects["row_number"].implode()))[contract.key.name].cast(pl.String).drop_nulls()
+    refused = keys.filter(~keys.str.contains("[\x00\ufffd]"))
     if rejects.height:
         typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
-    return Batch(typed, rejects, raw.height)
+    return Batch(typed, rejects, refused, raw.height)
 
 
 def parse(contract: Contract, batches: Iterable[pl.DataFrame], drift: Drift) -> Iterator[Batch]:

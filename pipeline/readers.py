@@ -3,6 +3,7 @@
 import codecs
 import io
 import warnings
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -43,7 +44,13 @@ def _text_frame(rows: list[dict[str, Any]], part: str) -> pl.DataFrame:
     if not all(isinstance(row, dict) for row in rows):
         raise _changed("a row is not an object", part)
     names = sorted(set().union(*rows)) if rows else []
-    return pl.from_dicts(rows, schema=dict.fromkeys(names, pl.String), strict=False) if rows else pl.DataFrame()
+    schema = dict.fromkeys(names, pl.String)
+    try:
+        return pl.from_dicts(rows, schema=schema, strict=False) if rows else pl.DataFrame()
+    except pl.exceptions.PolarsError:
+        # A list or object stands where a text was agreed: marked as unreadable, so that parse points at its row.
+        plain = [{k: "\ufffd" if isinstance(v, dict | list) else v for k, v in row.items()} for row in rows]
+        return pl.from_dicts(plain, schema=schema, strict=False)
 
 
 def _json_pages(contract: Contract, parts: Parts, _password: str | None) -> Iterator[pl.DataFrame]:
@@ -170,12 +177,23 @@ def _sheet(book: bytes, contract: Contract, part: str) -> Iterator[pl.DataFrame]
 def _refuse_inflating(book: bytes, part: str) -> None:
     """A workbook is a ZIP itself: refuse one whose sheets inflate beyond any honest size."""
     try:
-        with pyzipper.ZipFile(io.BytesIO(book)) as archive:
+        with zipfile.ZipFile(io.BytesIO(book)) as archive:
             total = sum(i.file_size for i in archive.infolist())
-    except (pyzipper.BadZipFile, ValueError):
-        raise _changed("not an XLSX workbook", part) from None
-    if total > _WORKBOOK_BYTES or total > _WORKBOOK_RATIO * max(len(book), 1 << 16):
-        raise _changed("the workbook inflates beyond any honest size", part)
+            if total > _WORKBOOK_BYTES or total > _WORKBOOK_RATIO * max(len(book), 1 << 16):
+                raise _changed("the workbook inflates beyond any honest size", part)
+            for entry in archive.infolist():
+                _refuse_entities(archive, entry, part)
+    except (zipfile.BadZipFile, ValueError, zlib.error, NotImplementedError, RuntimeError, EOFError):
+        raise _changed("not an XLSX workbook, or damaged", part) from None
+
+
+def _refuse_entities(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, part: str) -> None:
+    """Read a file of a workbook to its end, so that a forged size is found out, and refuse XML that defines entities."""
+    with archive.open(entry) as file:
+        if b"<!DOCTYPE" in file.read(1 << 12).replace(b"\0", b""):
+            raise _changed("the workbook's XML defines entities", part)
+        while file.read(_BLOCK_BYTES):
+            pass
 
 
 def _cell(value: Any) -> str | None:

@@ -69,6 +69,7 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
 
     Raises:
         MergeError: the night cannot be published; nothing was.
+        AlreadyRunning: another run takes a night through the verbs; this one changed nothing.
         ConfigError: `only` is no source.
     """
     known = stems()
@@ -76,7 +77,12 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         raise ConfigError(f"there is no source {only!r}", where="--source", next_step=f"one of: {', '.join(known)}")
     seconds: dict[str, float] = dict.fromkeys(("fetch", "land", "parse", "gate", "resolve", "merge", "share"), 0.0)
 
-    reporter = reporter or Reporter()
+    with database.alone(settings, "night"):
+        _through(settings, day, [only] if only else list(known), seconds, reporter or Reporter())
+    return report(settings, day, seconds)
+
+
+def _through(settings: Settings, day: date, sources: list[str], seconds: dict[str, float], reporter: Reporter) -> None:
     adding = threading.Lock()
 
     def timed(source: str, verb: str, call: Callable[..., Any], *arguments: Any) -> None:
@@ -102,7 +108,6 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         except HubError:
             pass  # told, and in the ledger: the other sources go on
 
-    sources = [only] if only else known
     workers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="intake")
     try:
         workers.submit(steps.warm_gate)
@@ -111,7 +116,6 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         workers.shutdown(wait=False, cancel_futures=True)
     for verb, call in (("resolve", steps.resolve), ("merge", steps.merge), ("share", steps.share)):
         timed(ALL, verb, call, day)
-    return report(settings, day, seconds)
 
 
 def replay(settings: Settings, delivery_id: str) -> NightReport:
@@ -124,15 +128,16 @@ def replay(settings: Settings, delivery_id: str) -> NightReport:
     Raises:
         ConfigError: no such delivery, more than one, or a later one took its place in its night.
     """
-    with database.engine(settings).begin() as connection:
-        found = landing.deliveries(connection, delivery=delivery_id)
-        if len(found) != 1:
-            raise ConfigError(f"{len(found)} deliveries begin with that id", where="DELIVERY", next_step="see `hub deliveries`")
-        intake = ledger.intake(connection, found[0].business_date, found[0].stem)
-        if intake is None or intake.delivery_id != found[0].delivery_id:
-            raise ConfigError("another delivery took its place in its night", where="DELIVERY", next_step="see `hub deliveries`")
-        ledger.note(connection, intake.business_date, intake.stem, state="landed")
-    return run(settings, found[0].business_date, only=found[0].stem)
+    with database.alone(settings, "night"):
+        with database.engine(settings).begin() as connection:
+            found = landing.deliveries(connection, delivery=delivery_id)
+            if len(found) != 1:
+                raise ConfigError(f"{len(found)} deliveries begin with that id", where="DELIVERY", next_step="see `hub deliveries`")
+            intake = ledger.intake(connection, found[0].business_date, found[0].stem)
+            if intake is None or intake.delivery_id != found[0].delivery_id:
+                raise ConfigError("another delivery took its place in its night", where="DELIVERY", next_step="see `hub deliveries`")
+            ledger.note(connection, intake.business_date, intake.stem, state="landed")
+        return run(settings, found[0].business_date, only=found[0].stem)
 
 
 def report(settings: Settings, day: date, seconds: dict[str, float] | None = None) -> NightReport:
@@ -152,6 +157,8 @@ def report(settings: Settings, day: date, seconds: dict[str, float] | None = Non
         sources[intake.stem] = {"state": state, **{name: getattr(intake, name) or 0 for name in _BOOKS}}
         if intake.error:
             sources[intake.stem]["error"] = intake.error
+        if intake.notices:
+            sources[intake.stem]["notices"] = intake.notices
     return NightReport(
         str(day), sources, night.persons or 0, night.households or 0, night.fingerprint or "",
         {k: round(v, 3) for k, v in (seconds or night.seconds).items()},

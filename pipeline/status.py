@@ -6,7 +6,7 @@ from typing import Any
 
 from hub.errors import ConfigError
 from hub.settings import Settings
-from schemas.contract import load_contracts
+from schemas.contract import readable_contracts
 from warehouse import database, ledger, quarantine, questions
 
 # State of an intake → how the source stands.
@@ -27,6 +27,7 @@ class SourceStatus:
         rows: records of the source in the pool.
         books: the night's delivery by column of the books, rows; None = not known.
         error: why it is held or failed; None when it is not.
+        notices: what differs from the contract without breaking it, each in Chinese and English.
     """
 
     stem: str
@@ -41,6 +42,7 @@ class SourceStatus:
     error: str | None
     error_where: str | None
     next_step: str | None
+    notices: list[list[str]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         ConfigError: no night was run yet, or that one never was.
     """
     database.migrate(settings)
-    contracts = load_contracts()
+    contracts = readable_contracts()
     with database.engine(settings).connect() as connection:
         nights = ledger.nights(connection, limit=4000)
         night = next((n for n in nights if day is None or n.business_date == day), None)
@@ -108,6 +110,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
                 i.error,
                 i.error_where,
                 i.next_step,
+                i.notices,
             )  # fmt: skip
         )
     return Status(

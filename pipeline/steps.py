@@ -21,7 +21,7 @@ from hub.settings import Settings, get_settings, load_endpoint
 from identity import households, persons
 from identity.normalise import CONCEPTS, normalise
 from pipeline import parsing, readers
-from schemas.contract import Contract, Scope, load_contract, load_contracts
+from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
     changes,
@@ -61,17 +61,35 @@ def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     def run(stem: str, day: date, settings: Settings | None = None, **options: Any) -> Outcome:
         settings = settings or get_settings()
         started = time.perf_counter()
-        try:
-            outcome = function(stem, day, settings, **options)
-        except HubError as error:
-            state = "held" if isinstance(error, GateHeld) else "failed"
-            _note(settings, day, stem, state=state, error=error.message, error_where=error.where, next_step=error.next_step)
-            log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
-            raise
+        with database.alone(settings, f"source {stem}"):
+            log.debug(verb, source=stem, night=str(day), state="begun")
+            try:
+                outcome = function(stem, day, settings, **options)
+            except HubError as error:
+                state = "held" if isinstance(error, GateHeld) else "failed"
+                _note(settings, day, stem, state=state, error=error.message, error_where=error.where, next_step=error.next_step)
+                log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
+                raise
         seconds = time.perf_counter() - started
         if outcome.get("did"):
             _note(settings, day, stem, verb=verb, seconds=seconds)
         log.info(verb, source=stem, night=str(day), seconds=round(seconds, 3), **outcome)
+        return outcome
+
+    return run
+
+
+def _pool_verb(function: Callable[[date, Settings], Outcome]) -> Callable[..., Outcome]:
+    """A verb on all that has come: one run at a time."""
+    verb = function.__name__
+
+    @wraps(function)
+    def run(day: date, settings: Settings | None = None) -> Outcome:
+        settings = settings or get_settings()
+        with database.alone(settings, "pool"):
+            log.debug(verb, night=str(day), state="begun")
+            outcome = function(day, settings)
+        log.info(verb, **outcome)
         return outcome
 
     return run
@@ -156,7 +174,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
     if now.state != "landed":
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, str(now.delivery_id))
-    drift, rejects, rows = parsing.Drift(), [], 0
+    drift, rejects, refused, rows = parsing.Drift(), [], [], 0
     password = load_endpoint(stem, settings).extra.get("zip_password")
 
     def typed() -> Iterator[Any]:
@@ -166,12 +184,14 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
             rows += batch.rows
             if batch.rejects.height:
                 rejects.append(batch.rejects)
+                refused.append(batch.refused_keys)
             yield _with_keys(contract, batch)
             if progress:
                 progress(Progress(rows, delivery.declared_rows))
 
     with database.engine(settings).begin() as connection:
         staging.fill(connection, contract, day, typed())
+        staging.note_refused(connection, contract, day, refused)
         if delivery.declared_rows is not None and rows != delivery.declared_rows:
             raise SourceChanged(
                 f"{delivery.declared_rows} rows were declared and {rows} read", where=f"delivery {delivery.delivery_id[:8]}"
@@ -181,7 +201,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         all_rejects = pl.concat([pl.DataFrame(schema=parsing.REJECTS), *rejects])
         quarantine.replace_parse(connection, delivery_id=delivery.delivery_id, stem=stem, business_date=day, rejects=all_rejects)
         n_rejected = all_rejects["row_number"].n_unique()
-        ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected)
+        ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected, notices=drift.notices())
     return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "extra_columns": len(drift.extra)}
 
 
@@ -216,6 +236,7 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
             day, delivery.as_of_date, "full" if delivery.scope == Scope.FULL else "delta",
             tuple(ledger.recent_volumes(connection, stem, delivery.scope, day, contract.delivery.volume.recent_nights)),
             staging.missing_areas(connection, contract, day) if delivery.scope == Scope.FULL else 0,
+            tuple((zh, en) for zh, en in now.notices),
         )  # fmt: skip
     schema, table = agency_tables.staging_table(stem, str(day)).replace('"', "").split(".")
     verdict = gatekeeper.judge(contract, circumstances, url=database.url(settings), schema=schema, table=table, rows=rows)
@@ -225,16 +246,17 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
             quarantine.add_double_keys(connection, contract, delivery_id=delivery.delivery_id, business_date=day)
             for rule in verdict.failing:
                 assert rule.fails is not None
-                quarantine.add_failing(
-                    connection, contract, delivery_id=delivery.delivery_id, business_date=day, rule_id=rule.rule_id,
-                    field=rule.field, fails=rule.fails,
-                )  # fmt: skip
+                where: dict[str, Any] = {"delivery_id": delivery.delivery_id, "business_date": day, "rule_id": rule.rule_id}
+                if rule.holds_field:
+                    quarantine.hold_field(connection, contract, field=rule.field or "", fails=rule.fails, **where)
+                else:
+                    quarantine.add_failing(connection, contract, field=rule.field, fails=rule.fails, **where)
         held_rows = quarantine.counts(connection, delivery.delivery_id).get("gate", 0)
         landing.store_report(connection, delivery.delivery_id, as_dict(contract, delivery.delivery_id, circumstances, verdict))
         if verdict.state == "accepted":
             ledger.note(connection, day, stem, state="accepted", quarantined=held_rows)
     if verdict.state == "held":
-        reasons = "; ".join(f"{r.title_zh} / {r.title_en}" for r in verdict.reasons)
+        reasons = "; ".join(r.told for r in verdict.reasons)
         raise GateHeld(
             f"the gate holds this delivery: {reasons}", where=f"delivery {delivery.delivery_id[:8]}",
             next_step=f"read `hub report {stem} --date {day}`; ask the agency to send it again, then `hub night --date {day} --source {stem}`",
@@ -263,15 +285,16 @@ def report(stem: str, day: date, settings: Settings | None = None) -> Outcome:
 
 
 def _waiting(settings: Settings, day: date) -> list[tuple[Contract, ledger.Intake, landing.Delivery]]:
-    contracts = load_contracts()
     with database.engine(settings).connect() as connection:
         found = [i for i in ledger.intakes(connection, day) if i.state == "accepted"]
-        return [(contracts[i.stem], i, landing.deliveries(connection, delivery=str(i.delivery_id))[0]) for i in found]
+        # Only these contracts are read: a wrong one of another source does not stop them.
+        return [(load_contract(i.stem), i, landing.deliveries(connection, delivery=str(i.delivery_id))[0]) for i in found]
 
 
-def resolve(day: date, settings: Settings | None = None) -> Outcome:
+@_pool_verb
+def resolve(day: date, settings: Settings) -> Outcome:
     """Find out what the night changes, and who is who among the records it touches. Writes only working tables."""
-    settings, started = settings or get_settings(), time.perf_counter()
+    started = time.perf_counter()
     waiting = _waiting(settings, day)
     if not waiting:
         return {"night": str(day), "sources": 0, "touched": 0}
@@ -302,13 +325,14 @@ def resolve(day: date, settings: Settings | None = None) -> Outcome:
     return {"night": str(day), "sources": len(waiting), "touched": touched}
 
 
-def merge(day: date, settings: Settings | None = None) -> Outcome:
+@_pool_verb
+def merge(day: date, settings: Settings) -> Outcome:
     """Publish the night in one transaction: readers see the night before or this one.
 
     Raises:
         MergeError: the books do not balance, or another publish came between.
     """
-    settings, started = settings or get_settings(), time.perf_counter()
+    started = time.perf_counter()
     waiting = _waiting(settings, day)
     with database.publishing(settings) as connection:
         if waiting:
@@ -353,9 +377,10 @@ def _balance(books: ledger.Intake) -> None:
         )  # fmt: skip
 
 
-def share(day: date, settings: Settings | None = None) -> Outcome:
+@_pool_verb
+def share(day: date, settings: Settings) -> Outcome:
     """Tell what the night is: its fingerprint. Subscriptions and recalls will hang here."""
-    settings, started = settings or get_settings(), time.perf_counter()
+    started = time.perf_counter()
     with database.engine(settings).begin() as connection:
         value = fingerprint.kept(connection)
         ledger.note_night(connection, day, fingerprint=value, share=time.perf_counter() - started)

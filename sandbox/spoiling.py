@@ -26,6 +26,12 @@ def spoil(frame: pl.DataFrame, contract: Contract, faults: frozenset[str]) -> pl
     if "new_code" in faults:
         coded = next(f.physical_name for f in contract.fields if f.code_set)
         frame = frame.with_columns(pl.when(place % 10 == 0).then(pl.lit("X7")).otherwise(coded).alias(coded))
+    if "rare_code" in faults:
+        # household relations decide who lives with whom: their rows are another story
+        coded = next(
+            f.physical_name for f in contract.fields if f.code_set and not f.required and not (f.concept or "").startswith("household.")
+        )
+        frame = frame.with_columns(pl.when(place % 100 == 0).then(pl.lit("X7")).otherwise(coded).alias(coded))
     if "impossible_dates" in faults:
         frame = frame.with_columns(pl.when(place % 100 == 0).then(pl.lit("20200230")).otherwise(birth).alias(birth))
     if "duplicate_keys" in faults:

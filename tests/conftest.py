@@ -1,5 +1,6 @@
 """A small hub of its own for the tests: home folder, PostgreSQL, simulated agencies."""
 
+import io
 import json
 import os
 import shutil
@@ -8,17 +9,23 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from rich.console import Console
 
+from expectations import gate as gatekeeper
 from hub.settings import CHECKOUT, Settings
 from pipeline import nights, run
+from pipeline.cli.summary import print_summary
 from pipeline.services import agencies
-from sandbox import clock
+from sandbox import clock, faults
 from sandbox.endpoints import provision
 from schemas.contract import stems
-from warehouse import embedded
+from warehouse import database, embedded, fingerprint, quarantine
 
 PERSONS = 1200
 
@@ -37,7 +44,7 @@ class Hub:
             provision(stem, self.settings)
             path = self.settings.home / "sources" / f"{stem}.json"
             source = json.loads(path.read_text(encoding="utf-8"))
-            source["extra"]["backoff_s"] = 0.05
+            source["extra"]["backoff_s"] = 0.01
             path.write_text(json.dumps(source), encoding="utf-8")
         agencies.start(self.settings)
 
@@ -63,6 +70,81 @@ class Hub:
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
             return child.wait()
+
+    @contextmanager
+    def _server(self) -> Iterator[sa.Connection]:
+        """The server's own database, with nobody left in the hub's."""
+        database.engine(self.settings).dispose()
+        gatekeeper._context.cache_clear()  # it keeps a connection of its own
+        engine = sa.create_engine(embedded.cluster(self.settings).url(), isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'hub'"))
+            yield connection
+        engine.dispose()
+
+    def keep(self, name: str) -> None:
+        """Keep the warehouse as it is under a name."""
+        with self._server() as connection:
+            connection.execute(sa.text(f'DROP DATABASE IF EXISTS "{name}"'))
+            connection.execute(sa.text(f'CREATE DATABASE "{name}" TEMPLATE hub'))
+
+    def restore(self, name: str) -> None:
+        """Put a kept warehouse in the place of the present one; agencies are mended, nothing is left half-fetched."""
+        with self._server() as connection:
+            connection.execute(sa.text("DROP DATABASE hub WITH (FORCE)"))
+            connection.execute(sa.text(f'CREATE DATABASE hub TEMPLATE "{name}"'))
+        for stem in stems():
+            faults.mend(self.settings, stem)
+        shutil.rmtree(self.settings.home / "spool", ignore_errors=True)
+
+    def break_by(self, stem: str, fault: str, **arguments: int) -> None:
+        """Switch one fault of an agency on, alone."""
+        faults.break_source(self.settings, stem, fault)
+        faults.switch_file(self.settings, stem).write_text(json.dumps([{"fault": fault, **arguments}]), encoding="ascii")
+
+    def change_endpoint(self, stem: str, **values: object) -> None:
+        """Change the hub's own note on how an agency is reached; `extra` is added to."""
+        path = self.settings.home / "sources" / f"{stem}.json"
+        source = json.loads(path.read_text(encoding="utf-8"))
+        extra = {**source["extra"], **values.pop("extra", {})}  # type: ignore[dict-item]
+        path.write_text(json.dumps({**source, **values, "extra": extra}), encoding="utf-8")
+
+    def fingerprint(self) -> str:
+        """The fingerprint of the warehouse, counted from every row; the one kept on the way must agree."""
+        with database.engine(self.settings).connect() as connection:
+            counted = fingerprint.scanned(connection)
+            assert fingerprint.kept(connection) == counted
+            return counted
+
+    def content(self) -> dict[str, int]:
+        """A sum over what is true in each table, without quarantine and the days on which the hub came to know it.
+
+        Without ids too: a record's id holds the day it was first seen.
+        """
+        with database.engine(self.settings).connect() as connection:
+            agencies = [
+                f'core."{stem}"' for stem in stems() if connection.scalar(sa.text("SELECT to_regclass(:t)"), {"t": f'core."{stem}"'})
+            ]
+            found = {}
+            for table in ["core.person", "core.household", "core.household_member", "identity.link", *agencies]:
+                dates = "'{delivery_id,first_seen_date,changed_date,as_of_date,withdrawn_date}'::text[]"
+                dates += " - '{record_id,person_id,household_id,head_person_id}'::text[]"
+                living = " WHERE t.withdrawn_date IS NULL" if table in agencies else ""
+                query = f"SELECT coalesce(sum(hashtextextended((to_jsonb(t) - {dates})::text, 1)::numeric), 0) FROM {table} t{living}"
+                found[table] = connection.scalar(sa.text(query))
+            return found
+
+    def screen(self, day: date) -> str:
+        """What `hub status` shows of a night."""
+        console = Console(file=io.StringIO(), width=200)
+        print_summary(console, self.settings, day)
+        return console.file.getvalue()  # type: ignore[attr-defined]
+
+    def quarantined(self, stem: str, day: date) -> list[tuple[str, str, str | None, int]]:
+        """Rule, stage, field and rows of a source's quarantine of a night."""
+        with database.engine(self.settings).connect() as connection:
+            found = quarantine.summary(connection, stem=stem, business_date=day)
+        return [(r.rule_id, r.stage, r.field, r.rows) for r in found]
 
     def stop(self) -> None:
         agencies.stop(self.settings)
@@ -91,7 +173,21 @@ def make_hub() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def five_nights(make_hub) -> Hub:  # type: ignore[no-untyped-def]
-    """A hub that had nights 1 to 5 without any trouble; tests only read it."""
+    """A hub that had nights 1 to 5 without any trouble; tests only read it. Kept: the warehouse after nights 0, 1 and 5."""
     hub = make_hub("clean")
-    hub.reports = {n: hub.night(n) for n in range(1, 6)}
+    database.migrate(hub.settings)
+    hub.keep("night_0")
+    hub.reports = {}
+    for n in range(1, 6):
+        hub.reports[n] = hub.night(n)
+        if n in (1, 5):
+            hub.keep(f"night_{n}")
     return hub
+
+
+@pytest.fixture(scope="module")
+def borrowed(five_nights: Hub) -> Iterator[Hub]:
+    """The same hub for stories that change it: they begin by restoring what they need, and after them it is as it was."""
+    yield five_nights
+    five_nights.restore("night_5")
+    clock.set_night(five_nights.settings, 5)

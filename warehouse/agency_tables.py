@@ -45,6 +45,19 @@ def create_staging(connection: sa.Connection, contract: Contract, business_date:
     return table
 
 
+def refused_table(stem: str, business_date: str) -> str:
+    """Name of the table of keys whose rows were refused before they came into staging."""
+    return f'staging."refused_{stem}_{business_date.replace("-", "")}"'
+
+
+def create_refused(connection: sa.Connection, stem: str, business_date: str) -> str:
+    """Make that table anew; its name. It is logged: a crash may not turn a refused key into an absent one."""
+    table = refused_table(stem, business_date)
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
+    connection.execute(sa.text(f"CREATE TABLE {table} (record_key text NOT NULL)"))
+    return table
+
+
 def ensure_core(connection: sa.Connection, contract: Contract) -> None:
     """Make a source's core table, or add the columns its contract has gained.
 

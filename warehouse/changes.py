@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from schemas.contract import Contract, Scope
-from warehouse import agency_tables, born, fingerprint
+from warehouse import agency_tables, born, fingerprint, ledger
 
 _ROW_HASH = "md5(ROW({columns})::text)::uuid"
 
@@ -38,6 +38,7 @@ def prepare(
     """Compare accepted rows with the pool; writes only the unlogged change table, so it may be repeated.
 
     A row older than what the pool knows of its key changes nothing and counts as unchanged: there is no travel back in time.
+    So does a row of a key that a newer full delivery did not hold any more.
     A key is withdrawn only by a full delivery that is not older than the newest one merged.
     """
     staged = agency_tables.staging_table(contract.stem, business_date)
@@ -48,8 +49,12 @@ def prepare(
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     born_id = born.record_id(":stem", key, "CAST(:day AS date)")
     row_hash = _ROW_HASH.format(columns=columns)
-    accepted = "NOT EXISTS (SELECT FROM quarantine.row q WHERE q.delivery_id = CAST(:delivery AS uuid) AND q.row_number = s.row_number)"
-    values = {"stem": contract.stem, "day": business_date, "delivery": delivery_id, "as_of": as_of, "pool": pool}
+    accepted = "NOT EXISTS (SELECT FROM quarantine.row q WHERE q.delivery_id = CAST(:delivery AS uuid) AND q.row_number = s.row_number"
+    accepted += " AND q.stage <> 'field')"
+    values = {
+        "stem": contract.stem, "day": business_date, "delivery": delivery_id, "as_of": as_of, "pool": pool,
+        "newest_full": ledger.newest_full(connection, contract.stem),
+    }  # fmt: skip
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     kept = sum_of = 0
     if is_empty:
@@ -58,7 +63,8 @@ def prepare(
     else:
         body = f"""
             SELECT {key} AS record_key,
-                CASE WHEN c.record_key IS NULL THEN 'I'
+                CASE WHEN c.record_key IS NULL AND CAST(:as_of AS date) < CAST(:newest_full AS date) THEN '='
+                     WHEN c.record_key IS NULL THEN 'I'
                      WHEN c.as_of_date > CAST(:as_of AS date) THEN '='
                      WHEN c.row_hash = h.row_hash AND c.withdrawn_date IS NULL THEN '='
                      ELSE 'U' END AS op,
@@ -73,12 +79,14 @@ def prepare(
     keys_before = connection.scalar(sa.text(f"SELECT count(*) FROM {core} WHERE withdrawn_date IS NULL")) or 0
     withdrawn = 0
     if scope == Scope.FULL and not is_empty:
-        # A key in quarantine is still held by the agency: its row is bad, but it is there.
+        # A key in quarantine is still held by the agency: its row is bad, but it is there. So is one whose row parse refused.
+        refused = agency_tables.refused_table(contract.stem, business_date)
         result = connection.execute(
             sa.text(
                 f"INSERT INTO {table} SELECT c.record_key, 'W', c.record_id, NULL, c.row_hash FROM {core} c"
                 f" WHERE c.withdrawn_date IS NULL AND c.as_of_date <= CAST(:as_of AS date)"
                 f" AND NOT EXISTS (SELECT FROM {staged} s WHERE {key} = c.record_key)"
+                f" AND NOT EXISTS (SELECT FROM {refused} r WHERE r.record_key = c.record_key)"
             ),
             values,
         )
@@ -158,3 +166,4 @@ def drop(connection: sa.Connection, stem: str, business_date: str) -> None:
     """Drop a night's staging and change tables of a source."""
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {change_table(stem, business_date)}"))
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {agency_tables.staging_table(stem, business_date)}"))
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {agency_tables.refused_table(stem, business_date)}"))

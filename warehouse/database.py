@@ -1,29 +1,47 @@
 """The connection to the warehouse, its version, and its locks."""
 
 import contextlib
+import hashlib
 import io
 import socket
 from collections.abc import Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import sqlalchemy as sa
 
-from hub.errors import ConfigError, MergeError, ServiceError
+from hub.errors import AlreadyRunning, ConfigError, MergeError, ServiceError
 from hub.settings import Settings
 from warehouse import embedded
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _PUBLISH_LOCK = 0x68756201  # any number, the same in every process
 _NIGHT_LOCK = 0x68756202
+_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 
 @cache
 def _engine(url: str) -> sa.Engine:
     # hide_parameters: bound values may be persons' values and must not reach an exception's text.
-    return sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    sa.event.listen(found, "handle_error", _explain)
+    return found
+
+
+def _explain(context: sa.ExceptionContext) -> None:
+    """A server that went away is an error of a service, told in one sentence."""
+    if not context.is_pre_ping and (context.is_disconnect or context.connection is None):
+        raise _gone() from None
+
+
+def _gone() -> ServiceError:
+    return ServiceError(
+        "PostgreSQL does not answer or broke off", where="warehouse", next_step="see `hub services`; running the same again is harmless"
+    )
 
 
 _embedded_urls: dict[Path, str] = {}
@@ -59,7 +77,7 @@ def engine(settings: Settings) -> sa.Engine:
     found = _engine(url)
     try:
         found.connect().close()
-    except sa.exc.OperationalError:
+    except (sa.exc.OperationalError, ServiceError):
         raise ServiceError("PostgreSQL does not answer at the configured address", where="HUB_DATABASE_URL") from None
     return found
 
@@ -127,6 +145,37 @@ def condition(settings: Settings) -> Condition:
 
 
 @contextlib.contextmanager
+def alone(settings: Settings, work: str) -> Iterator[None]:
+    """Do a piece of work that only one run may do at one time. A run that holds it may enter it again.
+
+    The lock is a session's: a run that is killed leaves none behind.
+
+    Args:
+        settings: whose warehouse.
+        work: name of the work.
+
+    Raises:
+        AlreadyRunning: another run does it now.
+    """
+    if work in _held.get():
+        yield
+        return
+    key = int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)
+    with engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
+            raise AlreadyRunning(
+                f"another run is at work on this {work} now", next_step="wait for it, see `hub status`; then run this again"
+            )
+        token = _held.set(_held.get() | {work})
+        try:
+            yield
+        finally:
+            _held.reset(token)
+            with contextlib.suppress(sa.exc.DBAPIError, ServiceError):  # a server that went away took the lock with it
+                connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+@contextlib.contextmanager
 def publishing(settings: Settings) -> Iterator[sa.Connection]:
     """One transaction in which a night is published; only one exists at a time.
 
@@ -134,6 +183,8 @@ def publishing(settings: Settings) -> Iterator[sa.Connection]:
         MergeError: another run is publishing now.
     """
     with engine(settings).begin() as connection:
+        # A run that was killed shall not go on publishing in its server process, nor hold up the next.
+        connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
         if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _PUBLISH_LOCK}):
             raise MergeError("another run is publishing a night now", next_step="wait for it; then run this night again")
         yield connection
@@ -143,11 +194,25 @@ def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any
     """COPY CSV bytes (no header, empty unquoted = null) from a file-like object into a table.
 
     Raises:
-        sqlalchemy.exc.DBAPIError: never for a value (the parser typed it), only for a broken connection or full disk.
+        ServiceError: the server went away.
+        psycopg2.Error: never for a value (the parser typed it), only for a full disk.
     """
     names = ", ".join(f'"{c}"' for c in columns)
-    with contextlib.closing(connection.connection.cursor()) as cursor:
+    with _copying(connection) as cursor:
         cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", data)
+
+
+@contextlib.contextmanager
+def _copying(connection: sa.Connection) -> Iterator[Any]:
+    """The driver's own cursor; SQLAlchemy does not see its errors."""
+    try:
+        with contextlib.closing(connection.connection.cursor()) as cursor:
+            yield cursor
+    except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        if connection.connection.driver_connection is not None and connection.connection.driver_connection.closed:
+            connection.invalidate()
+            raise _gone() from None
+        raise
 
 
 def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] | None = None) -> io.BytesIO:
@@ -160,7 +225,7 @@ def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] |
     """
     compiled = sa.text(query).bindparams(**(parameters or {})).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     target = io.BytesIO()
-    with contextlib.closing(connection.connection.cursor()) as cursor:
+    with _copying(connection) as cursor:
         # the compiled text doubles percent signs for the driver's own formatting, which COPY does not use
         text = str(compiled).replace("%%", "%")
         cursor.copy_expert(f"COPY ({text}) TO STDOUT (FORMAT csv, HEADER)", target)

@@ -195,8 +195,8 @@ class _Reader:
 
 
 def delivery_id(stem: str, spooled: Spooled) -> str:
-    """Id of a delivery: a pure function of source, scope, as-of date and content."""
-    return str(uuid.uuid5(_NAMESPACE, f"{stem}|{spooled.scope}|{spooled.as_of_date}|{spooled.sha256}"))
+    """Id of a delivery: a pure function of source, scope, as-of date, content and the number of rows stated with it."""
+    return str(uuid.uuid5(_NAMESPACE, f"{stem}|{spooled.scope}|{spooled.as_of_date}|{spooled.sha256}|{spooled.declared_rows}"))
 
 
 def record_delivery(connection: sa.Connection, stem: str, business_date: date, spooled: Spooled, name: str, contract_version: str) -> str:

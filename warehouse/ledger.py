@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 _INTAKE = (
     "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated,"
-    " keys_before, keys_kept, withdrawn, error, error_where, next_step, seconds"
+    " keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
 )
 _SETTABLE = frozenset(
     [
@@ -28,13 +28,18 @@ _SETTABLE = frozenset(
         "error",
         "error_where",
         "next_step",
+        "notices",
     ]
 )
 
 
 @dataclass(frozen=True)
 class Intake:
-    """How far one source came in one night; counts in rows, None = not known yet."""
+    """How far one source came in one night; counts in rows, None = not known yet.
+
+    Attributes:
+        notices: what differs from the contract without breaking it, each in Chinese and English.
+    """
 
     business_date: date
     stem: str
@@ -53,6 +58,7 @@ class Intake:
     error: str | None = None
     error_where: str | None = None
     next_step: str | None = None
+    notices: list[list[str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -128,7 +134,10 @@ def note(
         raise ValueError(f"not columns of an intake: {unknown}")
     if "state" in values:
         values = {"error": None, "error_where": None, "next_step": None, **values}
-    sets = [f"{name} = CAST(:{name} AS uuid)" if name == "delivery_id" else f"{name} = :{name}" for name in values]
+    kinds = {"delivery_id": "uuid", "notices": "jsonb"}
+    sets = [f"{name} = CAST(:{name} AS {kinds[name]})" if name in kinds else f"{name} = :{name}" for name in values]
+    if "notices" in values:
+        values["notices"] = json.dumps(values["notices"], ensure_ascii=False)
     timing = json.dumps({verb: round(seconds, 3)}) if verb and seconds is not None else "{}"
     connection.execute(
         sa.text(
@@ -155,6 +164,18 @@ def watermark(connection: sa.Connection, stem: str) -> date | None:
         sa.text(
             "SELECT max(d.as_of_date) FROM ops.intake i JOIN landing.delivery d USING (delivery_id)"
             " WHERE i.stem = :stem AND i.state IN ('accepted', 'merged')"
+        ),
+        {"stem": stem},
+    )
+    return day
+
+
+def newest_full(connection: sa.Connection, stem: str) -> date | None:
+    """As-of date of a source's newest merged full delivery; None when there is none."""
+    day: date | None = connection.scalar(
+        sa.text(
+            "SELECT max(d.as_of_date) FROM ops.intake i JOIN landing.delivery d USING (delivery_id)"
+            " WHERE i.stem = :stem AND i.state = 'merged' AND d.scope = 'full'"
         ),
         {"stem": stem},
     )

@@ -44,17 +44,19 @@ def replace_parse(connection: sa.Connection, *, delivery_id: str, stem: str, bus
 
 def clear_gate(connection: sa.Connection, delivery_id: str) -> None:
     """Forget what a former gate run found in a delivery."""
-    connection.execute(sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery AND stage = 'gate'"), {"delivery": delivery_id})
+    connection.execute(
+        sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery AND stage IN ('gate', 'field')"), {"delivery": delivery_id}
+    )
 
 
 def add_failing(
     connection: sa.Connection, contract: Contract, *, delivery_id: str, business_date: date, rule_id: str, field: str | None,
-    fails: Callable[[Any], sa.ColumnElement[bool]],
+    fails: Callable[[Any], sa.ColumnElement[bool]], stage: str = "gate",
 ) -> int:  # fmt: skip
     """Quarantine the staged rows for which a condition holds; how many. The pointers never leave the database."""
     staged = staging_selectable(contract, str(business_date))
     query = sa.select(
-        sa.cast(delivery_id, sa.Uuid), staged.c.row_number, sa.literal(rule_id), sa.literal(contract.stem), sa.literal("gate"),
+        sa.cast(delivery_id, sa.Uuid), staged.c.row_number, sa.literal(rule_id), sa.literal(contract.stem), sa.literal(stage),
         sa.literal(field, sa.Text), sa.literal(business_date, sa.Date),
     ).where(fails(staged))  # fmt: skip
     target = sa.table(
@@ -62,6 +64,22 @@ def add_failing(
         schema="quarantine",
     )  # fmt: skip
     return connection.execute(sa.insert(target).from_select([c.name for c in target.columns], query)).rowcount
+
+
+def hold_field(
+    connection: sa.Connection, contract: Contract, *, delivery_id: str, business_date: date, rule_id: str, field: str,
+    fails: Callable[[Any], sa.ColumnElement[bool]],
+) -> int:  # fmt: skip
+    """Point at a field whose value is not let in, and take it out of the staged rows, which go on without it; how many.
+
+    Belongs in the transaction that accepts the delivery: judged again afterwards, the rows would look good.
+    """
+    n_rows = add_failing(
+        connection, contract, delivery_id=delivery_id, business_date=business_date, rule_id=rule_id, field=field, fails=fails, stage="field"
+    )
+    staged = staging_selectable(contract, str(business_date))
+    connection.execute(sa.update(staged).values({field: None}).where(fails(staged)))
+    return n_rows
 
 
 def add_double_keys(connection: sa.Connection, contract: Contract, *, delivery_id: str, business_date: date) -> int:

@@ -1,5 +1,6 @@
 """Staging: typed rows of one delivery, on their way through the gate."""
 
+import io
 import tempfile
 from collections.abc import Iterable
 from datetime import date
@@ -25,6 +26,15 @@ def fill(connection: sa.Connection, contract: Contract, business_date: date, bat
     # The planner needs to know what rows are joined by, and how many there are; figures on every column cost more than they help.
     connection.execute(sa.text(f'ANALYZE {table} (row_number, "{contract.key.name}")'))
     return rows
+
+
+def note_refused(connection: sa.Connection, contract: Contract, business_date: date, keys: Iterable[pl.Series]) -> None:
+    """Note the keys of rows that parse refused: in a full delivery they are not absent."""
+    table = agency_tables.create_refused(connection, contract.stem, str(business_date))
+    for some in keys:
+        data = io.BytesIO(some.to_frame("record_key").write_csv(include_header=False).encode())
+        copy_in(connection, table, ["record_key"], data)
+    connection.execute(sa.text(f"ANALYZE {table}"))
 
 
 def height(connection: sa.Connection, contract: Contract, business_date: date) -> int | None:

@@ -155,7 +155,7 @@ def _column(session: _Session, table: sa.Table, name: str) -> sa.Column[Any]:
 
 
 def _rows(session: _Session, connection: sa.Connection, query: sa.Select[Any, *tuple[Any, ...]]) -> Iterator[list[Any]]:
-    size = session.request.contract.delivery.page_size
+    size = session.request.page_size
     timeouts = session.patience.timeouts
     options = {"stream_results": True, "yield_per": size}
     with session.waiting(connection, "the wait for the first rows", timeouts.first_byte_s):

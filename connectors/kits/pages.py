@@ -10,6 +10,9 @@ from connectors.delivery import FetchRequest
 from hub.errors import SourceChanged, SourceRefused, SourceUnavailable
 from hub.progress import Progress
 
+# Signs, in orjson's words, that a reply is whole but poisoned: asking again would bring the same.
+_POISON = ("depth limit exceeded", "no low surrogate", "unexpected low surrogate", "number is infinity")
+
 
 @dataclass(frozen=True)
 class Envelope:
@@ -91,7 +94,8 @@ class PageBook:
             raise SourceChanged("the reply is empty", where=self.where, next_step="ask the agency; an empty reply is not zero rows")
         try:
             node: Any = orjson.loads(body)
-        except orjson.JSONDecodeError:
+        except orjson.JSONDecodeError as error:
+            self._refuse_poison(error)
             raise SourceUnavailable(
                 f"the reply of {len(body)} bytes is not whole JSON",
                 where=self.where,
@@ -105,7 +109,10 @@ class PageBook:
                 beside, node = node, node[step.rstrip("!")]
                 if step.endswith("!"):
                     node = orjson.loads(node)
-        except (KeyError, TypeError, orjson.JSONDecodeError):
+        except orjson.JSONDecodeError as error:
+            self._refuse_poison(error)
+            node = None
+        except (KeyError, TypeError):
             node = None
         if not isinstance(node, list):
             raise SourceChanged(
@@ -114,6 +121,14 @@ class PageBook:
                 next_step="ask the agency what changed in its replies",
             )
         return Page(node, beside)
+
+    def _refuse_poison(self, error: orjson.JSONDecodeError) -> None:
+        if any(sign in error.msg for sign in _POISON):
+            raise SourceChanged(
+                f"the reply is no JSON that can be read: nested too deep, half a character or too large a number at byte {error.pos}",
+                where=self.where,
+                next_step="ask the agency which row it is",
+            ) from None
 
     def _judge(self, node: Any) -> None:
         code = str(node.get(self.envelope.code)) if isinstance(node, dict) and self.envelope.code in node else None

@@ -109,7 +109,7 @@ class _Reader:
 
     def _once(self, cursor: str | None) -> tuple[bytes, Page]:
         dialect, wanted = self.dialect, self.request.wanted
-        params: dict[str, Any] = {dialect.limit: self.request.contract.delivery.page_size, dialect.scope: wanted.value}
+        params: dict[str, Any] = {dialect.limit: self.request.page_size, dialect.scope: wanted.value}
         if wanted is Scope.DELTA and self.request.since is not None:
             params[dialect.since] = self.request.since.isoformat()
         if cursor is not None:

@@ -100,7 +100,7 @@ class _Reader:
         headers["Content-Type"] = "application/json; charset=utf-8"
         query: dict[str, Any] = {
             dialect.page: number,
-            dialect.size: self.request.contract.delivery.page_size,
+            dialect.size: self.request.page_size,
             dialect.scope: wanted.value,
         }
         if wanted is Scope.DELTA and self.request.since is not None:

@@ -11,12 +11,14 @@ from rich import box
 from rich.table import Table
 
 from hub import log
-from hub.errors import ConfigError, HubError
+from hub.errors import ConfigError, HubError, unforeseen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import doctor, match, new_agency, people, sandbox, services
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
-from schemas.contract import load_contract
+from schemas.contract import load_contract, load_contracts
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 # Every error of the hub has one: hub/errors.py.
 _EXITS = (
@@ -57,8 +59,8 @@ def night(
 
     settings = get_settings()
     asked = parse_date(date)
-    if source is not None:
-        load_contract(source)
+    # A wrong contract is told before anything is done.
+    load_contracts() if source is None else load_contract(source)
     day = open_night(settings, day=asked)
     if settings.business_clock == "sandbox":
         clock.set_night(settings, max(clock.current_night(settings), clock.night_of(settings, day)))
@@ -233,9 +235,14 @@ def run() -> None:
     except HubError as error:
         print(f"错误 / error: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:  # typer ends with it when interrupted
+            raise
         print("已中断，可安全重跑 / interrupted; run it again safely", file=sys.stderr, flush=True)
-        os._exit(130)  # a thread may be waiting for an agency, and stopping anywhere is safe
+        os._exit(_INTERRUPTED)  # a thread may be waiting for an agency, and stopping anywhere is safe
+    except Exception as error:
+        print(f"错误 / error: {unforeseen(error)}; running it again is harmless", file=sys.stderr)
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hub.settings import get_settings
 from pipeline.cli.screen import screen
+from schemas.contract import load_contracts
 
 console = screen()
 _MARKS = {"success": "✓", "failed": "✗", "skipped": "–", "upstream_failed": "–", "up_for_retry": "↻"}
@@ -66,6 +67,7 @@ def run(
 
     settings = get_settings()
     asked = parse_date(date)
+    load_contracts()  # a wrong contract is told before anything is done
     # Opened first: what the scheduler finds to do by itself when it starts then belongs to the same night.
     day = open_night(settings, day=asked)
     agencies.reach(settings, day)

@@ -83,6 +83,8 @@ def _why(console: Console, found: Status) -> None:
                 console.print(f"  [yellow]陈旧 stale[/yellow]: 沿用 {s.as_of_date} 的数据 / its data of that day stays in the pool")
             if s.next_step:
                 console.print(Text(f"  → {s.next_step}"))
+        for zh, en in s.notices:
+            console.print(f"[yellow]! {s.stem}[/yellow] ", Text(f"{zh} / {en}"), sep="")
 
 
 def _quarantine(console: Console, found: Status) -> None:

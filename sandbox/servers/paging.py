@@ -10,6 +10,7 @@ import polars as pl
 from sandbox.servers.switches import Switches
 
 _OVERLAP_ROWS = 5
+_POISON = {"nested_deep": b"[" * 10_000 + b"]" * 10_000, "lone_surrogate": b'"\\ud800"'}
 
 
 @dataclass(frozen=True)
@@ -66,5 +67,15 @@ def page(rows: pl.DataFrame, wanted: Slice, switches: Switches, make: Callable[[
     if first > 0 and switches.strikes("pages_overlap"):
         first -= min(_OVERLAP_ROWS, wanted.size)
     total = rows.height + (7 if switches.is_on("total_disagrees") else 0)
+    if first > 0 and switches.is_on("total_changes"):
+        total += 1
     chosen = rows.slice(first, wanted.size)
-    return make(total, chosen.write_json().encode() if chosen.height else b"[]")
+    return make(total, _poisoned(chosen.write_json().encode() if chosen.height else b"[]", switches))
+
+
+def _poisoned(rows: bytes, switches: Switches) -> bytes:
+    """A value that no honest system writes, before the first row's own."""
+    for fault, value in _POISON.items():
+        if rows.startswith(b"[{") and switches.is_on(fault):
+            rows = rows.replace(b"[{", b'[{"remark":' + value + b",", 1)
+    return rows

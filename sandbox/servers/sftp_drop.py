@@ -105,6 +105,10 @@ class Drop:
             if day and day[1] < oldest:
                 path.unlink(missing_ok=True)
 
+    def is_late(self) -> bool:
+        """Whether tonight's control file is not there yet at this look."""
+        return self._agency.switches.strikes("control_late")
+
     def names(self) -> dict[str, str]:
         """What a listing shows: name shown → name on disk."""
         shown = {path.name: path.name for path in sorted(self.folder.iterdir()) if _NAME.fullmatch(path.name)}
@@ -131,6 +135,8 @@ class _Server(asyncssh.SFTPServer):
         """The file on disk behind a path a client names."""
         await asyncio.to_thread(self._drop.fill)
         folder, name = os.path.split(_normal(path))
+        if name.endswith(b".ctl") and self._drop.is_late():
+            raise asyncssh.SFTPNoSuchFile("No such file")
         on_disk = self._drop.names().get(name.decode("utf-8", "replace")) if folder == _OUTBOX else None
         if on_disk is None:
             raise asyncssh.SFTPNoSuchFile("No such file")

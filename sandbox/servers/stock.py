@@ -78,7 +78,7 @@ class Stock:
 
     def night(self) -> int:
         """The night whose stock is offered; 0 before the county's first."""
-        now = clock.current_night(self.settings)
+        now = clock.current_night(self.settings) - self._switches.is_on("yesterdays_stock")
         if not self._is_scheduled:
             return now
         due = (n for n in range(now, 0, -1) if self.contract.delivery.is_due(clock.date_of(self.settings, n)))

@@ -41,8 +41,8 @@ class Shelf:
             stock = self._agency.stock.tonight()
             if stock is None:
                 return None
-            is_bomb = self._agency.switches.is_on("zip_bomb")
-            version = f"{stock.digest}{'-bomb' if is_bomb else ''}"
+            bomb = next((name for name in workbook.BOMBS if self._agency.switches.is_on(name)), None)
+            version = f"{stock.digest}-{bomb}" if bomb else stock.digest
             found = self._published.get(version)
             if found is None:
                 folder, contract = self._agency.folder / "shelf", self._agency.contract
@@ -52,8 +52,8 @@ class Shelf:
                 rows = self._agency.stock.select(stock, Scope.FULL, None)
                 if path.exists():
                     pass  # encryption is salted: made anew it would be another file
-                elif is_bomb:
-                    workbook.write_bomb(contract.title_zh, password, path)
+                elif bomb:
+                    workbook.write_bomb(bomb, rows, contract.title_zh, password, path)
                 else:
                     workbook.write(rows, contract.title_zh, password, path)
                 digest = workbook.sha256_of(path)

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from benchmarks.truth import evaluate
-from sandbox import agency, faults
+from sandbox import agency
 from schemas.contract import load_contracts, stems
 from warehouse import database
 
@@ -76,80 +76,6 @@ def test_no_person_in_logs_reports_or_the_ledger(five_nights):
             text += "".join(str(row) for row in connection.execute(sa.text(f"SELECT t::text FROM {table} t")))
     found = {v for v in values if len(v) >= 11 and v in text}
     assert not found, f"{len(found)} values of persons were found"
-
-
-# fault → (source, state it ends in); the pool must end as if nothing had happened once the source is mended.
-STORIES = [
-    ("down", "health", "failed"),
-    ("unauthorized_once", "health", "ok"),
-    ("token_expires", "health", "ok"),
-    ("rate_limited", "health", "ok"),
-    ("server_error_burst", "health", "ok"),
-    ("error_in_200", "health", "failed"),
-    ("html_login", "medical_insurance", "failed"),
-    ("error_in_200", "medical_insurance", "failed"),
-    ("total_disagrees", "medical_insurance", "failed"),
-    ("truncated", "health", "failed"),
-    ("wrong_checksum", "education", "failed"),
-    ("encoding_utf8", "education", "failed"),
-    ("renamed_column", "housing", "failed"),
-    ("extra_column", "housing", "ok"),
-]
-
-
-@pytest.fixture(scope="module")
-def patient(make_hub):
-    hub = make_hub("patient")
-    hub.night(1)
-    hub.next_night = 2
-    return hub
-
-
-@pytest.mark.parametrize(("fault", "stem", "state"), STORIES)
-def test_a_fault_ends_as_it_should_and_the_next_run_mends_it(patient, fault, stem, state):
-    hub, number = patient, patient.next_night
-    patient.next_night += 1
-    faults.break_source(hub.settings, stem, fault)
-    broken = hub.night(number, only=stem)
-    faults.mend(hub.settings, stem)
-    assert broken.sources[stem]["state"] == state, broken.sources[stem]
-    assert hub.night(number, only=stem).sources[stem]["state"] == "ok"
-
-
-def test_a_broken_source_does_not_stop_the_others(patient):
-    hub, number = patient, len(STORIES) + 2
-    patient.next_night = number + 1
-    faults.break_source(hub.settings, "health", "down")
-    broken = hub.night(number)
-    faults.mend(hub.settings, "health")
-    states = {stem: source["state"] for stem, source in broken.sources.items()}
-    assert states.pop("health") == "failed"
-    assert set(states.values()) <= {"ok", "not_due"}
-    assert hub.night(number, only="health").sources["health"]["state"] == "ok"
-
-
-def test_after_all_those_faults_the_pool_is_that_of_quiet_nights(patient, make_hub):
-    quiet = make_hub("quiet")
-    quiet.night(1)
-    for number, (_, stem, _) in enumerate(STORIES, start=2):
-        quiet.night(number, only=stem)
-    quiet.night(len(STORIES) + 2)
-    assert fingerprint(quiet) == fingerprint(patient)
-
-
-HELD = ["rows_minus_40_percent", "equal_birth_dates", "shifted_column", "new_code", "township_missing"]
-
-
-@pytest.mark.parametrize("fault", HELD)
-def test_a_bad_full_delivery_is_held_and_the_last_good_one_stays(patient, fault):
-    hub = patient
-    before = fingerprint(hub)
-    # night 32 is 1 April: health owes a full snapshot
-    faults.break_source(hub.settings, "health", fault)
-    held = hub.night(32, only="health")
-    faults.mend(hub.settings, "health")
-    assert held.sources["health"]["state"] == "held"
-    assert fingerprint(hub) == before
 
 
 @pytest.mark.parametrize(

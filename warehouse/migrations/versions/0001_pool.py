@@ -67,7 +67,7 @@ CREATE TABLE landing.delivery (
     landed_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX ON landing.delivery (stem, business_date);
-COMMENT ON TABLE landing.delivery IS 'One row a landed delivery; the object is immutable. delivery_id derives from source, scope, as-of date and content.';
+COMMENT ON TABLE landing.delivery IS 'One row a landed delivery; the object is immutable. delivery_id derives from source, scope, as-of date, content and declared rows.';
 
 CREATE TABLE landing.report (
     delivery_id uuid PRIMARY KEY REFERENCES landing.delivery,
