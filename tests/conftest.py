@@ -5,9 +5,11 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -94,13 +96,23 @@ class Hub:
             connection.execute(sa.text("DROP DATABASE hub WITH (FORCE)"))
             connection.execute(sa.text(f'CREATE DATABASE hub TEMPLATE "{name}"'))
         for stem in stems():
-            faults.mend(self.settings, stem)
+            self.mend(stem)
         shutil.rmtree(self.settings.home / "spool", ignore_errors=True)
 
     def break_by(self, stem: str, fault: str, **arguments: int) -> None:
         """Switch one fault of an agency on, alone."""
         faults.break_source(self.settings, stem, fault)
         faults.switch_file(self.settings, stem).write_text(json.dumps([{"fault": fault, **arguments}]), encoding="ascii")
+
+    def mend(self, stem: str) -> None:
+        """Switch all faults of an agency off; returns when it listens again."""
+        faults.mend(self.settings, stem)
+        port = provision(stem, self.settings).port
+        ends_at = time.monotonic() + 20
+        while time.monotonic() < ends_at:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
 
     def change_endpoint(self, stem: str, **values: object) -> None:
         """Change the hub's own note on how an agency is reached; `extra` is added to."""

@@ -7,7 +7,6 @@ from datetime import date
 import pytest
 
 from pipeline.run import NightReport
-from sandbox import faults
 from sandbox.servers.catalogue import FAULTS
 from schemas.contract import load_contract, stems
 from tests.conftest import Hub
@@ -163,12 +162,12 @@ def ends(desk: Desk, stem: str, state: str, says: str, break_it: Callable[[], No
 
 @pytest.mark.parametrize(("fault", "stem", "says"), ENDED)
 def test_it_ends_with_a_reason_and_the_next_good_run_mends_it(desk: Desk, fault: str, stem: str, says: str) -> None:
-    ends(desk, stem, "failed", says, lambda: desk.hub.break_by(stem, fault), lambda: faults.mend(desk.hub.settings, stem))
+    ends(desk, stem, "failed", says, lambda: desk.hub.break_by(stem, fault), lambda: desk.hub.mend(stem))
 
 
 @pytest.mark.parametrize(("fault", "stem", "says"), HELD)
 def test_the_gate_holds_it_and_the_next_good_delivery_goes_in(desk: Desk, fault: str, stem: str, says: str) -> None:
-    ends(desk, stem, "held", says, lambda: desk.hub.break_by(stem, fault), lambda: faults.mend(desk.hub.settings, stem))
+    ends(desk, stem, "held", says, lambda: desk.hub.break_by(stem, fault), lambda: desk.hub.mend(stem))
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ def test_an_agency_that_still_shows_the_day_before_loses_nothing(desk: Desk, ste
     desk.before()
     hub.break_by(stem, "yesterdays_stock")
     hub.night(NIGHT, only=stem)
-    faults.mend(hub.settings, stem)
+    hub.mend(stem)
     for night in (NIGHT + 1, 62):
         assert hub.night(night, only=stem).sources[stem]["state"] == "ok"
     assert hub.content() == content
@@ -227,7 +226,7 @@ def test_a_broken_source_does_not_stop_the_others(desk: Desk) -> None:
         **dict.fromkeys(broken, "failed"), "education": "ok", "disability": "not_due",
     }  # fmt: skip
     for stem in broken:
-        faults.mend(hub.settings, stem)
+        hub.mend(stem)
     assert hub.night(2).fingerprint == hub.reports[2].fingerprint
 
 
