@@ -6,7 +6,6 @@ they lie. A UUID of version 7, whose first bit is 0,
 becomes a 128-bit integer, which sorts as the UUID does and takes a third of the memory of its text.
 """
 
-import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from typing import IO, Literal
@@ -17,6 +16,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from hub.errors import MergeError
+from warehouse.database import copying
 
 Kind = Literal["uuid", "bigint", "smallint", "date"]
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -74,7 +74,7 @@ def read(connection: sa.Connection, query: str, columns: Mapping[str, Kind]) -> 
     listed = ", ".join(f'"{name}"' if kind == "uuid" else f'coalesce("{name}", {_NULL[kind]})' for name, kind in columns.items())
     row_type = _row_type(columns)
     with tempfile.TemporaryFile() as spill:
-        with contextlib.closing(connection.connection.cursor()) as cursor:
+        with copying(connection) as cursor:
             names = ", ".join(f'"{name}"' for name in columns)
             cursor.copy_expert(f"COPY (SELECT {listed} FROM ({query}) AS asked ({names})) TO STDOUT (FORMAT binary)", spill)
         size = spill.tell() - len(_HEADER) - len(_TRAILER)
@@ -112,7 +112,7 @@ def write(connection: sa.Connection, table: str, frame: pl.DataFrame, columns: M
                 spill.write(_bytes(part, columns, fixed))
         spill.write(_TRAILER)
         spill.seek(0)
-        with contextlib.closing(connection.connection.cursor()) as cursor:
+        with copying(connection) as cursor:
             cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", spill)
 
 

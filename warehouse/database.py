@@ -198,12 +198,12 @@ def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any
         psycopg2.Error: never for a value (the parser typed it), only for a full disk.
     """
     names = ", ".join(f'"{c}"' for c in columns)
-    with _copying(connection) as cursor:
+    with copying(connection) as cursor:
         cursor.copy_expert(f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", data)
 
 
 @contextlib.contextmanager
-def _copying(connection: sa.Connection) -> Iterator[Any]:
+def copying(connection: sa.Connection) -> Iterator[Any]:
     """The driver's own cursor; SQLAlchemy does not see its errors."""
     try:
         with contextlib.closing(connection.connection.cursor()) as cursor:
@@ -225,7 +225,7 @@ def copy_out(connection: sa.Connection, query: str, parameters: dict[str, Any] |
     """
     compiled = sa.text(query).bindparams(**(parameters or {})).compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
     target = io.BytesIO()
-    with _copying(connection) as cursor:
+    with copying(connection) as cursor:
         # the compiled text doubles percent signs for the driver's own formatting, which COPY does not use
         text = str(compiled).replace("%%", "%")
         cursor.copy_expert(f"COPY ({text}) TO STDOUT (FORMAT csv, HEADER)", target)
