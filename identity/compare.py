@@ -72,6 +72,8 @@ def _numbers(features: Features, a: Rows, b: Rows) -> Levels:
 
     levels = _plain(coded, a, b, differ)
     levels[(levels == 1) & ~both_valid] = 2
+    # A number that neither record's birth date bears out is a third person's: two children under their mother's number.
+    levels[(levels == 1) & ~features.is_believed[a] & ~features.is_believed[b]] = 5
     # Two valid numbers cannot be one slip apart: the check character finds every single slip.
     same_day = levels == -6
     levels[same_day] = 5

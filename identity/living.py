@@ -15,11 +15,11 @@ from identity.sure import Labels
 # More persons at one address or under one number are an institution, not a family.
 _LARGEST_HOME = 15
 # Bits by one address or two, by one telephone, and the most that numbers can give.
-_SAME_ADDRESS, _OTHER_ADDRESS, _SAME_PHONE = 4.0, -2.2, 1.5
-_MOST_FOR, _MOST_AGAINST = 6.0, -5.0
+_SAME_ADDRESS, _OTHER_ADDRESS, _SAME_PHONE = 3.0, -3.2, 1.5
+_MOST_FOR, _MOST_AGAINST = 6.0, -8.0
 # Where no source that tells homes holds both, what speaks against a pair is weak: registers and old addresses lag behind life.
 _LEAST_AGAINST = -3.5
-_TELLS_HOMES = 0.95
+_TELLS_HOMES = 0.97
 _THRESHOLD = 1.5
 
 
@@ -53,7 +53,19 @@ def _shared(frame: pl.DataFrame, column: str) -> pl.DataFrame:
     return _pairs(held, column).select("p", "q").unique().with_columns(_same=True)
 
 
-def _votes(pairs: pl.DataFrame, listed: pl.DataFrame, homes: pl.DataFrame) -> pl.DataFrame:
+def _elsewhere(rows: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
+    """Whether two persons give one address to the sources other than one: ``p``, ``q``, ``source``, ``is_home``; pairs with addresses alone.
+
+    A register writes its own address beside its own number: it is no witness of itself.
+    """
+    key = ["p", "q", "source"]
+    told = frame.filter(pl.col("address") != MISSING).select("p", "address", by="source").unique()
+    one = rows.select(key).join(told, on="p").filter(pl.col("by") != pl.col("source"))
+    both = one.join(told.rename({"p": "q", "address": "other", "by": "by_q"}), on="q").filter(pl.col("by_q") != pl.col("source"))
+    return both.group_by(key).agg(is_home=(pl.col("address") == pl.col("other")).any())
+
+
+def _votes(pairs: pl.DataFrame, listed: pl.DataFrame, homes: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
     """What local numbers say of pairs: ``for`` and ``against`` in bits, ``is_told``: a source that tells homes holds both.
 
     Sources are not independent (registers are copied from one another), so the strongest voice of each side counts, not their sum.
@@ -68,16 +80,18 @@ def _votes(pairs: pl.DataFrame, listed: pl.DataFrame, homes: pl.DataFrame) -> pl
     )
     # Where sources contradict each other, addresses are the witness: of pairs a source lists together and another apart, how many give one
     # address, against pairs all sources list together.
-    one_home = pl.col("same_address").filter(pl.col("is_one") & ~pl.col("is_torn")).mean()
-    torn_home = pl.col("same_address").filter(pl.col("is_one") & pl.col("is_torn")).mean()
-    torn = pl.col("is_torn").filter("is_one").mean()
-    belief = both.group_by("source").agg(false=torn * (1.0 - (torn_home / one_home).clip(0.0, 1.0)))
+    witness = both.filter("is_one").join(_elsewhere(both.filter("is_one"), frame), on=["p", "q", "source"])
+    one_home = pl.col("is_home").filter(~pl.col("is_torn")).mean()
+    torn_home = pl.col("is_home").filter("is_torn").mean()
+    torn = both.filter("is_one").group_by("source").agg(torn=pl.col("is_torn").mean())
+    belief = witness.group_by("source").agg(ratio=(torn_home / one_home).clip(0.0, 1.0)).join(torn, on="source")
+    belief = belief.select("source", false=pl.col("torn") * (1.0 - pl.col("ratio")))
     belief = belief.select("source", belief=(1.0 - pl.col("false").fill_nan(0.0).fill_null(0.0)).clip(0.02, 0.985))
     both = both.join(belief, on="source", how="left")
     # How often a source lists apart those who give one address and are one home by another source.
     together = both.filter(pl.col("same_address") & (pl.col("is_one") & (pl.col("belief") > _TELLS_HOMES)).any().over("p", "q"))
     apart = together.group_by("source").agg(apart=(1.0 - pl.col("is_one").mean()))
-    both = both.join(apart, on="source", how="left").with_columns(pl.col("apart").fill_null(0.03).clip(0.03, 0.9))
+    both = both.join(apart, on="source", how="left").with_columns(pl.col("apart").fill_null(0.03).clip(0.004, 0.9))
     says_for = pl.when("is_one").then((pl.col("belief") / (1.0 - pl.col("belief"))).log(2).clip(0.0, _MOST_FOR))
     says_against = pl.when(~pl.col("is_one")).then(pl.col("apart").log(2).clip(_MOST_AGAINST, 0.0))
     return both.group_by("p", "q").agg(
@@ -113,7 +127,7 @@ def resolve(features: Features, person: Labels) -> Labels:
     if pairs.is_empty():
         return np.arange(n)
 
-    votes = _votes(pairs, listed, homes)
+    votes = _votes(pairs, listed, homes, frame)
     weighed = (
         pairs.join(votes, on=["p", "q"], how="left")
         .join(_shared(frame, "phone"), on=["p", "q"], how="left")
