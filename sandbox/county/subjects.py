@@ -23,6 +23,7 @@ LONG_AGO = -1_000_000
 _DAY = "datetime64[D]"
 # Yuan a year and head below which a household is on low-income assistance, or at its edge; the project's own.
 _LOW, _EDGE = 6000, 9500
+_CLERKS_PERSONS = 512
 _CHILD_DISEASES, _MALE_DISEASES, _FEMALE_DISEASES = (
     np.array(codes.split())
     for codes in (
@@ -129,7 +130,9 @@ class County:
         spouse = self.column("spouse")[who]
         relative = np.where(spouse >= 0, spouse, self._dwelling_head[who])
         number, surname = self.people["resident_id"], self.people["surname"]
-        somebody = whole(self.seed, "somebody", who, self._settled)
+        # Half of the strangers are village clerks, who enter one number for many.
+        clerk = np.minimum(who // _CLERKS_PERSONS * _CLERKS_PERSONS, self._settled - 1)
+        somebody = np.where(whole(self.seed, "clerk", who, 2) == 0, clerk, whole(self.seed, "somebody", who, self._settled))
         frame = self.people[who].with_columns(
             registered_area_code=places.area_codes("registered_place"),
             area_code=places.area_codes("place"),
