@@ -16,6 +16,8 @@ from schemas.contract import Contract, Field, Level, Quality, Severity
 _OLDEST_BIRTH = date(1900, 1, 1)
 # Above this share of unknown values a code set has changed, and it is no longer about single rows.
 CODE_DRIFT_SHARE = 0.05
+# Fewer rows say nothing about how a column is distributed.
+_FEW_ROWS = 50
 Condition = Callable[[Any], sa.ColumnElement[bool]]
 
 
@@ -172,7 +174,7 @@ def _volume(contract: Contract, now: Circumstances) -> Rule:
 
 def _distribution(contract: Contract, rows: int) -> list[Rule]:
     """Guards against a whole column gone wrong; they say nothing on few rows."""
-    if rows < 200:
+    if rows < _FEW_ROWS:
         return []
     found = [
         Rule("identity_columns_agree", "delivery", "critical", None, "证件号与出生日期一致率不低于80%",
