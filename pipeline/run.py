@@ -17,7 +17,7 @@ from schemas.contract import stems
 from warehouse import database, landing, ledger
 
 # Sources in work at one time: agencies are waited for, PostgreSQL and this process each keep one core busy.
-_SIDE_BY_SIDE = 3
+_SIDE_BY_SIDE = 4
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
 ALL = "all"  # stands for the source where a verb works on all of them
 
