@@ -9,6 +9,7 @@ import pwd
 import socket
 import subprocess
 import tempfile
+import time
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -79,6 +80,7 @@ class Cluster:
             ServiceError: it cannot be made or started; the log file is named.
         """
         if self.is_running():
+            self._wait(timeout_s)
             return
         if not (self.data_dir / "PG_VERSION").exists():
             self._init()
@@ -87,10 +89,22 @@ class Cluster:
         log = self.data_dir.parent / f"{self.data_dir.name}.log"
         self._own(log)
         done = self._run("pg_ctl", "-D", str(self.data_dir), "-w", "-t", str(timeout_s), "-l", str(log), "-o", options, "start")
-        if done.returncode != 0:
+        if done.returncode != 0 and self.is_running():
+            self._wait(timeout_s)  # another process started it at the same moment
+        elif done.returncode != 0:
             raise ServiceError(
                 "PostgreSQL did not start", where=str(log), next_step="read the end of that log; is the port or the disk taken?"
             )
+
+    def _wait(self, timeout_s: float) -> None:
+        """Wait until a server that is there takes sessions: after a crash it first plays back its log."""
+        ends_at = time.monotonic() + timeout_s
+        while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)).returncode != 0:
+            if time.monotonic() > ends_at or not self.is_running():
+                raise ServiceError(
+                    "PostgreSQL runs but takes no session", where=str(self.data_dir), next_step="read its log; is the disk full?"
+                )
+            time.sleep(0.1)
 
     def stop(self, *, mode: str = "fast") -> None:
         """Stop the server; does nothing when it does not run.

@@ -259,6 +259,19 @@ def _properties(node: dict[str, Any]) -> dict[str, Any]:
     return {p["property"]: p.get("value") for p in node.get("customProperties") or []}
 
 
+# Everything the hub reads from the parts the standard leaves open; another name there is a slip of the pen.
+_KNOWN = {
+    "top": ("stem", "authority", "agencyZh", "agencyEn", "legalBasis", "delivery", "synthetic"),
+    "field": ("codeSet", "concept", "legalBasis", "dateFormats", "truthValues", "falseValues", "synthetic"),
+    "quality": ("level", "titleZh"),
+    "delivery": ("protocol", "media", "recordsPath", "encoding", "scopes", "declares", "pageSize", "volume", "poolSlots"),
+    "volume": ("minimumRatio", "maximumRatio", "recentNights"),
+    "sla": (
+        "schedule", "fullSchedule", "deadline", "connectTimeout", "firstByteTimeout", "idleTimeout", "totalTimeout", "retries",
+    ),
+}  # fmt: skip
+
+
 class _Reader:
     """Turns one contract document into frozen values; every complaint names file and field."""
 
@@ -292,9 +305,23 @@ class _Reader:
             raise self.fail(f"{pointer}.{name}", "missing")
         return node[name]
 
+    def only_known(self, node: dict[str, Any], part: str, pointer: str) -> dict[str, Any]:
+        unknown = sorted(set(node) - set(_KNOWN[part]))
+        if unknown:
+            raise self.fail(f"{pointer}.{unknown[0]}", f"is not known here; known are {', '.join(_KNOWN[part])}")
+        return node
+
+    def number(self, node: dict[str, Any], name: str, default: float, pointer: str) -> float:
+        value = node.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise self.fail(f"{pointer}.{name}", "must be a number that is not negative")
+        return float(value)
+
     def contract(self) -> Contract:
         doc = self.document()
-        top = _properties(doc)
+        top = self.only_known(_properties(doc), "top", "customProperties")
         stem = self.need(top, "stem", "customProperties")
         if stem != self.path.stem:
             raise self.fail("customProperties.stem", f"is {stem!r} but the file is named {self.path.stem!r}")
@@ -342,6 +369,7 @@ class _Reader:
         if not _PHYSICAL_TYPE.fullmatch(physical):
             raise self.fail(f"{pointer}.physicalType", "is not a PostgreSQL type the hub uses")
         own = _properties(node)
+        self.only_known(own, "field", pointer)
         code_set = own.get("codeSet")
         if code_set and not code_set_exists(code_set):
             raise self.fail(f"{pointer}.codeSet", f"there is no schemas/codes/{code_set}.csv")
@@ -382,6 +410,7 @@ class _Reader:
     def quality(self, node: dict[str, Any], field: str | None) -> Quality:
         pointer = f"quality {node.get('id') or '?'}"
         own = _properties(node)
+        self.only_known(own, "quality", pointer)
         severity = node.get("severity") or "warning"
         if severity not in ("critical", "error", "warning"):
             raise self.fail(f"{pointer}.severity", "must be critical, error or warning")
@@ -404,6 +433,10 @@ class _Reader:
     def delivery(self, doc: dict[str, Any], node: dict[str, Any]) -> Delivery:
         sla = {p["property"]: p.get("value") for p in doc.get("slaProperties") or []}
         pointer = "slaProperties"
+        self.only_known(sla, "sla", pointer)
+        if not isinstance(node, dict):
+            raise self.fail("delivery", "must be a mapping")
+        self.only_known(node, "delivery", "delivery")
         schedule = str(self.need(sla, "schedule", pointer))
         for name in ("schedule", "fullSchedule"):
             if sla.get(name) and not croniter.is_valid(str(sla[name])):
@@ -412,7 +445,7 @@ class _Reader:
             deadline = time.fromisoformat(str(self.need(sla, "deadline", pointer)))
         except ValueError:
             raise self.fail(f"{pointer}.deadline", "must be a time of day, HH:MM") from None
-        volume = node.get("volume") or {}
+        volume = self.only_known(node.get("volume") or {}, "volume", "delivery.volume")
         try:
             scopes = tuple(Scope(s) for s in self.need(node, "scopes", "delivery"))
         except ValueError:
@@ -428,19 +461,19 @@ class _Reader:
             declares=tuple(node.get("declares") or ()),
             records_path=node.get("recordsPath"),
             timeouts=Timeouts(
-                connect_s=float(sla.get("connectTimeout") or 10),
-                first_byte_s=float(sla.get("firstByteTimeout") or 60),
-                idle_s=float(sla.get("idleTimeout") or 60),
-                total_s=float(sla.get("totalTimeout") or 3600),
+                connect_s=self.number(sla, "connectTimeout", 10, pointer),
+                first_byte_s=self.number(sla, "firstByteTimeout", 60, pointer),
+                idle_s=self.number(sla, "idleTimeout", 60, pointer),
+                total_s=self.number(sla, "totalTimeout", 3600, pointer),
             ),
-            retries=int(sla.get("retries") or 3),
-            page_size=int(node.get("pageSize") or 5000),
+            retries=int(self.number(sla, "retries", 3, pointer)),
+            page_size=int(self.number(node, "pageSize", 5000, "delivery")),
             volume=Volume(
-                minimum_ratio=float(volume.get("minimumRatio") or 0.7),
-                maximum_ratio=float(volume.get("maximumRatio") or 1.5),
-                recent_nights=int(volume.get("recentNights") or 14),
+                minimum_ratio=self.number(volume, "minimumRatio", 0.7, "delivery.volume"),
+                maximum_ratio=self.number(volume, "maximumRatio", 1.5, "delivery.volume"),
+                recent_nights=int(self.number(volume, "recentNights", 14, "delivery.volume")),
             ),
-            pool_slots=int(node.get("poolSlots") or 1),
+            pool_slots=int(self.number(node, "poolSlots", 1, "delivery")),
         )
 
 

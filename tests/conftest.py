@@ -4,13 +4,12 @@ import io
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -62,20 +61,30 @@ class Hub:
             [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    def killed_command(self, *arguments: str, after_s: float) -> int:
-        """The command line, killed with SIGKILL after a while; its exit status."""
-        child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    def begun(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command line, still at work, in a session of its own and with its log in full."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env={**self.environment, "HUB_LOG_LEVEL": "DEBUG"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        try:
-            return child.wait(after_s)
-        except subprocess.TimeoutExpired:
-            child.send_signal(signal.SIGKILL)
-            return child.wait()
+
+    def struck(self, verb: str, strike: Callable[[subprocess.Popen[str]], None], *arguments: str) -> tuple[int, str]:
+        """A command that is struck when its log says that a verb has begun; its exit status and the rest of its log."""
+        child = self.begun(*arguments)
+        assert child.stderr is not None
+        for line in child.stderr:
+            if line.startswith("{") and {"event": verb, "state": "begun"}.items() <= json.loads(line).items():
+                strike(child)
+                break
+        else:
+            raise AssertionError(f"{verb} never began; status {child.wait()}")
+        rest = child.stderr.read()
+        return child.wait(), rest
 
     @contextmanager
     def _server(self) -> Iterator[sa.Connection]:
         """The server's own database, with nobody left in the hub's."""
+        embedded.start(self.settings)
         database.engine(self.settings).dispose()
         gatekeeper._context.cache_clear()  # it keeps a connection of its own
         engine = sa.create_engine(embedded.cluster(self.settings).url(), isolation_level="AUTOCOMMIT")

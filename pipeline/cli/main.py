@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 
 from hub import log
-from hub.errors import ConfigError, HubError, unforeseen
+from hub.errors import ConfigError, HubError, SourceError, unforeseen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import doctor, match, new_agency, people, sandbox, services
 from pipeline.cli.screen import print_json, screen
@@ -75,6 +75,8 @@ def night(
     else:
         print_summary(console, settings, day)
         print_seconds(console, found.seconds, time.perf_counter() - started)
+    if source is not None and found.sources[source]["state"] == "failed":
+        raise typer.Exit(SourceError.exit_code)
     if any(s["state"] in ("failed", "held") for s in found.sources.values()):
         raise typer.Exit(4)
 
@@ -97,6 +99,8 @@ def quarantine_list(source: Annotated[str | None, typer.Option("--source")] = No
     """Rows in quarantine by source and rule."""
     from warehouse import database, quarantine
 
+    if source is not None:
+        load_contract(source)
     with database.engine(get_settings()).connect() as connection:
         found = quarantine.summary(connection, stem=source)
     if as_json:
@@ -118,6 +122,7 @@ def quarantine_show(
     """Pointers to quarantined rows: delivery, row number, rule, field. Never a value."""
     from warehouse import database, quarantine
 
+    load_contract(source)
     with database.engine(get_settings()).connect() as connection:
         found = quarantine.pointers(connection, source, rule, limit)
     if as_json:
@@ -134,6 +139,8 @@ def deliveries(source: Annotated[str | None, typer.Option("--source")] = None, a
 
     from warehouse import database, landing
 
+    if source is not None:
+        load_contract(source)
     with database.engine(get_settings()).connect() as connection:
         found = landing.deliveries(connection, stem=source)
     if as_json:

@@ -1,15 +1,13 @@
 """Nights from an agency's bytes to the pool, on real servers and a real database."""
 
 import json
-import re
 
 import pytest
-import sqlalchemy as sa
 
 from benchmarks.truth import evaluate
-from sandbox import agency
-from schemas.contract import load_contracts, stems
-from warehouse import database
+from pipeline import nights, run
+from sandbox import clock
+from schemas.contract import stems
 
 pytestmark = pytest.mark.slow
 
@@ -50,46 +48,10 @@ def test_a_monthly_source_is_not_due_on_other_days(five_nights):
     assert five_nights.reports[2].sources["disability"]["state"] == "not_due"
 
 
-def test_killed_anywhere_and_run_again_gives_the_same_pool(five_nights, make_hub):
-    hub = make_hub("killed")
-    # a night takes some seconds; the kills fall into it wherever they fall
-    for number, moments in enumerate([(2.5, 4.0, 5.5, 7.0), (3.0, 4.5), (3.5,)], start=1):
-        day = f"2026-03-{number:02d}"
-        for moment in moments:
-            hub.killed_command("night", "--date", day, after_s=moment)
-        done = hub.command("night", "--date", day, "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["fingerprint"] == five_nights.reports[number].fingerprint
-
-
-def test_no_person_in_logs_reports_or_the_ledger(five_nights):
-    hub, contracts = five_nights, load_contracts()
-    values: set[str] = set()
-    for contract in contracts.values():
-        frame = agency.snapshot(contract, 5, hub.settings)
-        for concept in ("person.resident_id", "person.phone", "person.address"):
-            if spec := contract.by_concept(concept):
-                values |= set(frame[spec.physical_name].drop_nulls())
-    text = "".join(p.read_text(errors="replace") for p in (hub.settings.home / "logs").glob("*.log"))
-    with database.engine(hub.settings).connect() as connection:
-        for table in ("landing.report", "landing.delivery", "ops.intake", "ops.night", 'quarantine."row"'):
-            text += "".join(str(row) for row in connection.execute(sa.text(f"SELECT t::text FROM {table} t")))
-    found = {v for v in values if len(v) >= 11 and v in text}
-    assert not found, f"{len(found)} values of persons were found"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["night", "--date", "2026-02-30"], "not a date"),
-        (["night", "--source", "police"], "no source"),
-        (["person", "nobody"], "not an id"),
-        (["sandbox", "break", "health", "--fault", "gremlins"], "no fault"),
-        (["sandbox", "break", "health", "--fault", "control_missing"], "cannot have"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_status_2(five_nights, arguments, says):
-    done = five_nights.command(*arguments)
-    assert done.returncode == 2
-    assert says in done.stderr and "Traceback" not in done.stderr
-    assert len(re.findall("错误 / error", done.stderr)) == 1
+@pytest.mark.parametrize("number", range(1, 6))
+def test_a_past_night_run_again_changes_nothing(five_nights, number):
+    before = fingerprint(five_nights)
+    day = clock.date_of(five_nights.settings, number)
+    again = run.run(five_nights.settings, nights.open_night(five_nights.settings, day=day))
+    assert again.fingerprint == five_nights.fingerprint() == before
+    assert again.sources == five_nights.reports[number].sources

@@ -1,0 +1,157 @@
+"""A night that is killed, interrupted or started twice: run again, it is the night it would have been; readers see it whole or not."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from sandbox import clock
+from tests.conftest import Hub
+from warehouse import embedded
+
+pytestmark = pytest.mark.slow
+
+VERBS = ("fetch", "land", "parse", "gate", "resolve", "merge", "share")
+# What befalls each night: verbs in which the run is killed, then how PostgreSQL is, in which verb.
+KILLS: dict[int, tuple[tuple[str, ...], tuple[str, str] | None]] = {
+    1: (("fetch", "land", "parse", "gate", "resolve", "merge"), None),
+    2: (("merge",), ("SIGKILL", "parse")),
+    3: (("share",), ("immediate", "merge")),
+    4: (("land",), None),
+    5: ((), None),
+}
+_SEEN = (
+    "SELECT (SELECT number FROM ops.publication), (SELECT count(*) FROM core.person), (SELECT count(*) FROM core.household),"
+    " (SELECT coalesce(sum(members), 0) FROM core.household), (SELECT count(*) FROM core.household_member),"
+    " (SELECT count(*) FROM identity.link), (SELECT count(*) FROM identity.record), (SELECT coalesce(sum(records), 0) FROM core.person)"
+)
+
+
+class Reader(threading.Thread):
+    """Looks at the pool over and over, one snapshot at a time, whatever befalls the server."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(daemon=True)
+        self.seen: dict[int, set[tuple[int, ...]]] = defaultdict(set)
+        self.looks = 0
+        self._engine = sa.create_engine(embedded.cluster(hub.settings).url("hub"), pool_pre_ping=True)
+        self._is_over = threading.Event()
+
+    def run(self) -> None:
+        while not self._is_over.wait(0.02):
+            with contextlib.suppress(sa.exc.DBAPIError), self._engine.connect() as connection:  # the server is down now
+                number, *rest = connection.execute(sa.text(_SEEN)).one()
+                self.seen[number].add(tuple(rest))
+                self.looks += 1
+
+    def end(self) -> None:
+        self._is_over.set()
+        self.join()
+        self._engine.dispose()
+
+
+@pytest.fixture
+def reader(borrowed: Hub) -> Iterator[Callable[[], Reader]]:
+    """Makes a reader of the hub's pool; it ends with the test."""
+    made: list[Reader] = []
+
+    def make() -> Reader:
+        made.append(Reader(borrowed))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+def kill_server(hub: Hub, how: str) -> None:
+    """Kill PostgreSQL as a power cut would."""
+    cluster = embedded.cluster(hub.settings)
+    if how == "immediate":
+        cluster.stop(mode="immediate")
+    else:
+        os.kill(int((cluster.data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0]), signal.SIGKILL)
+
+
+@pytest.mark.timeout(900)
+def test_killed_in_each_verb_and_run_again_five_nights_are_those_of_a_clean_hub(borrowed: Hub, reader: Callable[[], Reader]) -> None:
+    hub, draw = borrowed, random.Random(20260301)
+    hub.restore("night_0")
+    readers = reader()
+    killed: set[str] = set()
+    for number, (verbs, server) in KILLS.items():
+        clock.set_night(hub.settings, number)
+        night = ("night", "--date", str(clock.date_of(hub.settings, number)), "--json")
+        for verb in verbs:
+            delay_s = draw.uniform(0, 0.08) if verb in killed else 0.0
+
+            def strike(child: subprocess.Popen[str], delay_s: float = delay_s) -> None:
+                time.sleep(delay_s)  # the kill falls anywhere in the verb
+                child.kill()
+
+            status, _ = hub.struck(verb, strike, *night)
+            assert status in (-signal.SIGKILL, 0)
+            if status == -signal.SIGKILL:
+                killed.add(verb)
+        if server is not None:
+            status, log = hub.struck(server[1], lambda _child, how=server[0]: kill_server(hub, how), *night)  # type: ignore[misc]
+            assert "Traceback" not in log
+            assert status in (0, 4, 6, 7), log
+        done = hub.night(number)
+        assert {books["state"] for books in done.sources.values()} <= {"ok", "not_due"}
+        assert hub.fingerprint() == hub.reports[number].fingerprint, f"night {number}"
+    assert killed == set(VERBS)
+    readers.end()
+    assert readers.looks > 100
+    assert max(readers.seen) >= 5
+    mixed = {number: seen for number, seen in readers.seen.items() if len(seen) > 1}
+    assert mixed == {}, "a publication is one state, never two"
+    for persons, households, members, memberships, links, records, counted in (s for seen in readers.seen.values() for s in seen):
+        assert members == memberships and links == records == counted
+        assert (persons > 0) == (households > 0)
+
+
+@pytest.mark.parametrize("verb", ["fetch", "merge"])
+def test_an_interrupted_night_says_one_sentence_and_leaves_nothing_half_done(borrowed: Hub, verb: str) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    clock.set_night(hub.settings, 2)
+    before = hub.fingerprint()
+    night = ("night", "--date", "2026-03-02", "--json")
+    status, log = hub.struck(verb, lambda child: os.killpg(child.pid, signal.SIGINT), *night)
+    told = [line for line in log.splitlines() if line and not line.startswith("{")]
+    assert status == 130, log
+    assert told == ["已中断，可安全重跑 / interrupted; run it again safely"]
+    assert hub.fingerprint() in (before, hub.reports[2].fingerprint)
+    hub.night(2)
+    assert hub.fingerprint() == hub.reports[2].fingerprint
+
+
+def test_of_two_nights_started_at_once_one_runs_and_the_other_says_so(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    clock.set_night(hub.settings, 2)
+    night = ("night", "--date", "2026-03-02", "--json")
+    second: dict[str, object] = {}
+
+    def start_second(_first: subprocess.Popen[str]) -> None:
+        second["done"] = hub.command(*night)
+
+    first, log = hub.struck(
+        "fetch", lambda child: (os.kill(child.pid, signal.SIGSTOP), start_second(child), os.kill(child.pid, signal.SIGCONT)), *night
+    )  # type: ignore[arg-type,return-value]
+    other = second["done"]
+    assert isinstance(other, subprocess.CompletedProcess)
+    assert other.returncode == 9
+    assert other.stderr.count("another run is at work on this night now") == 1 and "Traceback" not in other.stderr
+    assert first == 0, log
+    assert hub.fingerprint() == hub.reports[2].fingerprint
