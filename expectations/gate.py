@@ -15,8 +15,10 @@ os.environ["GX_ANALYTICS_ENABLED"] = "false"
 import great_expectations as gx
 from great_expectations.core import ExpectationSuite
 from great_expectations.data_context import EphemeralDataContext
+from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
 from expectations.rules import Circumstances, Rule, rules
+from hub.errors import ServiceError
 from schemas.contract import Contract
 
 # One data context serves a process, and it is not made for threads.
@@ -75,13 +77,20 @@ def _context(url: str) -> tuple[EphemeralDataContext, Any]:
     warnings.filterwarnings("ignore", module="great_expectations")
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
-    return context, context.data_sources.add_postgres(name="warehouse", connection_string=url)
+    # Looked at before each use: the server may have gone away and come back since the last delivery.
+    careful = {"pool_pre_ping": True, "hide_parameters": True}
+    return context, context.data_sources.add_postgres(name="warehouse", connection_string=url, kwargs=careful)  # type: ignore[call-arg]
 
 
 def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[Any]:
     context, source = _context(url)
     name = f"{schema}.{table}"
-    asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
+    try:
+        asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
+    except TestConnectionError:
+        raise ServiceError(
+            "the gate does not reach PostgreSQL", where="warehouse", next_step="see `hub services`; running the same again is harmless"
+        ) from None
     try:
         batch = asset.add_batch_definition_whole_table("all")
         suite = ExpectationSuite(name=name, expectations=[r.expectation.copy(update={"meta": {"rule": r.rule_id}}) for r in found])
