@@ -67,7 +67,7 @@ def night(make_hub):
             runs = rows_of(connection, "SELECT dag_id, run_type, state FROM dag_run")
             tasks = rows_of(connection, "SELECT dag_id, task_id, state FROM task_instance")
         hub.mend(BROKEN)
-        printed.append(hub.command("run", "--date", DAY))
+        printed.append(hub.command("night", "--date", DAY))
         for arguments in (
             "status",
             "quarantine list",
