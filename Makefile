@@ -13,7 +13,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format bench bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format bench bench-night bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,6 +58,9 @@ format: setup ## Format the code
 
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth
+
+bench-night: setup ## What a night costs: seconds, memory, ratio to COPY (PERSONS=200000)
+	$(BIN)/python -m benchmarks.night $(if $(PERSONS),--persons $(PERSONS))
 
 bench-setup: setup ## Install the engines that benchmarks/identity.py compares with, into .venv-bench
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
