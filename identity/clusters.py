@@ -98,7 +98,7 @@ def _agglomerate(weights: npt.NDArray[np.float64], threshold: float, is_forbidde
         mean[barred[np.ix_(alive, alive)] | (strongest[np.ix_(alive, alive)] < threshold)] = -np.inf
         np.fill_diagonal(mean, -np.inf)
         for key in refused:
-            at = [alive.index(g) for g in key if g in alive]
+            at = [alive.index(g) for g in key]
             mean[np.ix_(at, at)] = -np.inf
         best = mean.max()
         if best < _EVEN:
@@ -121,7 +121,7 @@ def _agglomerate(weights: npt.NDArray[np.float64], threshold: float, is_forbidde
             pairs = np.ix_(step, step)
             inner = [total[p, q] / (len(groups[p]) * len(groups[q])) for k, p in enumerate(step) for q in step[k + 1 :]]
             if barred[pairs].any() or min(inner) < _EVEN - 1e-6:
-                refused.add(tuple(step))
+                refused.add(tuple(sorted(step)))
                 continue
             head = step[0]
             for other in step[1:]:
@@ -134,6 +134,8 @@ def _agglomerate(weights: npt.NDArray[np.float64], threshold: float, is_forbidde
                 barred[:, head] |= barred[:, other]
                 alive.remove(other)
             barred[head, head] = False
+            # What was refused to a group stays refused to what it has become, whichever of its parts it is named after.
+            refused = {tuple(sorted({head if g in step else g for g in key})) for key in refused}
     labels = np.zeros(n, np.int64)
     for k, g in enumerate(alive):
         labels[groups[g]] = k
