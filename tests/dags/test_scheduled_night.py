@@ -1,22 +1,23 @@
 """A whole night through the real scheduler, one agency broken: what becomes of it, and that no person is in anything it leaves."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
 
 from hub.settings import CHECKOUT
-from sandbox import agency
-from schemas.contract import load_contracts, stems
+from schemas.contract import stems
+from tests import population
 from warehouse import database, embedded
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 DAY = "2026-03-01"
 BROKEN = "housing"
-_PERSONAL = ("person.resident_id", "person.name", "person.phone", "person.address", "person.registered_address")
-_PERSONAL += ("guardian.resident_id", "guardian.name", "guardian.phone")
 
 
 @dataclass(frozen=True)
@@ -93,27 +94,6 @@ def night(make_hub):
         hub.command("down")
 
 
-def population(hub) -> list[str]:
-    """Every number, name, telephone and address any agency holds of anybody, in its own spelling."""
-    values: set[str] = set()
-    for contract in load_contracts().values():
-        frame = agency.snapshot(contract, 1, hub.settings)
-        for spec in contract.fields:
-            if spec.concept in _PERSONAL:
-                values |= set(frame[spec.physical_name].drop_nulls())
-    project = "".join(p.read_text(encoding="utf-8") for p in [*CHECKOUT.glob("schemas/*.yml"), *CHECKOUT.glob("schemas/codes/*.csv")])
-    # Two characters are a name in some other word's middle as often as not; so is what the contracts say themselves.
-    return sorted(v for v in values if len(v) >= 3 and v not in project)
-
-
-def holding(texts: dict[str, str], values: list[str]) -> set[str]:
-    """The artefacts that hold any of the values."""
-    lines = pl.DataFrame(
-        [(name, line) for name, text in texts.items() for line in text.splitlines()], schema=["name", "line"], orient="row"
-    )
-    return set(lines.filter(pl.col("line").str.contains_any(values))["name"])
-
-
 def test_every_intake_and_unify_ran_and_the_broken_one_alone_failed(night):
     states = {dag: state for dag, _, state in night.runs}
     assert states == {**{f"intake_{s}": "success" for s in stems()}, f"intake_{BROKEN}": "failed", "unify": "success"}
@@ -141,13 +121,20 @@ def test_after_the_agency_is_mended_the_same_night_is_that_of_a_quiet_hub(night,
 
 
 def test_no_person_is_in_anything_the_night_left(night):
-    values = population(night.hub)
-    assert len(values) > 2000 and sum(len(text) for text in night.texts.values()) > 200_000
+    people = population.of(night.hub.settings, [1])
+    assert sum(map(len, people.values())) > 2000 and sum(len(text) for text in night.texts.values()) > 200_000
     assert any(name.startswith("airflow database") and "xcom" in name and text for name, text in night.texts.items())
-    found = holding(night.texts, values)
-    assert not found, f"values of persons are in {sorted(found)}"
+    assert population.told(population.search(people, night.texts)) == {}
 
 
-def test_the_scan_finds_a_value_that_is_there(night):
-    values = population(night.hub)
-    assert holding({"clean": "nothing here", "log": f"row 7: {values[len(values) // 2]} is not unique"}, values) == {"log"}
+def test_an_interrupted_run_says_one_sentence(night):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.main", "run", "--date", DAY], cwd=CHECKOUT, env=night.hub.environment, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    next(line for line in child.stdout if "intake_" in line)
+    os.killpg(child.pid, signal.SIGINT)
+    _, said = child.communicate()
+    assert child.returncode == 130, said
+    assert said.strip() == "已中断，可安全重跑 / interrupted; run it again safely"
+    assert night.hub.fingerprint() == night.fingerprint
