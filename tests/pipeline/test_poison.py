@@ -97,6 +97,7 @@ def of_entities(archive: zipfile.ZipFile) -> None:
     archive.writestr("xl/sharedStrings.xml", f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY e0 "{"x" * 100}">{entities}]><a>&e10;</a>')
 
 
+@pytest.mark.slow
 def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     contract = of_media("csv-gzip")
     gzip_of_one_endless_line(contract, tmp_path / "bomb")
@@ -105,6 +106,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     assert int(str(told["peak_mib"])) < _BOUND_MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("bomb", "says"), [(inflating, "inflates beyond any honest size"), (of_entities, "defines entities")])
 def test_a_workbook_that_is_a_bomb_is_refused_in_bounded_memory(tmp_path: Path, bomb: Callable[[zipfile.ZipFile], None], says: str) -> None:
     zip_around(tmp_path / "bomb", bomb)
