@@ -74,6 +74,10 @@ class Settings(BaseSettings):
         "sandbox", description="Where tonight's business date comes from: the simulated county's calendar, or the wall clock."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("WARNING", description="Least severe log event shown.")
+    review_second_share: float = Field(
+        0.1, ge=0, le=1, description="Share of pairs of records on which two reviewers must agree before a judgement is in force."
+    )
+    value_viewers: str = Field("", description="Who may be shown persons' values by `--values`: names, separated by commas.")
     sandbox_persons: int = Field(20_000, ge=100, le=20_000_000, description="Persons in the simulated county.")
     sandbox_seed: int = Field(20260301, ge=0, description="Seed of the simulated county.")
     sandbox_noise: Literal["none", "low", "standard", "heavy"] = Field(

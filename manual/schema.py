@@ -44,7 +44,7 @@ def _read(connection: sa.Connection) -> list[_Table]:
     agencies = set(load_contracts())
     found = []
     for room in _ROOMS:
-        for name in sorted(inspector.get_table_names(schema=room)):
+        for name in sorted([*inspector.get_table_names(schema=room), *inspector.get_view_names(schema=room)]):
             foreign = {
                 key["constrained_columns"][0]: (key["referred_schema"] or room, key["referred_table"])
                 for key in inspector.get_foreign_keys(name, schema=room)

@@ -1,0 +1,179 @@
+"""Judgements of reviewers: appended, retracted, read back. What a pair of records is worth is decided elsewhere."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from hub.errors import ConfigError
+
+_SCHEMA: dict[str, type[pl.DataType]] = {
+    "judgement_id": pl.String, "record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewer": pl.String,
+    "needs_second": pl.Boolean, "bits": pl.Float64, "judged_at": pl.Datetime,
+}  # fmt: skip
+_IN_FORCE: dict[str, type[pl.DataType]] = {"record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewers": pl.Int64}
+# What reviewers may not write into a reason, and values that are shown on request.
+VALUES = ("name", "resident_id", "sex", "birth_date", "phone", "address", "area_code")
+
+
+def lock(connection: sa.Connection) -> None:
+    """Hold other reviewers up until this transaction ends: what one may say depends on what others said."""
+    connection.execute(sa.text("LOCK TABLE identity.judgement IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def record_id(connection: sa.Connection, pointer: str) -> str:
+    """The id of a record.
+
+    Args:
+        connection: an open connection.
+        pointer: the id itself, or the source's stem and its key, ``stem:key``.
+
+    Raises:
+        ConfigError: there is no such record in the pool.
+    """
+    stem, sign, key = pointer.partition(":")
+    if sign:
+        found = connection.scalar(
+            sa.text("SELECT record_id::text FROM identity.record WHERE stem = :stem AND record_key = :key"), {"stem": stem, "key": key}
+        )
+    else:
+        found = connection.scalar(sa.text("SELECT record_id::text FROM identity.record WHERE record_id = :id"), {"id": as_uuid(pointer)})
+    if found is None:
+        raise ConfigError("there is no such record in the pool", where="RECORD", next_step="see `hub review queue` or `hub person ID`")
+    return str(found)
+
+
+def as_uuid(text: str, where: str = "RECORD") -> str:
+    """An id in its usual form.
+
+    Raises:
+        ConfigError: the text is none.
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ConfigError("not an id: ids are UUIDs, records may be written stem:key as well", where=where) from None
+
+
+def append(
+    connection: sa.Connection, a: str, b: str, judgement: str, *, reviewer: str, reason: str, needs_second: bool,
+    bits: float | None = None, model_version: str | None = None,
+) -> str:  # fmt: skip
+    """Append a judgement on two different records; its id."""
+    row = {
+        "a": min(a, b), "b": max(a, b), "judgement": judgement, "reviewer": reviewer, "reason": reason, "needs_second": needs_second,
+        "bits": bits, "model": model_version,
+    }  # fmt: skip
+    return str(
+        connection.scalar(
+            sa.text(
+                "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason, needs_second, bits, model_version)"
+                " VALUES (:a, :b, :judgement, :reviewer, :reason, :needs_second, :bits, :model) RETURNING judgement_id::text"
+            ),
+            row,
+        )
+    )
+
+
+def retract(connection: sa.Connection, judgement_id: str, *, reviewer: str, reason: str) -> None:
+    """Take a judgement back.
+
+    Raises:
+        ConfigError: there is no such judgement, or it was taken back before.
+    """
+    values = {"id": as_uuid(judgement_id, "JUDGEMENT"), "reviewer": reviewer, "reason": reason}
+    if not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM identity.judgement WHERE judgement_id = :id)"), values):
+        raise ConfigError("there is no such judgement", where="JUDGEMENT", next_step="see `hub review list`")
+    if not connection.execute(
+        sa.text("INSERT INTO identity.retraction (judgement_id, reviewer, reason) VALUES (:id, :reviewer, :reason) ON CONFLICT DO NOTHING"),
+        values,
+    ).rowcount:
+        raise ConfigError("this judgement was retracted before", where="JUDGEMENT", next_step="see `hub review list --retracted`")
+
+
+def _frame(
+    connection: sa.Connection, query: str, schema: dict[str, type[pl.DataType]], values: dict[str, Any] | None = None
+) -> pl.DataFrame:
+    rows = connection.execute(sa.text(query), values or {}).all()
+    return pl.DataFrame([tuple(r) for r in rows], schema=schema, orient="row")
+
+
+def standing(connection: sa.Connection) -> pl.DataFrame:
+    """Judgements that were not retracted, one row each, whether or not they decide already."""
+    return _frame(
+        connection,
+        "SELECT judgement_id::text, record_a::text, record_b::text, judgement, reviewer, needs_second, bits::float8, judged_at AT TIME ZONE 'UTC'"
+        " FROM identity.judgement j WHERE NOT EXISTS (SELECT FROM identity.retraction r WHERE r.judgement_id = j.judgement_id)"
+        " ORDER BY judged_at, judgement_id",
+        _SCHEMA,
+    )
+
+
+def in_force(connection: sa.Connection) -> pl.DataFrame:
+    """What is decided: one row a pair of records, must or cannot (see ``identity.judgement_in_force``)."""
+    return _frame(
+        connection,
+        "SELECT record_a::text, record_b::text, judgement, reviewers FROM identity.judgement_in_force ORDER BY record_a, record_b",
+        _IN_FORCE,
+    )
+
+
+def listed(connection: sa.Connection, *, record: str | None, reviewer: str | None, retracted: bool, limit: int) -> list[dict[str, Any]]:
+    """Judgements, newest first, with what became of each.
+
+    Args:
+        connection: an open connection.
+        record: only those on this record.
+        reviewer: only theirs.
+        retracted: also those taken back.
+        limit: so many at most.
+    """
+    rows = connection.execute(
+        sa.text(
+            "SELECT j.judgement_id::text, j.record_a::text, j.record_b::text, j.judgement, j.reviewer, j.reason, j.needs_second,"
+            " j.bits::float8, j.judged_at, t.reviewer AS retracted_by, t.reason AS retracted_for, t.retracted_at,"
+            " CASE WHEN t.judgement_id IS NOT NULL THEN 'retracted' WHEN j.judgement = 'unsure' THEN 'nothing follows'"
+            " WHEN f.judgement IS NULL THEN 'waits' WHEN f.judgement = j.judgement THEN 'in force' ELSE 'outvoted' END AS state"
+            " FROM identity.judgement j LEFT JOIN identity.retraction t USING (judgement_id)"
+            " LEFT JOIN identity.judgement_in_force f ON f.record_a = j.record_a AND f.record_b = j.record_b"
+            " WHERE (:retracted OR t.judgement_id IS NULL) AND (CAST(:record AS uuid) IS NULL OR CAST(:record AS uuid) IN (j.record_a, j.record_b))"
+            " AND (CAST(:reviewer AS text) IS NULL OR j.reviewer = :reviewer) ORDER BY j.judged_at DESC, j.judgement_id DESC LIMIT :limit"
+        ),
+        {"record": record, "reviewer": reviewer, "retracted": retracted, "limit": limit},
+    )
+    return [dict(r._mapping) for r in rows]
+
+
+def quotes_a_value(connection: sa.Connection, records: Sequence[str], text: str) -> bool:
+    """Whether a text quotes a name, number, telephone or address of some records."""
+    return bool(
+        connection.scalar(
+            sa.text(
+                "SELECT EXISTS (SELECT FROM identity.record, unnest(ARRAY[name, resident_id, id_key, phone, address]) AS told(value)"
+                " WHERE record_id = ANY(CAST(:records AS uuid[])) AND length(value) > 1 AND position(value IN :text) > 0)"
+            ),
+            {"records": list(records), "text": text},
+        )
+    )
+
+
+def note_view(connection: sa.Connection, records: Sequence[str], *, viewer: str, account: str, reason: str) -> None:
+    """Write down that somebody is about to be shown values of records; to be committed before they are."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO ops.value_view (viewer, account, reason, record_ids) VALUES (:viewer, :account, :reason, CAST(:records AS uuid[]))"
+        ),
+        {"viewer": viewer, "account": account, "reason": reason, "records": list(records)},
+    )
+
+
+def values(connection: sa.Connection, records: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """Values of records by record id; only for those whose view was written down by :func:`note_view`."""
+    listed_columns = ", ".join(f"{c}::text" for c in VALUES)
+    rows = connection.execute(
+        sa.text(f"SELECT record_id::text, {listed_columns} FROM identity.record WHERE record_id = ANY(CAST(:records AS uuid[]))"),
+        {"records": list(records)},
+    )
+    return {r.record_id: {c: r._mapping[c] for c in VALUES} for r in rows}
