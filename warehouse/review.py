@@ -111,6 +111,16 @@ def standing(connection: sa.Connection) -> pl.DataFrame:
     )
 
 
+def made(connection: sa.Connection) -> pl.DataFrame:
+    """Judgements ever made, one row each: ``reviewer``, ``judgement``, ``judged_at``, ``is_retracted``."""
+    return _frame(
+        connection,
+        "SELECT reviewer, judgement, judged_at AT TIME ZONE 'Asia/Shanghai', t.judgement_id IS NOT NULL"
+        " FROM identity.judgement j LEFT JOIN (SELECT judgement_id FROM identity.retraction) AS t USING (judgement_id)",
+        {"reviewer": pl.String, "judgement": pl.String, "judged_at": pl.Datetime, "is_retracted": pl.Boolean},
+    )
+
+
 def in_force(connection: sa.Connection) -> pl.DataFrame:
     """What is decided: one row a pair of records, must or cannot (see ``identity.judgement_in_force``)."""
     return _frame(
