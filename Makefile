@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PERSONS ?=
+# Slow tests mostly wait for servers. In the order collected: the longest come early.
+SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
 
 export XDG_RUNTIME_DIR ?= /tmp
 ifneq ($(PERSONS),)
@@ -36,11 +38,11 @@ run: setup ## The next night through Airflow, then a summary; services stay up (
 stop: ## Stop what `make run` left up; the data stays
 	@if [ -x $(BIN)/hub ]; then $(BIN)/hub down; fi
 
-test: setup check ## All checks and tests
-	@$(BIN)/python -m pytest tests -q
+test: setup check ## All checks and tests, two at a time
+	@$(BIN)/python -m pytest tests -q $(SIDE_BY_SIDE)
 
 test-fast: setup ## Tests that answer within a minute
-	@$(BIN)/python -m pytest tests -q -m "not slow"
+	@$(BIN)/python -m pytest tests -q -m "not slow" $(SIDE_BY_SIDE)
 
 check: setup ## Lint, types, import law, YAML, generated docs fresh
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

@@ -34,7 +34,9 @@ def _engine(url: str) -> sa.Engine:
 
 def _explain(context: sa.ExceptionContext) -> None:
     """A server that went away is an error of a service, told in one sentence."""
-    if not context.is_pre_ping and (context.is_disconnect or context.connection is None):
+    if context.is_pre_ping:  # a pooled connection that cannot answer is dead, whatever its last words: the pool takes a new one
+        context.is_disconnect = True
+    elif context.is_disconnect or context.connection is None:
         raise _gone() from None
 
 
@@ -156,12 +158,17 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another run does it now.
+        ServiceError: the server went away.
     """
     if work in _held.get():
         yield
         return
     key = int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)
-    with engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    try:
+        connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
+    except (psycopg2.OperationalError, psycopg2.InterfaceError):  # setting the level speaks with the server behind SQLAlchemy's back
+        raise _gone() from None
+    with connection:
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             raise AlreadyRunning(
                 f"another run is at work on this {work} now", next_step="wait for it, see `hub status`; then run this again"

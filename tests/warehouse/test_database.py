@@ -1,0 +1,61 @@
+"""The warehouse's connections when the server goes away."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from hub.errors import AlreadyRunning, ServiceError
+from hub.settings import Settings
+from warehouse import database, embedded
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def settings() -> Iterator[Settings]:
+    """A PostgreSQL that is not the configured hub's own, so that nothing starts it again behind the test's back."""
+    top = Path(tempfile.mkdtemp(prefix="hub-database-"))
+    top.chmod(0o711)
+    own = Settings(home=top / "home")  # type: ignore[call-arg]
+    own.home.mkdir()
+    embedded.start(own)
+    url = database.url(own)
+    database.engine(own).dispose()
+    yield Settings(home=top / "home", database_url=url)  # type: ignore[call-arg]
+    embedded.stop(own)
+    shutil.rmtree(top, ignore_errors=True)
+
+
+def test_work_that_another_run_does_is_refused_and_free_again_afterwards(settings: Settings) -> None:
+    def another_run() -> None:
+        with database.alone(settings, "this"):
+            pass
+
+    with ThreadPoolExecutor() as others, database.alone(settings, "this"):
+        with database.alone(settings, "this"):  # one's own
+            refusal = others.submit(another_run).exception()
+        assert isinstance(refusal, AlreadyRunning)
+    another_run()
+
+
+@pytest.mark.parametrize("how", ["immediate", "fast"])
+def test_a_server_that_went_away_is_one_sentence_wherever_it_is_asked(settings: Settings, how: str) -> None:
+    cluster = embedded.cluster(settings)
+    pooled = database.engine(settings)
+    with pooled.connect() as one, pooled.connect() as two:  # two connections lie in the pool when the server goes
+        assert one.scalar(sa.text("SELECT 1")) == two.scalar(sa.text("SELECT 1")) == 1
+    cluster.stop(mode=how)
+    try:
+        with pytest.raises(ServiceError), database.alone(settings, "that"):
+            pass
+        with pytest.raises(ServiceError), pooled.connect():
+            pass
+    finally:
+        cluster.start()
+    with database.alone(settings, "that"):
+        pass
