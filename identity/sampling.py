@@ -20,8 +20,11 @@ def _mix(value: Halves) -> Halves:
 
 
 def _halves(ids: pl.Series) -> tuple[Halves, Halves]:
+    if ids.dtype == pl.Int128:
+        halves = pl.DataFrame({"id": ids}).select(high=pl.col("id") // (1 << 64), low=pl.col("id") % (1 << 64))
+        return halves["high"].cast(pl.UInt64).to_numpy(), halves["low"].cast(pl.UInt64).to_numpy()
     digits = pl.col("id").str.replace_all("-", "")
-    frame = pl.DataFrame({"id": ids.cast(pl.String)}).select(
+    frame = pl.DataFrame({"id": ids}).select(
         high=digits.str.slice(0, 16).str.to_integer(base=16, dtype=pl.UInt64),
         low=digits.str.slice(16, 16).str.to_integer(base=16, dtype=pl.UInt64),
     )
@@ -32,9 +35,9 @@ def place(a: pl.Series, b: pl.Series) -> npt.NDArray[np.float64]:
     """Where each pair of records lies in [0, 1), evenly and by chance; which of the two comes first does not matter.
 
     Args:
-        a, b: record ids, UUIDs as text.
+        a, b: record ids: UUIDs as text, or as 128-bit integers.
     """
-    frame = pl.DataFrame({"a": a.cast(pl.String), "b": b.cast(pl.String)})
+    frame = pl.DataFrame({"a": a, "b": b})
     low, high = frame.select(pl.min_horizontal("a", "b")).to_series(), frame.select(pl.max_horizontal("a", "b")).to_series()
     mixed = np.zeros(frame.height, np.uint64)
     with np.errstate(over="ignore"):

@@ -17,6 +17,13 @@ def test_a_pair_lies_where_it_lies_whichever_of_its_records_comes_first():
     assert (sampling.place(a, b) == sampling.place(b, a)).all()
 
 
+def test_ids_may_be_text_or_integers():
+    a, b = ids("a", 50), ids("b", 50)
+    small = [pl.Series([uuid.UUID(i).int >> 1 for i in s], dtype=pl.Int128) for s in (a, b)]
+    same = [pl.Series([str(uuid.UUID(int=i)) for i in s]) for s in small]
+    assert (sampling.place(*small) == sampling.place(*same)).all()
+
+
 def mixed(value):
     """SplitMix64's finaliser, on Python's own integers."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
