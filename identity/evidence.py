@@ -58,6 +58,55 @@ def expand(members: Members, a: Rows, b: Rows) -> tuple[Rows, Rows, Labels]:
     return row_a, row_b, starts
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What the weight of one pair of nodes is made of.
+
+    Attributes:
+        levels: the level each field was taken at: that of the records which agree most; 0 = missing.
+        against_stranger, against_family: bits of each field in favour of one person, against either kind of two.
+        doubt: taken off where nothing but the name speaks for one person.
+        shared_home, shared_home_family: bits for being listed with the same third person, against either kind.
+        bits: the whole, as :func:`judge` gives it.
+    """
+
+    levels: dict[str, int]
+    against_stranger: dict[str, float]
+    against_family: dict[str, float]
+    doubt: float
+    shared_home: float
+    shared_home_family: float
+    bits: float
+
+
+def take_apart(
+    model: Model, features: Features, known: Frequencies, members: Members, a: int, b: int, shared_home: bool | None = None
+) -> Parts:
+    """Take the weight of one pair of nodes apart; arguments as for :func:`judge`."""
+    pair = np.array([a]), np.array([b])
+    row_a, row_b, _ = expand(members, *pair)
+    levels = compare(features, row_a, row_b)
+    weighed = weigh(model, features, known, levels, row_a)
+    taken: dict[str, int] = {}
+    sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
+    for field in FIELDS:
+        there = np.flatnonzero(levels[field])
+        taken[field] = 0
+        for side, weights in zip(sides, (weighed.against_stranger[field], weighed.against_family[field]), strict=True):
+            side[field] = 0.0
+            if there.size:
+                best = there[np.argmin(weights[there]) if field == "home" else np.argmax(weights[there])]
+                side[field] = float(weights[best])
+                taken[field] = taken[field] or int(levels[field][best])
+    doubt, home, home_family = float(weighed.by_name_alone.max()), 0.0, 0.0
+    if shared_home:
+        same, other, kin = (float(t["home"][1]) for t in (model.same, model.stranger, model.family))
+        home = max(float(np.log2(same / other)) - max(sides[0]["address"], 0.0), 0.0)
+        home_family, doubt = float(np.log2(same / kin)), 0.0
+    bits = judge(model, features, known, members, *pair, None if shared_home is None else np.array([shared_home]))
+    return Parts(taken, *sides, doubt, home, home_family, float(bits[0]))
+
+
 def judge(
     model: Model, features: Features, known: Frequencies, members: Members, a: Rows, b: Rows,
     shared_home: npt.NDArray[np.bool_] | None = None,

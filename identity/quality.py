@@ -106,10 +106,10 @@ def banded(pairs: pl.DataFrame, threshold: float) -> pl.DataFrame:
         threshold: from where a pair is a link.
     """
     above = pl.col("bits") - threshold
-    band = pl.when(above.is_null()).then(pl.lit(Band.SURE.value))
-    for edge, name in zip(_EDGES, _BANDS, strict=False):
-        band = band.when(above < edge).then(pl.lit(name.value))
-    return pairs.with_columns(band=band.otherwise(pl.lit(Band.FAR.value)))
+    band = pl.lit(Band.FAR.value)
+    for edge, name in reversed(list(zip(_EDGES, _BANDS, strict=False))):
+        band = pl.when(above < edge).then(pl.lit(name.value)).otherwise(band)
+    return pairs.with_columns(band=pl.when(above.is_null()).then(pl.lit(Band.SURE.value)).otherwise(band))
 
 
 def draw(pairs: pl.DataFrame, most: int = 2000) -> pl.DataFrame:
