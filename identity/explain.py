@@ -49,9 +49,9 @@ _DECISIONS = {
 RULES = {
     "judged": ("人工裁定", "people said so"),
     "id_name": ("有效证件号码与姓名相同", "the same valid number and name"),
-    "id_birth": ("有效证件号码相同且与出生日期相符", "the same valid number, borne out by the birth date"),
-    "name_birth_phone": ("姓名、出生日期、电话相同", "the same name, birth date and telephone"),
-    "name_birth_address": ("姓名、出生日期、地址相同", "the same name, birth date and address"),
+    "id_birth": ("有效证件号码相同且与生日相符", "the same valid number, borne out by the birth date"),
+    "name_birth_phone": ("姓名、生日、电话相同", "the same name, birth date and telephone"),
+    "name_birth_address": ("姓名、生日、地址相同", "the same name, birth date and address"),
     "weighed": ("加权评分", "weighed"),
     "single": ("无其他记录", "no other record"),
 }
