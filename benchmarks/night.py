@@ -1,8 +1,10 @@
-"""What a night costs: seconds a verb, rows a second, peak memory, and the ratio of the whole to a plain COPY.
+"""What a night costs: seconds a verb, rows a second, CPU, peak memory, and the ratio of the whole to a plain COPY.
 
 Run: ``python -m benchmarks.night [--persons 200000] [--persons 1000000] [--nights 3] [--json]``. Each size gets a hub of its
 own in a temporary folder: PostgreSQL, the five simulated agencies, nothing else. The floor is COPY of the very rows the first
-night delivered, typed and in the contract's columns, into plain logged tables of the same server, in the same run.
+night delivered, typed and in the contract's columns, into plain logged tables of the same server, in the same run. Seconds of
+CPU, the hub's and PostgreSQL's, hardly depend on what else the machine does, so their ratio to the floor's is printed beside that
+of the clock.
 
 What the agencies themselves need to make their stock ready is not the hub's cost: before each night every agency is asked once
 and the answer thrown away.
@@ -48,6 +50,8 @@ class Night:
         seconds: of the whole command, start of Python to exit.
         verbs: seconds a verb, added up over sources that run side by side.
         rows: delivered by all agencies.
+        hub_cpu: seconds of CPU of the hub's process.
+        postgres_cpu: of PostgreSQL's processes.
         hub_mib: peak resident memory of the hub's process.
         postgres_mib: peak of PostgreSQL's processes, shared pages counted once.
     """
@@ -56,6 +60,8 @@ class Night:
     seconds: float
     verbs: dict[str, float]
     rows: int
+    hub_cpu: float
+    postgres_cpu: float
     hub_mib: float
     postgres_mib: float
 
@@ -66,6 +72,7 @@ class Size:
 
     persons: int
     floor_seconds: float
+    floor_cpu: float
     floor_rows: int
     nights: list[Night]
 
@@ -109,10 +116,24 @@ def _postgres_mib(pid: int) -> float:
     return total / _MIB
 
 
+def _postgres_cpu(pid: int) -> float:
+    """Seconds of CPU of a server so far: of itself, its processes, and those that ended."""
+    server = psutil.Process(pid)
+    used = sum(server.cpu_times()[:4])
+    for process in server.children():
+        with contextlib.suppress(psutil.Error):
+            used += sum(process.cpu_times()[:2])
+    return used
+
+
+def _server(settings: Settings) -> int:
+    """Process id of the embedded server."""
+    return int((embedded.cluster(settings).data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+
 def _night(settings: Settings, day: date) -> Night:
     _ask_once(settings, day)
-    data_dir = embedded.cluster(settings).data_dir
-    server = int((data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0])
+    server = _server(settings)
     peak, over = [0.0], threading.Event()
 
     def watch() -> None:
@@ -121,6 +142,7 @@ def _night(settings: Settings, day: date) -> Night:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
+    used_before = _postgres_cpu(server)
     started = time.perf_counter()
     child = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli.main", "night", "--date", str(day), "--json"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
@@ -129,18 +151,23 @@ def _night(settings: Settings, day: date) -> Night:
     printed = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.perf_counter() - started
+    used = _postgres_cpu(server) - used_before
     over.set()
     watcher.join()
     if os.waitstatus_to_exitcode(status) != 0:
         raise SystemExit(f"the night of {day} ended with status {os.waitstatus_to_exitcode(status)}: nothing was measured")
     told: dict[str, Any] = json.loads(printed)
     rows = sum(s["delivered"] for s in told["sources"].values())
-    return Night(str(day), seconds, told["seconds"], rows, usage.ru_maxrss / 1024, peak[0])
+    hub_cpu = usage.ru_utime + usage.ru_stime
+    return Night(str(day), seconds, told["seconds"], rows, hub_cpu, used, usage.ru_maxrss / 1024, peak[0])
 
 
-def _floor(settings: Settings) -> tuple[float, int]:
-    """Seconds and rows of a plain COPY of everything the agencies' tables hold; the median of three."""
-    engine, seconds, rows = database.engine(settings), 0.0, 0
+def _floor(settings: Settings) -> tuple[float, float, int]:
+    """Seconds, seconds of CPU (this process and PostgreSQL) and rows of a plain COPY of everything the agencies' tables hold.
+
+    The median of three.
+    """
+    engine, server, seconds, cpu, rows = database.engine(settings), _server(settings), 0.0, 0.0, 0
     for stem, contract in load_contracts().items():
         columns = ", ".join(f'"{f.name}"' for f in contract.fields if not f.is_key)
         source, table = f'SELECT record_key, {columns} FROM core."{stem}"', f"staging.floor_{stem}"
@@ -152,14 +179,15 @@ def _floor(settings: Settings) -> tuple[float, int]:
                 spill.seek(0)
                 with engine.begin() as connection:
                     connection.execute(sa.text(f"CREATE TABLE {table} AS {source} LIMIT 0"))
-                started = time.perf_counter()
+                used, started = _postgres_cpu(server) + time.process_time(), time.perf_counter()
                 with engine.begin() as connection:
                     copied = _copy(connection, f"COPY {table} FROM STDIN (FORMAT csv)", spill)
-                tries.append(time.perf_counter() - started)
+                tries.append((time.perf_counter() - started, _postgres_cpu(server) + time.process_time() - used))
                 with engine.begin() as connection:
                     connection.execute(sa.text(f"DROP TABLE {table}"))
-            seconds, rows = seconds + statistics.median(tries), rows + copied
-    return seconds, rows
+            seconds, cpu = seconds + statistics.median(t for t, _ in tries), cpu + statistics.median(c for _, c in tries)
+            rows += copied
+    return seconds, cpu, rows
 
 
 def _copy(connection: sa.Connection, statement: str, file: IO[bytes]) -> int:
@@ -172,20 +200,26 @@ def measure(persons: int, nights: int) -> Size:
     """Measure the initial load and the nights after it, of one size."""
     with _hub(persons) as settings:
         first = _night(settings, settings.sandbox_epoch)
-        floor_seconds, floor_rows = _floor(settings)
+        floor_seconds, floor_cpu, floor_rows = _floor(settings)
         later = [_night(settings, clock.date_of(settings, n)) for n in range(2, nights + 1)]
-    return Size(persons, floor_seconds, floor_rows, [first, *later])
+    return Size(persons, floor_seconds, floor_cpu, floor_rows, [first, *later])
 
 
 def _print(size: Size) -> None:
-    print(f"\n{size.persons:,} persons · floor: COPY of {size.floor_rows:,} rows {size.floor_seconds:.2f} s")
-    print(f"{'night':<12}{'rows':>10}{'seconds':>9}{'rows/s':>9}{'× floor':>9}{'÷ first':>9}" + "".join(f"{v:>9}" for v in VERBS), end="")
-    print(f"{'hub MiB':>9}{'PG MiB':>9}")
+    print(f"\n{size.persons:,} persons · floor: COPY of {size.floor_rows:,} rows {size.floor_seconds:.2f} s, {size.floor_cpu:.2f} s of CPU")
+    heads = ("rows", "seconds", "rows/s", "× floor", "÷ first", *VERBS, "hub CPU", "PG CPU", "× floor", "÷ first", "hub MiB", "PG MiB")
+    print(f"{'night':<12}" + "".join(f"{head:>9}" for head in heads))
     first = size.nights[0]
     for n in size.nights:
-        ratio = f"{n.seconds / size.floor_seconds:>9.1f}" if n is first else f"{'':>9}"
-        print(f"{n.date:<12}{n.rows:>10,}{n.seconds:>9.1f}{n.rows / n.seconds:>9,.0f}{ratio}{n.seconds / first.seconds:>9.1%}", end="")
-        print("".join(f"{n.verbs.get(v, 0):>9.2f}" for v in VERBS) + f"{n.hub_mib:>9,.0f}{n.postgres_mib:>9,.0f}")
+        cpu, cpu_of_first = n.hub_cpu + n.postgres_cpu, first.hub_cpu + first.postgres_cpu
+        is_first = n is first
+        cells = [
+            f"{n.rows:,}", f"{n.seconds:.1f}", f"{n.rows / n.seconds:,.0f}",
+            f"{n.seconds / size.floor_seconds:.1f}" if is_first else "", f"{n.seconds / first.seconds:.1%}",
+            *(f"{n.verbs.get(v, 0):.2f}" for v in VERBS), f"{n.hub_cpu:.1f}", f"{n.postgres_cpu:.1f}",
+            f"{cpu / size.floor_cpu:.1f}" if is_first else "", f"{cpu / cpu_of_first:.1%}", f"{n.hub_mib:,.0f}", f"{n.postgres_mib:,.0f}",
+        ]  # fmt: skip
+        print(f"{n.date:<12}" + "".join(f"{cell:>9}" for cell in cells))
 
 
 def main() -> int:

@@ -1,7 +1,6 @@
 """Run Great Expectations through SQL on a staged delivery, and turn what it finds into a verdict."""
 
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Sequence
@@ -9,8 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import Any, Literal
-
-os.environ["GX_ANALYTICS_ENABLED"] = "false"
 
 import great_expectations as gx
 from great_expectations.core import ExpectationSuite
@@ -83,7 +80,7 @@ def _context(url: str) -> tuple[EphemeralDataContext, Any]:
 
 
 def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[Any]:
-    context, source = _context(url)
+    _, source = _context(url)
     name = f"{schema}.{table}"
     try:
         asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
@@ -92,18 +89,13 @@ def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[
             "the gate does not reach PostgreSQL", where="warehouse", next_step="see `hub services`; running the same again is harmless"
         ) from None
     try:
-        batch = asset.add_batch_definition_whole_table("all")
+        batch = asset.add_batch_definition_whole_table("all").get_batch()
         suite = ExpectationSuite(name=name, expectations=[r.expectation.copy(update={"meta": {"rule": r.rule_id}}) for r in found])
-        definition = gx.ValidationDefinition(name=name, data=batch, suite=context.suites.add(suite))
-        outcome = context.validation_definitions.add(definition).run(result_format=_RESULT_FORMAT)
+        # Not by a validation definition: it keeps suite, definition and results in stores of its own, and nobody reads them there.
+        outcome = batch.validate(suite, result_format=_RESULT_FORMAT)
         by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results if r.expectation_config}
         return [by_rule[r.rule_id] for r in found]
     finally:
-        # In this order: a definition whose asset is gone is no longer listed, and could not be made again.
-        if name in {d.name for d in context.validation_definitions.all()}:
-            context.validation_definitions.delete(name)
-        if name in {s.name for s in context.suites.all()}:
-            context.suites.delete(name)
         source.delete_asset(name)
 
 

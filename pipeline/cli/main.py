@@ -1,5 +1,6 @@
 """`hub`: operate the assistance hub."""
 
+import gc
 import os
 import sys
 import time
@@ -234,6 +235,8 @@ def config_command(as_json: AsJson = False) -> None:
 
 def run() -> None:
     """Entry point: errors of the hub become one sentence and an exit status."""
+    # A command makes many objects and few cycles: looking for them as often as Python does by itself takes a tenth of its time.
+    gc.set_threshold(50_000, 20, 50)
     try:
         try:
             log.configure(get_settings().log_level)

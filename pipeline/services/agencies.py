@@ -1,6 +1,7 @@
 """The simulated agencies, a process each. Production has none of them: there, `sources/` points at the real ones."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 from hub.errors import ConfigError
@@ -8,7 +9,7 @@ from hub.settings import Settings, load_endpoint
 from pipeline.services.process import Service
 from sandbox import clock
 from sandbox.endpoints import provision
-from sandbox.servers.process import is_ready
+from sandbox.servers.readiness import is_ready
 from schemas.contract import stems
 
 
@@ -24,9 +25,9 @@ def start(settings: Settings) -> None:
 
 
 def stop(settings: Settings) -> None:
-    """Stop them."""
-    for stem in stems():
-        Service(settings, f"agency-{stem}").stop()
+    """Stop them, together: each takes a moment to finish what it does."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda stem: Service(settings, f"agency-{stem}").stop(), stems()))
 
 
 def url(settings: Settings, stem: str) -> str | None:

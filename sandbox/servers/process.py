@@ -6,15 +6,14 @@ import json
 import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import Protocol, cast
 
 from hub.errors import HubError, ServiceError
 from hub.log import get_logger
-from hub.settings import Settings
 from sandbox.endpoints import HOST
 from sandbox.servers.agency import Agency
 from sandbox.servers.front import Front
+from sandbox.servers.readiness import ready_path
 
 _WATCH_S = 0.3
 
@@ -99,21 +98,6 @@ class Server:
                 if night != known:
                     known = night
                     await self._warm()
-
-
-def ready_path(stem: str, settings: Settings) -> Path:
-    """File that exists while the agency's server takes calls; holds its process id and port."""
-    return settings.home / "sandbox" / "run" / f"{stem}.json"
-
-
-def is_ready(stem: str, settings: Settings) -> bool:
-    """Whether the agency's server process is there and takes calls (or has been told to be down)."""
-    try:
-        pid = int(json.loads(ready_path(stem, settings).read_text(encoding="ascii"))["pid"])
-        os.kill(pid, 0)
-    except (OSError, ValueError, KeyError):
-        return False
-    return True
 
 
 async def serve(agency: Agency) -> None:

@@ -25,7 +25,7 @@ from connectors.kits.signed_gateway import signature
 from hub.errors import ConfigError, ServiceError, SourceUnavailable
 from sandbox import endpoints
 from sandbox.servers.catalogue import FAULTS, check
-from sandbox.servers.process import is_ready
+from sandbox.servers.readiness import is_ready
 from sandbox.servers.switches import Switches
 from tests.served import STEM, Served, consumed, contract_of, fetch, served, settings_in
 
