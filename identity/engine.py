@@ -1,6 +1,7 @@
 """The identity engine from end to end: records in, persons and households out."""
 
 from dataclasses import dataclass, field
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,12 @@ def _in_context(
 
 
 def resolve(
-    records: pl.DataFrame, weights: model.Model | None = None, *, judged: pl.DataFrame | None = None, is_fitted: bool = True
+    records: pl.DataFrame,
+    weights: model.Model | None = None,
+    *,
+    judged: pl.DataFrame | None = None,
+    is_fitted: bool = True,
+    on: date | None = None,
 ) -> Found:
     """Persons of a table of records.
 
@@ -84,6 +90,7 @@ def resolve(
         weights: the model; the one that comes with the hub if None.
         judged: judgements in force (:mod:`identity.judgements`).
         is_fitted: whether the model is first fitted to these records.
+        on: the day ages are counted on, where no record says when it was changed; None = the newest birth date.
     """
     weights = weights or model.load()
     found = features.extract(records)
@@ -118,4 +125,4 @@ def resolve(
         person = clusters.cluster(component, inner_a, inner_b, inner_bits, weights.threshold_bits, is_forbidden)
         around = context.gather(found, nodes, person)
     of_record = person[nodes]
-    return Found(of_record, living.resolve(found, of_record)[of_record], nodes, told, a.size, weights, found, known, decided)
+    return Found(of_record, living.resolve(found, of_record, on)[of_record], nodes, told, a.size, weights, found, known, decided)

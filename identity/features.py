@@ -42,6 +42,7 @@ class Features:
         n: how many records.
         coded: text fields by name.
         birth: days since 1970, as int32; the smallest int32 = missing.
+        updated: days since 1970 on which the source last changed the record; the smallest int32 = missing.
         lunar: the same day read as a lunar date, in solar days; the smallest int32 = no such reading.
         ymd: birth year, month, day.
         is_valid: the document number is one whose check could be made, and holds.
@@ -52,6 +53,7 @@ class Features:
     n: int
     coded: dict[str, Coded]
     birth: Codes
+    updated: Codes
     lunar: Codes
     ymd: npt.NDArray[np.int16]
     is_valid: Flags
@@ -149,7 +151,7 @@ def extract(records: pl.DataFrame) -> Features:
         pl.col("b").dt.year().cast(pl.Int16).alias("y"), pl.col("b").dt.month().cast(pl.Int16).alias("m"), pl.col("b").dt.day().cast(pl.Int16).alias("d")
     )  # fmt: skip
     return Features(
-        n=n, coded={k: encode(v) for k, v in columns.items()}, birth=days, lunar=_lunar(birth),
+        n=n, coded={k: encode(v) for k, v in columns.items()}, birth=days, updated=_days(dates.parse(raw["updated_at"])), lunar=_lunar(birth),
         ymd=ymd.fill_null(0).to_numpy().astype(np.int16), is_valid=is_valid, is_believed=is_believed,
         is_default_day=is_default, content=content.to_numpy(),
     )  # fmt: skip

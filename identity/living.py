@@ -1,148 +1,200 @@
-"""Which persons of a match file live together, from local household numbers and addresses.
+"""Which persons of a match file live together (共同生活的家庭成员), by the ministry's rule and by the traces of where they live.
 
-Each source has household numbers of its own, of one kind or the other: some tell who lives together (共同生活), some who is on one household
-register (户籍). Which is which nobody says, so a source is believed as far as addresses bear it out where other sources contradict it.
-Persons are then grouped by average linkage, as records are: being listed apart by a source counts against.
+The rule (民发〔2021〕57号 art. 7): spouses, minor children, adult children who cannot live on their own, students among them, belong to one
+household wherever they sleep; others belong to it if they have lived with it for long. So
+
+1. couples are one unit, and children who depend on their parents follow them;
+2. whether two units live together is weighed (:mod:`identity.coresidence`), and units are grouped by average linkage, as records are;
+3. children go where their parents are: those at boarding school, and those left with grandparents, too;
+4. prisoners, persons in compulsory detoxification and those declared missing belong to nobody's.
+
+Who is a couple, a parent, a child follows from relations and guardians where they are told, else from ages, sexes and family names.
 """
 
+import re
+from datetime import date
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from identity import clusters
+from identity import clusters, coresidence, kinship
 from identity.features import MISSING, Features
+from identity.kinship import Kin, Kinship, People
 from identity.sure import Labels
 
-# More persons at one address or under one number are an institution, not a family.
-_LARGEST_HOME = 15
-# Bits by one address or two, by one telephone, and the most that numbers can give.
-_SAME_ADDRESS, _OTHER_ADDRESS, _SAME_PHONE = 3.0, -3.2, 1.5
-_MOST_FOR, _MOST_AGAINST = 6.0, -8.0
-# Where no source that tells homes holds both, what speaks against a pair is weak: registers and old addresses lag behind life.
-_LEAST_AGAINST = -3.5
-_TELLS_HOMES = 0.97
-_THRESHOLD = 1.5
+# Minors end at 18. Most of who is younger than 22 and single studies (tertiary enrolment above 60 %, Ministry of Education 2023); who is
+# younger than 25 and has a guardian told studies, for schools ask for one.
+_ADULT, _MOSTLY_STUDENTS_TO, _STUDENT_TO = 18.0, 22.0, 25.0
+# Years from which a guardian is more likely a grandparent.
+_GUARDIAN_FROM, _GUARDIAN_TO = 14.0, 46.0
+_THRESHOLD = 0.0
+# What an occupation says of those whom the rule counts out, and of those who came back.
+_OUT, _BACK = re.compile("服刑|监狱|羁押|强制隔离戒毒|强制戒毒|失踪|PRISONER"), re.compile("释放|刑满|期满|狱警|警察|民警")
+_GENERATIONS = 4
 
 
-def _pairs(held: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Pairs ``p`` < ``q`` of persons with an equal key, small groups only."""
-    small = held.filter(pl.len().over(key).is_between(2, _LARGEST_HOME))
-    return small.join(small, on=key, suffix="_q").filter(pl.col("p") < pl.col("p_q")).rename({"p_q": "q"})
+def _members(features: Features, person: Labels) -> pl.DataFrame:
+    """Persons on lists that may be families: ``list``, ``p``, ``role``; one row each, of the newest record with a role."""
+    frame = pl.DataFrame({"list": features.code("home"), "p": person, "role": kinship.roles(features), "day": features.updated})
+    frame = frame.filter(pl.col("list") != MISSING).with_columns(is_told=pl.col("role") > 0)
+    order = ["list", "p", "is_told", "day", "role"]
+    first = frame.sort(order, descending=[False, False, True, True, False]).unique(["list", "p"], keep="first", maintain_order=True)
+    return first.filter(pl.len().over("list").is_between(2, coresidence.LARGEST_HOME)).select("list", "p", "role")
 
 
-def _address_votes(pairs: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
-    """Adds ``same_address``: whether two persons gave an equal address; null if one gave none."""
-    known = addresses.select("p").unique()
-    equal = (
-        pairs.join(addresses, on="p")
-        .join(addresses, left_on=["q", "address"], right_on=["p", "address"], how="semi")
-        .select("p", "q")
-        .unique()
-    )
-    return (
-        pairs.join(equal.with_columns(_equal=True), on=["p", "q"], how="left")
-        .join(known.with_columns(_kp=True), on="p", how="left")
-        .join(known.with_columns(_kq=True), left_on="q", right_on="p", how="left")
-        .with_columns(same_address=pl.when(pl.col("_equal")).then(True).when(pl.col("_kp") & pl.col("_kq")).then(False))
-        .drop("_equal", "_kp", "_kq")
-    )
+def _doors(features: Features, person: Labels) -> pl.DataFrame:
+    """Persons at addresses that may be one home: ``list``, ``p``."""
+    address = np.where(coresidence.has_door(features), features.code("address"), MISSING)
+    at = pl.DataFrame({"list": address, "p": person}).filter(pl.col("list") != MISSING).unique()
+    return at.filter(pl.len().over("list").is_between(2, coresidence.LARGEST_HOME))
 
 
-def _shared(frame: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Pairs that share a value of few persons: ``p``, ``q``, ``_same``."""
-    held = frame.filter(pl.col(column) != MISSING).select("p", column).unique()
-    return _pairs(held, column).select("p", "q").unique().with_columns(_same=True)
+def _guardians(features: Features, person: Labels, members: pl.DataFrame, who: People) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
+    """Whose guardian is whom: ``child``, ``parent``; and of which persons a guardian is told.
 
-
-def _elsewhere(rows: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """Whether two persons give one address to the sources other than one: ``p``, ``q``, ``source``, ``is_home``; pairs with addresses alone.
-
-    A register writes its own address beside its own number: it is no witness of itself.
+    A guardian is known by name alone, so the person of that name is looked for on the child's lists, at its addresses and telephones.
     """
-    key = ["p", "q", "source"]
-    told = frame.filter(pl.col("address") != MISSING).select("p", "address", by="source").unique()
-    one = rows.select(key).join(told, on="p").filter(pl.col("by") != pl.col("source"))
-    both = one.join(told.rename({"p": "q", "address": "other", "by": "by_q"}), on="q").filter(pl.col("by_q") != pl.col("source"))
-    return both.group_by(key).agg(is_home=(pl.col("address") == pl.col("other")).any())
+    sound = {v: i for i, v in enumerate(features.coded["full_sound"].values)}
+    guardian = features.coded["guardian_sound"]
+    name = np.array([sound.get(v, MISSING) for v in guardian.values] + [MISSING], np.int64)[guardian.codes]
+    has = np.zeros(who.age.size, np.bool_)
+    has[person[guardian.codes != MISSING]] = True
+    wards = pl.DataFrame({"child": person, "name": name}).filter(pl.col("name") != MISSING).unique()
+    if wards.is_empty():
+        return pl.DataFrame(schema={"child": pl.Int64, "parent": pl.Int64, "older": pl.Float64}), has
+    names = pl.DataFrame({"parent": person, "name": features.code("full_sound").astype(np.int64)}).unique()
+    near = [members.select("p", k="list")]
+    for column in ("address", "phone"):
+        near.append(pl.DataFrame({"p": person, "k": features.code(column)}).filter(pl.col("k") != MISSING).unique())
+    found, around = [], []
+    for shared in near:
+        shared = shared.filter(pl.len().over("k") <= coresidence.LARGEST_HOME)
+        of_name = shared.join(names, left_on="p", right_on="parent").rename({"p": "parent"})
+        of_ward = shared.rename({"p": "child"}).join(wards, on="child")
+        found.append(of_ward.join(of_name, on=["k", "name"]).select("child", "parent"))
+        around.append(of_ward.join(shared, on="k").select("child", "name", "p"))
+    # A parent who is away is on a list with those the child is at.
+    with_kin = pl.concat(around).unique().join(members.select("p", k="list"), on="p")
+    of_name = members.select(k="list", parent="p").join(names, on="parent")
+    found.append(with_kin.join(of_name, on=["k", "name"]).select("child", "parent"))
+    both = pl.concat(found).unique().filter(pl.col("child") != pl.col("parent"))
+    older = who.age[both["parent"].to_numpy()] - who.age[both["child"].to_numpy()]
+    return both.with_columns(older=pl.Series(older)).filter(pl.col("older") >= _GUARDIAN_FROM), has
 
 
-def _votes(pairs: pl.DataFrame, listed: pl.DataFrame, homes: pl.DataFrame, frame: pl.DataFrame) -> pl.DataFrame:
-    """What local numbers say of pairs: ``for`` and ``against`` in bits, ``is_told``: a source that tells homes holds both.
+def _dependants(kin: Kinship, who: People, guardians: pl.DataFrame, has_guardian: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    """Children who follow their parents: ``child``, ``parent``."""
+    n = who.age.size
+    sizes = np.bincount(kin.couple, minlength=n)
+    is_single = sizes[kin.couple] == 1
+    of_lists = kin.parents
+    known = of_lists["child"].unique().implode()
+    # Lists know better who is a parent; a guardian much older is a grandparent, who is no reason to live there if a parent is known.
+    by_guardian = guardians.filter(~pl.col("child").is_in(known)).sort("child", "older")
+    near = by_guardian.filter(pl.col("older") <= _GUARDIAN_TO)
+    far = by_guardian.filter(~pl.col("child").is_in(near["child"].unique().implode()))
+    parents = pl.concat([of_lists, near.select("child", "parent"), far.select("child", "parent")]).unique()
+    is_minor = who.age < _MOSTLY_STUDENTS_TO
+    of_age = ~is_minor & has_guardian & is_single
+    is_student = of_age & (who.age < _STUDENT_TO)
+    # An adult of that age has a guardian only if he cannot live on his own.
+    named = np.zeros(n, np.bool_)
+    named[guardians.join(parents, on=["child", "parent"], how="semi")["child"].to_numpy()] = True
+    follows = (is_minor & is_single) | is_student | (of_age & named)
+    return parents.filter(pl.Series(follows[parents["child"].to_numpy()]))
 
-    Sources are not independent (registers are copied from one another), so the strongest voice of each side counts, not their sum.
-    """
-    both = (
-        pairs.select("p", "q", "same_address")
-        .join(homes.select("p", "source").unique(), on="p")
-        .join(homes.select("source", q="p").unique(), on=["q", "source"])
-        .join(listed.with_columns(is_one=True), on=["p", "q", "source"], how="left")
-        .with_columns(pl.col("is_one").fill_null(False))
-        .with_columns(is_torn=(~pl.col("is_one")).any().over("p", "q"))
+
+def _kin_of_units(kin: Kinship, who: People, unit: Labels, dependants: pl.DataFrame) -> pl.DataFrame:
+    """Kinship of units: ``u`` < ``v``, ``kin`` as levels of :mod:`identity.coresidence`."""
+    has_own = np.bincount(kin.couple, minlength=who.age.size)[kin.couple] > 1
+    has_own[dependants["parent"].to_numpy()] = True
+    child, parent = kin.parents["child"].to_numpy(), kin.parents["parent"].to_numpy()
+    p, q, of_pair = (kin.kin[c].to_numpy() for c in ("p", "q", "kin"))
+    told = pl.DataFrame(
+        {
+            "a": np.r_[unit[child], unit[p]].astype(np.int64),
+            "b": np.r_[unit[parent], unit[q]].astype(np.int64),
+            "kin": np.r_[np.where(has_own[child], 2, 1), np.where(of_pair == Kin.SIBLING, 3, 4)].astype(np.int64),
+        }
+    ).filter((pl.col("a") >= 0) & (pl.col("b") >= 0) & (pl.col("a") != pl.col("b")))
+    return told.group_by(u=pl.min_horizontal("a", "b"), v=pl.max_horizontal("a", "b")).agg(pl.col("kin").min())
+
+
+def _away_by_rule(features: Features, person: Labels) -> npt.NDArray[np.bool_]:
+    """Which persons the rule counts out: prisoners, who is in compulsory detoxification, and who was declared missing."""
+    coded = features.coded["occupation"]
+    is_out = np.array([bool(_OUT.search(v)) and not _BACK.search(v) for v in coded.values] + [False])
+    found = np.zeros(int(person.max(initial=-1)) + 1, np.bool_)
+    found[person[is_out[coded.codes]]] = True
+    return found
+
+
+def _grouped(traces: coresidence.Traces, related: pl.DataFrame, n: int, n_sources: int) -> Labels:
+    """The home of each unit."""
+    pairs = coresidence.candidates(traces).select(pl.col("u", "v").cast(pl.Int64))
+    pairs = pl.concat([pairs, related.select("u", "v")]).unique().sort("u", "v")
+    if pairs.is_empty():
+        return np.arange(n)
+    seen = coresidence.observe(traces, pairs, related)
+    belief = coresidence.fit(seen, n_sources)
+    bits = coresidence.weigh(belief, seen)
+    component = clusters.connect(clusters.Graph(n, pairs["u"].to_numpy(), pairs["v"].to_numpy(), bits), _THRESHOLD)
+    a, b = clusters.within(component)
+    inner_bits = coresidence.weigh(belief, coresidence.observe(traces, pl.DataFrame({"u": a, "v": b}), related))
+    return clusters.cluster(component, a, b, inner_bits, _THRESHOLD, lambda p, q, w: np.zeros(p.size, np.bool_))
+
+
+def _follow(label: Labels, dependants: pl.DataFrame, traces: coresidence.Traces, who: People) -> Labels:
+    """Children in the household of their parents; of parents who live apart, in the one that more speaks for."""
+    pairs = dependants.select(u="child", v="parent").with_row_index("i")
+    shared = pairs.join(traces.lists, on="u").join(traces.lists.rename({"u": "v"}), on=["v", "s", "list"], how="semi").group_by("i").len()
+    at_home = pl.Series(np.nan_to_num(coresidence.overlap(pairs, traces.addresses)))
+    scored = pairs.join(shared, on="i", how="left", maintain_order="left").with_columns(
+        score=(pl.col("len").fill_null(0) + 2.0 * at_home).round(3), age=pl.Series(who.age[pairs["v"].to_numpy()])
     )
-    # Where sources contradict each other, addresses are the witness: of pairs a source lists together and another apart, how many give one
-    # address, against pairs all sources list together.
-    witness = both.filter("is_one").join(_elsewhere(both.filter("is_one"), frame), on=["p", "q", "source"])
-    one_home = pl.col("is_home").filter(~pl.col("is_torn")).mean()
-    torn_home = pl.col("is_home").filter("is_torn").mean()
-    torn = both.filter("is_one").group_by("source").agg(torn=pl.col("is_torn").mean())
-    belief = witness.group_by("source").agg(ratio=(torn_home / one_home).clip(0.0, 1.0)).join(torn, on="source")
-    belief = belief.select("source", false=pl.col("torn") * (1.0 - pl.col("ratio")))
-    belief = belief.select("source", belief=(1.0 - pl.col("false").fill_nan(0.0).fill_null(0.0)).clip(0.02, 0.985))
-    both = both.join(belief, on="source", how="left")
-    # How often a source lists apart those who give one address and are one home by another source.
-    together = both.filter(pl.col("same_address") & (pl.col("is_one") & (pl.col("belief") > _TELLS_HOMES)).any().over("p", "q"))
-    apart = together.group_by("source").agg(apart=(1.0 - pl.col("is_one").mean()))
-    both = both.join(apart, on="source", how="left").with_columns(pl.col("apart").fill_null(0.03).clip(0.004, 0.9))
-    says_for = pl.when("is_one").then((pl.col("belief") / (1.0 - pl.col("belief"))).log(2).clip(0.0, _MOST_FOR))
-    says_against = pl.when(~pl.col("is_one")).then(pl.col("apart").log(2).clip(_MOST_AGAINST, 0.0))
-    return both.group_by("p", "q").agg(
-        says_for.max().alias("for"), says_against.min().alias("against"), is_told=(pl.col("belief") > _TELLS_HOMES).any()
-    )
+    label = label.copy()
+    for _ in range(_GENERATIONS):
+        at = scored.with_columns(home=pl.Series(label[scored["v"].to_numpy()])).filter(pl.col("home") >= 0)
+        homes = at.group_by("u", "home").agg(pl.col("score").sum(), pl.col("age").min())
+        best = homes.sort("u", "score", "age", "home", descending=[False, True, False, False]).unique(
+            "u", keep="first", maintain_order=True
+        )
+        new = best.filter(pl.Series(label[best["u"].to_numpy()] < 0))
+        if new.is_empty():
+            break
+        label[new["u"].to_numpy()] = new["home"].to_numpy()
+    return label
 
 
-def resolve(features: Features, person: Labels) -> Labels:
+def resolve(features: Features, person: Labels, on: date | None = None) -> Labels:
     """Households living together.
 
     Args:
         features: all records.
         person: the person of each record.
+        on: as in :func:`identity.kinship.people`.
 
     Returns:
         The household of each person, numbered from 0; persons nothing is known of live alone.
     """
     n = int(person.max(initial=-1)) + 1
-    frame = pl.DataFrame(
-        {
-            "p": person,
-            "source": features.code("source"),
-            "home": features.code("home"),
-            "address": features.code("address"),
-            "phone": features.code("phone"),
-        }
-    )
-    homes = frame.filter(pl.col("home") != MISSING).select("p", "source", "home").unique()
-    addresses = frame.filter(pl.col("address") != MISSING).select("p", "address").unique()
-    listed = _pairs(homes, "home").select("p", "q", "source").unique()
-    together = _pairs(addresses, "address").select("p", "q").unique()
-    pairs = _address_votes(pl.concat([listed.select("p", "q"), together]).unique(), addresses)
-    if pairs.is_empty():
-        return np.arange(n)
-
-    votes = _votes(pairs, listed, homes, frame)
-    weighed = (
-        pairs.join(votes, on=["p", "q"], how="left")
-        .join(_shared(frame, "phone"), on=["p", "q"], how="left")
-        .with_columns(
-            bits=pl.col("for").fill_null(0.0) + pl.col("against").fill_null(0.0) + pl.when("_same").then(_SAME_PHONE).otherwise(0.0)
-            + pl.when("same_address").then(_SAME_ADDRESS).when(~pl.col("same_address")).then(_OTHER_ADDRESS).otherwise(0.0)
-        )
-        .with_columns(bits=pl.when(pl.col("is_told").fill_null(False)).then("bits").otherwise(pl.col("bits").clip(_LEAST_AGAINST)))
-    )  # fmt: skip
-    a, b, bits = (weighed[c].to_numpy() for c in ("p", "q", "bits"))
-    component = clusters.connect(clusters.Graph(n, a, b, bits.astype(np.float32)), _THRESHOLD)
-    inner_a, inner_b = clusters.within(component)
-    inner = pl.DataFrame({"p": inner_a, "q": inner_b}).join(
-        weighed.select("p", "q", "bits"), on=["p", "q"], how="left", maintain_order="left"
-    )
-    # Two persons no number and no address ties, in one component: more likely neighbours of a bridge than a family.
-    inner_bits = inner["bits"].fill_null(_LEAST_AGAINST).to_numpy().astype(np.float32)
-    return clusters.cluster(component, inner_a, inner_b, inner_bits, _THRESHOLD, lambda p, q, w: np.zeros(p.size, np.bool_))
+    if not n:
+        return np.zeros(0, np.int64)
+    who = kinship.people(features, person, on)
+    members = _members(features, person)
+    kin = kinship.find(members, _doors(features, person), who)
+    dependants = _dependants(kin, who, *_guardians(features, person, members, who))
+    counts_not = _away_by_rule(features, person)
+    dependants = dependants.filter(pl.Series(~counts_not[dependants["child"].to_numpy()]))
+    counts_not[dependants["child"].to_numpy()] = True
+    unit = np.where(counts_not, -1, kin.couple)
+    related = _kin_of_units(kin, who, unit, dependants)
+    n_sources = int(features.code("source").max(initial=-1)) + 1
+    home = _grouped(coresidence.gather(features, person, unit), related, n, n_sources)
+    label = np.where(unit >= 0, home[np.maximum(unit, 0)], -1)
+    if dependants.height:
+        label = _follow(label, dependants, coresidence.gather(features, person, np.arange(n)), who)
+    alone = np.flatnonzero(label < 0)
+    label[alone] = n + np.arange(alone.size)
+    return np.unique(label, return_inverse=True)[1].astype(np.int64)

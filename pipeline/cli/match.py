@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -184,7 +185,7 @@ def run(records: pl.DataFrame, judged: pl.DataFrame | None = None) -> tuple[pl.D
     """
     from identity import engine
 
-    found = engine.resolve(records, judged=judged)
+    found = engine.resolve(records, judged=judged, on=datetime.now(UTC).date())
     keyed = records.select(*_KEYS).with_columns(
         p=pl.Series(found.person), h=pl.Series(found.household), _key=pl.concat_str(_KEYS, separator=":")
     )

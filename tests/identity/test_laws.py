@@ -62,6 +62,39 @@ def test_the_order_of_records_does_not_matter(rows, random):
     assert groups(records) == groups(records[order])
 
 
+_MEMBER = st.fixed_dictionaries(
+    {
+        "name": st.sampled_from(["王建军", "李秀英", "王德福", "王子涵", "王子萱", "陈志强"]),
+        "household_id_local": st.sampled_from([None, "h1", "h2"]),
+        "relation": st.sampled_from([None, "02", "12", "20", "38", "41"]),
+        "address": st.sampled_from([None, "斗湖堤镇长江村3组5号", "章庄铺镇枫林村2组11号"]),
+        "guardian_name": st.sampled_from([None, None, "王建军", "李秀英"]),
+    }
+)
+_BORN = {
+    "王建军": "1980-04-05",
+    "李秀英": "1982-01-10",
+    "王德福": "1953-03-12",
+    "王子涵": "2012-06-07",
+    "王子萱": "2015-06-07",
+    "陈志强": "1975-10-02",
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), _MEMBER), min_size=2, max_size=12), st.randoms())
+def test_households_do_not_depend_on_the_order_of_records(rows, random):
+    records = numbered(table([(s, {**row, "birth_date": _BORN[row["name"]], "updated_at": "2026-03-01"}) for s, row in rows]))
+    order = list(range(records.height))
+    random.shuffle(order)
+
+    def homes(frame: pl.DataFrame) -> set[frozenset[int]]:
+        found = engine.resolve(frame, is_fitted=False).household
+        return {frozenset(g) for g in pl.DataFrame({"n": frame["occupation"], "h": found}).group_by("h").agg("n")["n"]}
+
+    assert homes(records) == homes(records[order])
+
+
 def test_a_refused_tie_stays_refused_whatever_the_order():
     """Two pairs tie at the best weight and may not all be one; afterwards one of their groups grows."""
     lost, place = "王?军", "章庄铺镇枫林村2组11号"
