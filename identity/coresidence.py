@@ -55,6 +55,11 @@ class Traces:
     places: pl.DataFrame
     phones: pl.DataFrame
 
+    @property
+    def n_sources(self) -> int:
+        """How many sources are numbered."""
+        return int(self.lists["s"].max() or 0) + 1  # type: ignore[call-overload]
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -101,11 +106,16 @@ def gather(features: Features, person: Labels, unit: Labels) -> Traces:
     weight = np.where(known, 0.5 ** (np.clip(newest - updated.astype(np.float64), 0.0, 3650.0) / _HALF_LIFE_DAYS), 0.5)
     frame = pl.DataFrame(
         {
-            "p": person, "u": unit[person], "s": features.code("source"), "list": features.code("home"), "address": features.code("address"),
+            "p": person, "u": unit[person], "s": features.code("source"), "list": features.code("home"), "register": features.code("register"), "address": features.code("address"),
             "place": features.code("place"), "phone": features.code("phone"), "w": weight,
         }
     ).filter(pl.col("u") >= 0)  # fmt: skip
-    lists = frame.filter(pl.col("list") != MISSING).select("u", "s", "list").unique()
+    # Register numbers told beside household numbers are as if of a source of their own.
+    registers = frame.select(
+        "u", s=pl.col("s") + len(features.coded["source"].values), list=pl.col("register") + len(features.coded["home"].values)
+    )
+    registers = registers.filter(frame["register"] != MISSING)
+    lists = pl.concat([frame.filter(pl.col("list") != MISSING).select("u", "s", "list"), registers]).unique()
     houses = frame.filter(pl.Series(has_door(features)[unit[person] >= 0]))
     houses = houses.filter(pl.col("p").n_unique().over("address") <= LARGEST_HOME)
     phones = frame.filter(pl.col("phone") != MISSING).select("u", "p", a="phone").unique()

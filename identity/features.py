@@ -126,12 +126,13 @@ def extract(records: pl.DataFrame) -> Features:
     number = pl.DataFrame({"s": spelled, "v": valid}).select(pl.coalesce("v", "s"))["v"]
     birth = dates.parse(raw["birth_date"])
     inside = pl.DataFrame({"v": valid}).select(resident_id.birth_dates(pl.col("v")))["v"]
-    home = pl.when(pl.col("household_id_local").is_not_null()).then(
-        pl.concat_str(pl.col("source").fill_null(""), pl.col("household_id_local"), separator="\x1f")
+    home, register = (
+        pl.when(pl.col(c).is_not_null()).then(pl.concat_str(pl.col("source").fill_null(""), pl.col(c), separator="\x1f"))
+        for c in ("household_id_local", "registered_household_id_local")
     )
     plain = text.select(
         sex=pl.col("sex").str.to_uppercase().str.strip_chars().replace_strict(_SEXES, default=None),
-        phone=_phone(pl.col("phone")), home=home, source=pl.col("source").fill_null(""), relation=_text(pl.col("relation")),
+        phone=_phone(pl.col("phone")), home=home, register=register, source=pl.col("source").fill_null(""), relation=_text(pl.col("relation")),
         **{c: _text(pl.col(c)) for c in ("area_code", "postcode", "occupation", "birth_place")},
     )  # fmt: skip
 
@@ -146,7 +147,11 @@ def extract(records: pl.DataFrame) -> Features:
     is_valid = valid.is_not_null().to_numpy()
     same_year = (birth.dt.year() == inside.dt.year()).fill_null(False).to_numpy()
     is_believed = is_valid & ((days == NO_DAY) | (days == inner) | (is_default & same_year))
-    content = pl.DataFrame({k: v for k, v in columns.items() if k not in ("home", "source")}).with_columns(birth=birth).hash_rows(seed=7)
+    content = (
+        pl.DataFrame({k: v for k, v in columns.items() if k not in ("home", "register", "source")})
+        .with_columns(birth=birth)
+        .hash_rows(seed=7)
+    )
     ymd = pl.DataFrame({"b": birth}).select(
         pl.col("b").dt.year().cast(pl.Int16).alias("y"), pl.col("b").dt.month().cast(pl.Int16).alias("m"), pl.col("b").dt.day().cast(pl.Int16).alias("d")
     )  # fmt: skip

@@ -130,14 +130,14 @@ def _away_by_rule(features: Features, person: Labels) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _grouped(traces: coresidence.Traces, related: pl.DataFrame, n: int, n_sources: int) -> Labels:
+def _grouped(traces: coresidence.Traces, related: pl.DataFrame, n: int) -> Labels:
     """The home of each unit."""
     pairs = coresidence.candidates(traces).select(pl.col("u", "v").cast(pl.Int64))
     pairs = pl.concat([pairs, related.select("u", "v")]).unique().sort("u", "v")
     if pairs.is_empty():
         return np.arange(n)
     seen = coresidence.observe(traces, pairs, related)
-    belief = coresidence.fit(seen, n_sources)
+    belief = coresidence.fit(seen, traces.n_sources)
     bits = coresidence.weigh(belief, seen)
     component = clusters.connect(clusters.Graph(n, pairs["u"].to_numpy(), pairs["v"].to_numpy(), bits), _THRESHOLD)
     a, b = clusters.within(component)
@@ -190,8 +190,7 @@ def resolve(features: Features, person: Labels, on: date | None = None) -> Label
     counts_not[dependants["child"].to_numpy()] = True
     unit = np.where(counts_not, -1, kin.couple)
     related = _kin_of_units(kin, who, unit, dependants)
-    n_sources = int(features.code("source").max(initial=-1)) + 1
-    home = _grouped(coresidence.gather(features, person, unit), related, n, n_sources)
+    home = _grouped(coresidence.gather(features, person, unit), related, n)
     label = np.where(unit >= 0, home[np.maximum(unit, 0)], -1)
     if dependants.height:
         label = _follow(label, dependants, coresidence.gather(features, person, np.arange(n)), who)

@@ -31,22 +31,27 @@ class MatchConfig(BaseModel):
 
     Attributes:
         map: column of the files → column of the engine.
+        registers: sources whose household numbers are those of a household register (户籍); they decide nothing else than ``--registered``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     map: dict[str, str] = Field(default_factory=dict)
+    registers: frozenset[str] = frozenset()
 
 
-def _configured(path: Path | None, maps: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _configured(path: Path | None, maps: list[str]) -> MatchConfig:
+    config = MatchConfig()
     if path is not None:
         try:
-            found = dict(MatchConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {}).map)
+            config = MatchConfig.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")) or {})
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError):
             raise ConfigError(
-                "this is not a configuration of `hub match`", where=str(path), next_step="it may hold `map: {theirs: ours}`"
+                "this is not a configuration of `hub match`",
+                where=str(path),
+                next_step="it may hold `map: {theirs: ours}` and `registers: [source]`",
             ) from None
+    found = dict(config.map)
     for entry in maps:
         theirs, sign, ours = entry.partition("=")
         if not sign or not theirs:
@@ -57,7 +62,7 @@ def _configured(path: Path | None, maps: list[str]) -> dict[str, str]:
             raise ConfigError(
                 f"there is no column {ours!r} to map to", where=f"--map {theirs}={ours}", next_step=f"one of {', '.join(COLUMNS)}"
             )
-    return found
+    return config.model_copy(update={"map": found})
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -193,25 +198,29 @@ def run(records: pl.DataFrame, judged: pl.DataFrame | None = None) -> tuple[pl.D
     return clusters, found
 
 
-def match(
-    files: Annotated[list[Path], typer.Argument(help="CSV (UTF-8) or Parquet files of records.")],
-    out: Annotated[
-        Path, typer.Option("--out", help="Where to write source, record_id, person_id, household_id (CSV, or Parquet by its name).")
-    ],
-    truth: Annotated[
-        Path | None, typer.Option("--truth", help="source, record_id, true_person_id[, true_household_id]: print scores.")
-    ] = None,
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file: map.")] = None,
-    mapped: Annotated[list[str] | None, typer.Option("--map", help="theirs=ours: another name of a column. May be repeated.")] = None,
-    judged: Annotated[Path | None, typer.Option("--judgements", help=_JUDGEMENTS_HELP)] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Which records of some files are one person, and which persons one household. Needs no tuning; any subset of columns will do."""
-    started = time.perf_counter()
-    names = _configured(config, mapped or [])
-    records = read_records(files, names)
-    known = _truth(truth, records) if truth else None
-    clusters, found = run(records, _judgements(judged) if judged else None)
+def registered_households(clusters: pl.DataFrame, found: "Found", sources: frozenset[str]) -> pl.DataFrame:
+    """Registered households: ``source``, ``record_id``, ``person_id``, ``registered_household_id``, null = on no register that is told.
+
+    Raises:
+        ConfigError: nothing says which numbers are those of a register.
+    """
+    from identity import registered as registers
+
+    household = registers.resolve(found.features, found.person, sources)
+    if (household < 0).all():
+        raise ConfigError(
+            "nothing in these files says who is on which household register", where="--registered",
+            next_step="map a column to registered_household_id_local, or name the sources in the configuration: `registers: [source]`",
+        )  # fmt: skip
+    keyed = clusters.select(*_KEYS, "person_id").with_columns(
+        h=pl.Series(household[found.person]), _key=pl.concat_str(_KEYS, separator=":")
+    )
+    name = pl.when(pl.col("h") >= 0).then(pl.col("_key").min().over("h"))
+    return keyed.select(*_KEYS, "person_id", registered_household_id=name)
+
+
+def _write(clusters: pl.DataFrame, out: Path) -> None:
+    """Write a table as CSV, or as Parquet by its name; the file is there whole or not at all."""
     draft = out.with_name(f".{out.name}.draft")
     try:
         if out.suffix == ".parquet":
@@ -221,6 +230,33 @@ def match(
         draft.replace(out)
     except OSError:
         raise ConfigError("this file cannot be written", where=str(out)) from None
+
+
+def match(
+    files: Annotated[list[Path], typer.Argument(help="CSV (UTF-8) or Parquet files of records.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="Where to write source, record_id, person_id, household_id (CSV, or Parquet by its name).")
+    ],
+    truth: Annotated[
+        Path | None, typer.Option("--truth", help="source, record_id, true_person_id[, true_household_id]: print scores.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="YAML file: map, registers.")] = None,
+    mapped: Annotated[list[str] | None, typer.Option("--map", help="theirs=ours: another name of a column. May be repeated.")] = None,
+    registered: Annotated[
+        Path | None, typer.Option("--registered", help="Also write source, record_id, person_id, registered_household_id (户籍).")
+    ] = None,
+    judged: Annotated[Path | None, typer.Option("--judgements", help=_JUDGEMENTS_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Which records of some files are one person, and which persons one household. Needs no tuning; any subset of columns will do."""
+    started = time.perf_counter()
+    configured = _configured(config, mapped or [])
+    records = read_records(files, configured.map)
+    known = _truth(truth, records) if truth else None
+    clusters, found = run(records, _judgements(judged) if judged else None)
+    _write(clusters, out)
+    if registered is not None:
+        _write(registered_households(clusters, found, configured.registers), registered)
     capped = [b for b in found.blocks if b.capped]
     told: dict[str, Any] = {
         "records": records.height, "persons": clusters["person_id"].n_unique(), "households": clusters["household_id"].n_unique(),
@@ -262,7 +298,7 @@ def explain(
     """Why two records are one person or not: each field's agreement and weight, what decided, what would turn it. Shows no value."""
     from identity import explain as explaining
 
-    records = read_records(files, _configured(config, mapped or []))
+    records = read_records(files, _configured(config, mapped or []).map)
     a, b = _row(records, one), _row(records, other)
     told = explaining.explain(run(records)[1], a, b)
     print(json.dumps(asdict(told), ensure_ascii=False) if as_json else told.as_text())

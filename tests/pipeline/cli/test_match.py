@@ -83,6 +83,27 @@ def test_parquet_in_and_out_and_a_configuration(folder):
     assert pl.read_parquet(folder / "out.parquet")["person_id"].n_unique() == 3
 
 
+def test_registered_households_where_an_input_says_so(folder):
+    rows = {**ROWS, "registered_household_id_local": ["r1", None, None, "r2"]}
+    pl.DataFrame(rows).write_csv(folder / "records.csv")
+    run(folder / "records.csv", "--out", folder / "out.csv", "--registered", folder / "registered.csv")
+    out = pl.read_csv(folder / "registered.csv", infer_schema=False)
+    assert out.columns == ["source", "record_id", "person_id", "registered_household_id"]
+    assert out["registered_household_id"].to_list() == ["a:1", None, "a:1", "b:2"]
+    assert out["person_id"].to_list() == pl.read_csv(folder / "out.csv", infer_schema=False)["person_id"].to_list()
+
+
+def test_registered_households_by_sources_that_are_registers(folder):
+    (folder / "match.yml").write_text("registers: [a]\n")
+    run(folder / "records.csv", "--out", folder / "out.csv", "--registered", folder / "registered.csv", "--config", folder / "match.yml")
+    assert pl.read_csv(folder / "registered.csv", infer_schema=False)["registered_household_id"].to_list() == ["a:1", "a:1", "a:1", None]
+
+
+def test_registered_households_nobody_tells_are_refused(folder):
+    with pytest.raises(ConfigError, match="household register"):
+        run(folder / "records.csv", "--out", folder / "out.csv", "--registered", folder / "registered.csv")
+
+
 BAD = {
     "no record ids": ("source,name\na,x\n", "no column record_id"),
     "an empty record id": ("source,record_id,name\na,,x\n", "no record_id"),
