@@ -58,7 +58,7 @@ class Traces:
     @property
     def n_sources(self) -> int:
         """How many sources are numbered."""
-        return int(self.lists["s"].max() or 0) + 1  # type: ignore[call-overload]
+        return int(self.lists["s"].max() or 0) + 1  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
