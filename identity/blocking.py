@@ -130,14 +130,18 @@ def pairs(
     columns = _columns(features)
     budget = max(PAIRS_PER_RECORD * features.n, 20_000)
     open_nodes = ~is_settled
+    is_open = open_nodes[nodes]
+    # A block without an open node is nobody's concern, so values no open node has need not be grouped.
+    known = {name: (codes != MISSING) & (codes != NO_DAY) for name, codes in columns.items()}
+    met = {name: known[name] & np.isin(codes, np.unique(codes[is_open])) for name, codes in columns.items()}
     found = pl.DataFrame(schema={"a": pl.Int64, "b": pl.Int64})
     told = []
     for rule in rules:
-        keys = group_keys(*(columns[k] for k in rule.keys))
-        rows = np.flatnonzero(keys >= 0)
+        rows = np.flatnonzero(np.logical_and.reduce([known[k] if rule.settled else met[k] for k in rule.keys]))
         if not rows.size:
             continue
-        held = pl.DataFrame({"k": keys[rows], "n": nodes[rows]}).unique()
+        keys = group_keys(*(columns[k][rows] for k in rule.keys))
+        held = pl.DataFrame({"k": keys, "n": nodes[rows]}).unique()
         held = held.with_columns(open=pl.lit(True) if rule.settled else pl.Series(open_nodes[held["n"].to_numpy()]))
         sizes = held.group_by("k").agg(all=pl.len(), open=pl.col("open").sum()).filter((pl.col("all") > 1) & (pl.col("open") > 0))
         sizes = sizes.with_columns(pairs=pl.col("open").cast(pl.Int64) * (pl.col("all").cast(pl.Int64) - 1)).sort("all", "k")

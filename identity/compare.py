@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA, JaroWinkler
 
@@ -109,13 +110,13 @@ def _births(features: Features, a: Rows, b: Rows) -> Levels:
 
 def _addresses(features: Features, a: Rows, b: Rows) -> Levels:
     coded = features.coded["address"]
+    is_han = pl.Series(coded.values, dtype=pl.String).str.contains(r"[\x{3400}-\x{10ffff}]").to_numpy()
 
     def latin(x: Rows, y: Rows) -> npt.NDArray[np.int8]:
-        one, other = texts(coded, x), texts(coded, y)
         found = np.full(x.size, 5, np.int8)
-        at = np.flatnonzero(~(_is_han_anywhere(one) | _is_han_anywhere(other)))
+        at = np.flatnonzero(~(is_han[x] | is_han[y]))
         if at.size:
-            close = similarity([one[i] for i in at], [other[i] for i in at], fuzz.token_sort_ratio)
+            close = similarity(texts(coded, x[at]), texts(coded, y[at]), fuzz.token_sort_ratio)
             found[at[close >= _PARTLY]] = 4
             found[at[close >= _NEARLY]] = 2
         return found
@@ -137,10 +138,6 @@ def _addresses(features: Features, a: Rows, b: Rows) -> Levels:
         ))  # fmt: skip
         levels[inside[contained]] = 2
     return levels
-
-
-def _is_han_anywhere(values: list[str]) -> npt.NDArray[np.bool_]:
-    return np.fromiter((any(c >= "\u3400" for c in t) for t in values), np.bool_, len(values))
 
 
 # --- the rest ----------------------------------------------------------------------------------------------------------------

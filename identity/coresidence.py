@@ -87,7 +87,7 @@ def _shares(told: pl.DataFrame) -> pl.DataFrame:
 
 def has_door(features: Features) -> npt.NDArray[np.bool_]:
     """Which records tell an address down to the door: one with a number in it, or one that cannot be taken apart."""
-    numbered = np.array([any(c.isdigit() for c in v) for v in features.coded["address"].values] + [False])
+    numbered = np.append(pl.Series(features.coded["address"].values, dtype=pl.String).str.contains(r"\d").to_numpy(), False)
     address = features.code("address")
     return np.asarray((address != MISSING) & (numbered[address] | (features.code("place") == MISSING)))
 
