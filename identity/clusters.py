@@ -39,7 +39,8 @@ class Graph:
     bits: Bits
 
 
-def _components(n: int, a: Rows, b: Rows) -> Labels:
+def components(n: int, a: Rows, b: Rows) -> Labels:
+    """Connected components of n nodes as labels 0, 1, 2 …"""
     graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(n, n))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
@@ -52,7 +53,7 @@ def connect(graph: Graph, threshold: float) -> Labels:
     offset = graph.n
     a, b, bits = graph.a[active], graph.b[active], graph.bits[active]
     while a.size:
-        found = _components(graph.n, a, b)
+        found = components(graph.n, a, b)
         sizes = np.bincount(found)
         large = sizes[found] > _LARGEST
         done = ~large & (sizes[found] > 1)

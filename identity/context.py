@@ -16,7 +16,7 @@ from identity.score import Bits
 from identity.sure import Labels
 
 # A local household of more members is an institution: being listed together there says nothing.
-_LARGEST_HOME = 15
+LARGEST_HOME = 15
 # Evidence by sources is capped: coverage is estimated, and sources are not independent.
 _MOST_BY_SOURCES, _MOST_BY_ONE_SOURCE, _AGAINST_SHARED_SOURCE = 4.0, 2.5, -5.0
 _MOST_BY_ONE_OF_TWO = 6.0
@@ -56,14 +56,19 @@ def gather(features: Features, nodes: Labels, person: Labels) -> Context:
     # How much of the people a source holds is seen on persons that were found in two places at least.
     several = holds.sum(axis=1) >= 2
     coverage = holds[several].mean(axis=0) if several.sum() >= _FEWEST_PERSONS else np.zeros(n_sources)
-    by_source = np.minimum(-np.log2(np.maximum(1.0 - coverage, 1e-6)), _MOST_BY_ONE_SOURCE)
+    by_source = bits_by_source(coverage)
     if n_sources == 2:  # persons in both are all that is seen: how many are in one alone is the measure
         coverage = np.full(2, several.mean())
         by_source = np.minimum(-np.log2(np.maximum(1.0 - coverage, 1e-6)), _MOST_BY_ONE_OF_TWO)
     homes = pl.DataFrame({"h": features.code("home"), "p": of_record}).filter(pl.col("h") != MISSING).unique()
-    homes = homes.filter(pl.len().over("h").is_between(2, _LARGEST_HOME))
+    homes = homes.filter(pl.len().over("h").is_between(2, LARGEST_HOME))
     pairs = homes.join(homes.rename({"p": "r"}), on="h").filter(pl.col("p") != pl.col("r"))
     return Context(person, holds, by_source, pairs.select("p", "r").unique())
+
+
+def bits_by_source(coverage: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Bits in favour of one person where a source holds only one of two, from the share of all persons that it holds."""
+    return np.asarray(np.minimum(-np.log2(np.maximum(1.0 - coverage, 1e-6)), _MOST_BY_ONE_SOURCE))
 
 
 def shares_home(context: Context, a: Rows, b: Rows) -> npt.NDArray[np.bool_]:
@@ -86,3 +91,10 @@ def by_sources(context: Context, a: Rows, b: Rows) -> Bits:
     is_open = context.person[a] != context.person[b]
     most = max(_MOST_BY_SOURCES, float(context.by_source.sum()) if context.holds.shape[1] == 2 else 0.0)
     return np.where(is_open, np.clip(bits, 0.0, most), 0.0).astype(np.float32)
+
+
+def by_own_sources(context: Context, a: Rows, b: Rows) -> Bits:
+    """The same from the sources of the two alone: what else there is in the table does not matter."""
+    one, other = context.holds[context.person[a]], context.holds[context.person[b]]
+    bits = np.where(one & other, _AGAINST_SHARED_SOURCE, np.where(one | other, context.by_source[None, :], 0.0)).sum(axis=1)
+    return np.asarray(np.clip(bits, 0.0, _MOST_BY_SOURCES), dtype=np.float32)

@@ -85,6 +85,18 @@ def locate(records: pl.DataFrame, judgements: pl.DataFrame | None) -> Decided:
     return Decided(sides[Judgement.MUST], (a, b))
 
 
+def consistent(n: int, must: npt.NDArray[np.int64], cannot: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which of the musts tie nothing that cannot be one: where judgements contradict each other, two persons are the lesser harm.
+
+    Args:
+        n: how many rows.
+        must, cannot: pairs of rows, as two rows of an array.
+    """
+    group = components(n, (must[0], must[1]))
+    torn = group[cannot[0]][group[cannot[0]] == group[cannot[1]]]
+    return np.asarray(~np.isin(group[must[0]], torn))
+
+
 def barred(nodes: Labels, cannot: Edges) -> npt.NDArray[np.int64]:
     """Pairs of nodes that must stay apart, as sorted numbers (see :func:`pair_key`)."""
     a, b = nodes[cannot[0]], nodes[cannot[1]]

@@ -52,6 +52,11 @@ class Frequencies:
     persons: float
 
 
+def frequent() -> list[tuple[str, int, str]]:
+    """Field, level and coded column where the frequency of the value counts."""
+    return [(name, level, column) for name, columns in _FREQUENT.items() for level, column in columns.items()]
+
+
 def frequencies(features: Features, persons: float, model: Model) -> Frequencies:
     """Frequencies of the values of some records.
 

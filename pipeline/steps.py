@@ -20,7 +20,7 @@ from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity import households, persons
 from identity.normalise import CONCEPTS, normalise
-from pipeline import parsing, readers
+from pipeline import parsing, readers, weighing
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
@@ -34,6 +34,7 @@ from warehouse import (
     quarantine,
     staging,
 )  # fmt: skip
+from warehouse import weighing as identity_weighing
 
 log = get_logger("night")
 Outcome = dict[str, Any]
@@ -296,8 +297,6 @@ def resolve(day: date, settings: Settings) -> Outcome:
     """Find out what the night changes, and who is who among the records it touches. Writes only working tables."""
     started = time.perf_counter()
     waiting = _waiting(settings, day)
-    if not waiting:
-        return {"night": str(day), "sources": 0, "touched": 0}
     for contract, intake, _ in waiting:
         with database.engine(settings).connect() as connection:
             there = staging.height(connection, contract, day)
@@ -317,12 +316,21 @@ def resolve(day: date, settings: Settings) -> Outcome:
                 keys_before=found.keys_before, keys_kept=found.keys_kept, withdrawn=found.withdrawn,
             )  # fmt: skip
         identity_pool.collect(connection, [(c, str(day), d.delivery_id, str(d.as_of_date)) for c, _, d in waiting])
-        touched = identity_pool.touch(connection)
+        rejudged = identity_pool.judge(connection)
+        version = identity_weighing.version(connection)
+        is_outdated = version.made_by != version.adopted and not identity_pool.is_empty(connection)
+        if not (waiting or rejudged or is_outdated):
+            identity_pool.drop_work(connection)
+            return {"night": str(day), "sources": 0, "touched": 0}
+        touched = identity_pool.touch(connection, everything=is_outdated)
         identity_pool.link(connection, persons.resolve)
+        everything = is_outdated or identity_pool.is_empty(connection)
+        weighed = weighing.weigh(connection, weighing.adopted(connection, version.adopted), everything=everything)
+        identity_pool.assign(connection)
         identity_pool.group(connection, households.resolve, settings.pool_id)
-        identity_pool.seal(connection, ledger.publication(connection))
+        identity_pool.seal(connection, ledger.publication(connection), (d.delivery_id for _, _, d in waiting))
         ledger.note_night(connection, day, resolve=time.perf_counter() - started)
-    return {"night": str(day), "sources": len(waiting), "touched": touched}
+    return {"night": str(day), "sources": len(waiting), "touched": touched, "weighed": weighed, "rejudged": rejudged}
 
 
 @_pool_verb
@@ -335,9 +343,10 @@ def merge(day: date, settings: Settings) -> Outcome:
     started = time.perf_counter()
     waiting = _waiting(settings, day)
     with database.publishing(settings) as connection:
-        if waiting:
-            if not identity_pool.is_sealed(connection, ledger.publication(connection)):
-                raise MergeError("what was resolved is no longer current", where=f"night {day}", next_step="run resolve again, then merge")
+        is_sealed = identity_pool.is_sealed(connection, ledger.publication(connection), (d.delivery_id for _, _, d in waiting))
+        if waiting and not is_sealed:
+            raise MergeError("what was resolved is no longer current", where=f"night {day}", next_step="run resolve again, then merge")
+        if is_sealed:
             was_empty = identity_pool.is_empty(connection)
             if was_empty:
                 pool.drop_indexes(connection)
@@ -352,6 +361,7 @@ def merge(day: date, settings: Settings) -> Outcome:
                 pool.build_indexes(connection, pool.RECORDS)
             pool.write_persons(connection, was_empty=was_empty)
             pool.write_households(connection, was_empty=was_empty)
+            identity_weighing.write(connection)
             if was_empty:
                 pool.build_indexes(connection, pool.PEOPLE)
                 pool.analyse(connection)

@@ -18,11 +18,11 @@ import sqlalchemy as sa
 from hub.errors import MergeError
 from warehouse.database import copying
 
-Kind = Literal["uuid", "bigint", "smallint", "date"]
+Kind = Literal["uuid", "bigint", "smallint", "date", "boolean"]
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
-_WIDTH: dict[str, int] = {"uuid": 16, "bigint": 8, "smallint": 2, "date": 4}
-_FORMAT: dict[str, str] = {"uuid": ">u8", "bigint": ">i8", "smallint": ">i2", "date": ">i4"}
+_WIDTH: dict[str, int] = {"uuid": 16, "bigint": 8, "smallint": 2, "date": 4, "boolean": 1}
+_FORMAT: dict[str, str] = {"uuid": ">u8", "bigint": ">i8", "smallint": ">i2", "date": ">i4", "boolean": "u1"}
 _DAYS_TO_2000 = 10_957  # the database counts days from 2000, Polars from 1970
 # What stands for null on the way; no hash and no date of a person is that small.
 _NULL: dict[str, str] = {"bigint": "(-9223372036854775808)::bigint", "date": "'-infinity'::date", "smallint": "(-32768)::smallint"}
@@ -48,6 +48,8 @@ def _column(name: str, kind: Kind) -> pl.Expr:
     """A column from the fields of :func:`_row_type`."""
     if kind == "uuid":
         return (pl.col(f"{name}.high").cast(pl.Int128) * (1 << 64) + pl.col(f"{name}.low").cast(pl.Int128)).alias(name)
+    if kind == "boolean":
+        return pl.col(name) == 1
     known = pl.when(pl.col(name) != _NOTHING[kind]).then(pl.col(name))
     return (known.cast(pl.Int64) + _DAYS_TO_2000).cast(pl.Int32).cast(pl.Date).alias(name) if kind == "date" else known.alias(name)
 
@@ -63,15 +65,17 @@ def read(connection: sa.Connection, query: str, columns: Mapping[str, Kind]) -> 
     Args:
         connection: an open connection.
         query: SQL without parameters.
-        columns: name and kind of each column the query gives, in its order; a uuid must not be null.
+        columns: name and kind of each column the query gives, in its order; a uuid or boolean must not be null.
 
     Returns:
-        The columns: uuid as Int128, bigint as Int64, smallint as Int16, date as Date.
+        The columns: uuid as Int128, bigint as Int64, smallint as Int16, date as Date, boolean as Boolean.
 
     Raises:
         MergeError: a uuid is null, or a column is not of its kind.
     """
-    listed = ", ".join(f'"{name}"' if kind == "uuid" else f'coalesce("{name}", {_NULL[kind]})' for name, kind in columns.items())
+    listed = ", ".join(
+        f'"{name}"' if kind in ("uuid", "boolean") else f'coalesce("{name}", {_NULL[kind]})' for name, kind in columns.items()
+    )
     row_type = _row_type(columns)
     with tempfile.TemporaryFile() as spill:
         with copying(connection) as cursor:

@@ -1,7 +1,7 @@
 """The records identity is judged by: which of them a night touches, and their way to and from the pure functions.
 
-A night looks only at what changed and at everything that hangs together with it by number, by name and birth date, or by the
-person it belonged to. The set is closed, so the outcome equals that of judging the whole pool.
+A night looks only at what changed and at everything that hangs together with it by number, by name and birth date, by the node it
+belonged to, or by a judgement. The set is closed, so the outcome equals that of judging the whole pool.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,7 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from schemas.contract import Contract
-from warehouse import agency_tables, binary_copy, born, changes
+from warehouse import agency_tables, binary_copy, blocks, born, changes, weighing
 
 COLUMNS = (
     "record_id", "stem", "authority", "record_key", "delivery_id", "as_of_date", "id_key", "name_key", "birth_date", "phone_key",
@@ -24,11 +24,15 @@ INDEXES = {
     "record_source_key": "identity.record (stem, record_key)",
     "record_registered": "identity.record (stem, registered_no) WHERE registered_no IS NOT NULL",
     "record_living": "identity.record (stem, living_no) WHERE living_no IS NOT NULL",
+    "record_phone": "identity.record (phone_key) WHERE phone_key IS NOT NULL",
+    "record_birth_surname": f"identity.record (birth_date, ({blocks.PARTS['surname'].replace('r.', '')}))",
+    "record_number_tail": f"identity.record (({blocks.PARTS['tail'].replace('r.', '')}))",
     "link_person": "identity.link (person_id)",
+    "link_open": "identity.link (record_id) WHERE is_open",
     "person_resident_id": "core.person (resident_id)",
     "household_member_household": "core.household_member (household_id)",
 }
-_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "placed", "member", "seal")
+_WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "placed", "member", "seal", *weighing.WORK)
 
 
 def is_empty(connection: sa.Connection) -> bool:
@@ -67,10 +71,29 @@ def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, st
     connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
 
 
-def touch(connection: sa.Connection) -> int:
-    """Close the set of touched records under everything that can decide identity; how many there are.
+def judge(connection: sa.Connection) -> int:
+    """Take up the judgements in force; how many of them are new since the last publication, or no longer in force."""
+    for statement in (
+        "CREATE UNLOGGED TABLE staging.work_judged AS SELECT record_a, record_b, judgement FROM identity.judgement_in_force",
+        "CREATE TEMP TABLE differing ON COMMIT DROP AS SELECT * FROM"
+        " ((TABLE staging.work_judged EXCEPT TABLE identity.judgement_applied) UNION"
+        " (TABLE identity.judgement_applied EXCEPT TABLE staging.work_judged)) AS one_side",
+        "CREATE TEMP TABLE rejudged ON COMMIT DROP AS"
+        " SELECT record_a AS record_id FROM differing UNION SELECT record_b FROM differing",
+        "ANALYZE rejudged",
+    ):  # fmt: skip
+        connection.execute(sa.text(statement))
+    return int(connection.scalar(sa.text("SELECT count(*) FROM differing")) or 0)
+
+
+def touch(connection: sa.Connection, *, everything: bool = False) -> int:
+    """Close the set of touched records under everything that can decide sure links; how many there are.
 
     In an empty pool everything is touched and nothing is listed; the count is then that of the candidates.
+
+    Args:
+        connection: the transaction that collected the night's rows and took up judgements.
+        everything: touch all records of the pool.
     """
     connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_touched (record_id uuid PRIMARY KEY)"))
     if is_empty(connection):
@@ -78,10 +101,16 @@ def touch(connection: sa.Connection) -> int:
     connection.execute(
         sa.text("CREATE INDEX ON staging.work_candidate (id_key); CREATE INDEX ON staging.work_candidate (name_key, birth_date)")
     )
+    if everything:
+        connection.execute(
+            sa.text(
+                "INSERT INTO staging.work_touched SELECT record_id FROM identity.record UNION SELECT record_id FROM staging.work_candidate"
+            )
+        )
     connection.execute(
         sa.text(
             "CREATE UNLOGGED TABLE staging.work_frontier AS SELECT record_id FROM staging.work_candidate"
-            " UNION SELECT record_id FROM staging.work_gone"
+            " UNION SELECT record_id FROM staging.work_gone UNION SELECT record_id FROM rejudged"
         )
     )
     while connection.execute(
@@ -104,12 +133,14 @@ WITH keys AS MATERIALIZED (
 )
 SELECT DISTINCT record_id FROM (
     SELECT other.record_id FROM staging.work_frontier JOIN identity.link own USING (record_id)
-        JOIN identity.link other ON other.person_id = own.person_id
+        JOIN identity.link other ON other.person_id = own.person_id AND other.node_id = own.node_id
     UNION ALL SELECT r.record_id FROM keys JOIN identity.record r ON r.id_key = keys.id_key
     UNION ALL SELECT r.record_id FROM keys JOIN identity.record r ON r.name_key = keys.name_key AND r.birth_date = keys.birth_date
     UNION ALL SELECT r.record_id FROM keys JOIN staging.work_candidate r ON r.id_key = keys.id_key
     UNION ALL SELECT r.record_id FROM keys JOIN staging.work_candidate r
         ON r.name_key = keys.name_key AND r.birth_date = keys.birth_date
+    UNION ALL SELECT j.record_b FROM staging.work_frontier f JOIN staging.work_judged j ON j.record_a = f.record_id
+    UNION ALL SELECT j.record_a FROM staging.work_frontier f JOIN staging.work_judged j ON j.record_b = f.record_id
 ) AS neighbour WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = neighbour.record_id)
 """
 
@@ -122,8 +153,8 @@ def _future(columns: str, where: str = "") -> str:
     )
 
 
-def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame]) -> int:
-    """Judge the touched records by `resolve` (see :func:`identity.persons.resolve`) and keep the links for the merge.
+def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]) -> int:
+    """Group the touched records into nodes by `resolve` (see :func:`identity.persons.resolve`), under the judgements in force.
 
     Values leave the database only as 64-bit hashes: the function compares for equality alone.
     """
@@ -136,11 +167,56 @@ def link(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFra
         "record_id": "uuid", "id_key": "bigint", "name_key": "bigint", "birth_date": "date", "phone_key": "bigint",
         "address_key": "bigint", "id_birth_date": "date",
     }  # fmt: skip
-    links = resolve(binary_copy.read(connection, _future(columns, where), kinds))
-    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_link (record_id uuid, person_id uuid, rule_id text)"))
-    binary_copy.write(connection, "staging.work_link", links, {"record_id": "uuid", "person_id": "uuid"}, texts=("rule_id",))
+    pairs: dict[str, binary_copy.Kind] = {"record_a": "uuid", "record_b": "uuid", "is_must": "smallint"}
+    judged = binary_copy.read(
+        connection, "SELECT record_a, record_b, CASE judgement WHEN 'must' THEN 1 ELSE 0 END::smallint FROM staging.work_judged", pairs
+    ).with_columns(judgement=pl.when(pl.col("is_must") == 1).then(pl.lit("must")).otherwise(pl.lit("cannot")))
+    nodes = resolve(binary_copy.read(connection, _future(columns, where), kinds), judged)
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_node (record_id uuid, node_id uuid, is_open boolean, rule_id text)"))
+    ids: dict[str, binary_copy.Kind] = {"record_id": "uuid", "node_id": "uuid", "is_open": "boolean"}
+    binary_copy.write(connection, "staging.work_node", nodes, ids, texts=("rule_id",))
+    connection.execute(sa.text("ANALYZE staging.work_node"))
+    return nodes.height
+
+
+_RULE = "CASE WHEN NOT p.is_alone AND (p.person_id <> n.node_id OR n.rule_id = 'single') THEN 'weighed' ELSE n.rule_id END"
+_ASSIGNED = (
+    # A node that was not united anew belongs where it belonged; a new one that nothing was weighed against is a person of its own.
+    "INSERT INTO staging.work_link SELECT n.record_id, n.node_id, n.is_open, n.rule_id,"
+    " coalesce(p.person_id, CASE WHEN l.node_id = n.node_id THEN l.person_id ELSE n.node_id END),"
+    f" CASE WHEN p.node_id IS NULL AND l.node_id = n.node_id AND l.rule_id = 'weighed' THEN l.rule_id WHEN p.node_id IS NULL THEN n.rule_id ELSE {_RULE} END"
+    " FROM staging.work_node n LEFT JOIN staging.work_person p USING (node_id) LEFT JOIN identity.link l USING (record_id)",
+    "INSERT INTO staging.work_link"
+    f" SELECT n.record_id, n.node_id, n.is_open, n.rule_id, p.person_id, {_RULE} FROM staging.work_person p"
+    " JOIN identity.link own ON own.record_id = p.node_id JOIN LATERAL (SELECT record_id, node_id, is_open, node_rule_id AS rule_id FROM"
+    " identity.link l WHERE l.person_id = own.person_id AND l.node_id = p.node_id) AS n ON true"
+    " WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = n.record_id)",
+    # A person is written with all its records.
+    "CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT person_id FROM staging.work_link"
+    " UNION SELECT l.person_id FROM staging.work_link w JOIN identity.link l USING (record_id)"
+    " UNION SELECT l.person_id FROM staging.work_touched t JOIN identity.link l USING (record_id)",
+    "ANALYZE staging.work_link; ANALYZE concerned",
+    "INSERT INTO staging.work_link SELECT l.record_id, l.node_id, l.is_open, l.node_rule_id, l.person_id, l.rule_id"
+    " FROM concerned JOIN identity.link l USING (person_id)"
+    " WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = l.record_id)"
+    " AND NOT EXISTS (SELECT FROM staging.work_link w WHERE w.record_id = l.record_id)",
+    "INSERT INTO staging.work_touched SELECT record_id FROM staging.work_link ON CONFLICT DO NOTHING",
+    "ANALYZE staging.work_touched",
+)
+
+
+def assign(connection: sa.Connection) -> None:
+    """Make the links of all records of the persons that the night concerns: their nodes, and the persons these were united to."""
+    connection.execute(
+        sa.text(
+            "CREATE UNLOGGED TABLE staging.work_link"
+            " (record_id uuid, node_id uuid, is_open boolean, node_rule_id text, person_id uuid, rule_id text)"
+        )
+    )
+    is_first = is_empty(connection)
+    for statement in _ASSIGNED[:1] if is_first else _ASSIGNED:
+        connection.execute(sa.text(statement))
     connection.execute(sa.text("ANALYZE staging.work_link"))
-    return links.height
 
 
 # Persons whose household may change: those of touched records, and everybody who shares a number with one of them.
@@ -276,17 +352,21 @@ def _place(connection: sa.Connection, kind: str, members: pl.DataFrame) -> None:
     binary_copy.write(connection, "staging.work_placed", members, ids, texts=("kind", "evidence"))
 
 
-def seal(connection: sa.Connection, publication: int) -> None:
-    """Mark the working tables as whole and prepared against a publication.
+def seal(connection: sa.Connection, publication: int, deliveries: Iterable[str]) -> None:
+    """Mark the working tables as whole and prepared from some deliveries against a publication.
 
     The mark is an unlogged table as they are: a crash that empties them empties it too.
     """
     connection.execute(sa.text("DROP TABLE IF EXISTS staging.work_seal"))
-    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_seal AS SELECT CAST(:n AS bigint) AS publication"), {"n": publication})
+    connection.execute(
+        sa.text("CREATE UNLOGGED TABLE staging.work_seal AS SELECT CAST(:n AS bigint) AS publication, CAST(:d AS text) AS deliveries"),
+        {"n": publication, "d": " ".join(sorted(deliveries))},
+    )
 
 
-def is_sealed(connection: sa.Connection, publication: int) -> bool:
-    """Whether the working tables are whole and nothing was published since they were prepared."""
+def is_sealed(connection: sa.Connection, publication: int, deliveries: Iterable[str]) -> bool:
+    """Whether the working tables are whole and of these deliveries, and nothing was published since they were prepared."""
     if not connection.scalar(sa.text("SELECT to_regclass('staging.work_seal')")):
         return False
-    return bool(connection.scalar(sa.text("SELECT max(publication) FROM staging.work_seal")) == publication)
+    found = connection.execute(sa.text("SELECT publication, deliveries FROM staging.work_seal")).one_or_none()
+    return found is not None and tuple(found) == (publication, " ".join(sorted(deliveries)))

@@ -19,7 +19,8 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
     """Put the night's identity rows and links in the place of the former ones."""
     columns = ", ".join(identity_pool.COLUMNS)
     records = f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate"
-    links = "INSERT INTO identity.link (record_id, person_id, rule_id) SELECT record_id, person_id, rule_id FROM staging.work_link"
+    names = "record_id, person_id, rule_id, node_id, node_rule_id, is_open"
+    links = f"INSERT INTO identity.link ({names}) SELECT {names} FROM staging.work_link"
     if was_empty:
         connection.execute(sa.text(records))
         connection.execute(sa.text(links))

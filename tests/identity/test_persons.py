@@ -19,7 +19,7 @@ _SCHEMA = {
 def clusters(*rows):
     frame = pl.DataFrame([dict(zip(_SCHEMA, row, strict=True)) for row in rows], schema=_SCHEMA)
     found = persons.resolve(frame)
-    return {frozenset(group["record_id"]) for _, group in found.group_by("person_id")}
+    return {frozenset(group["record_id"]) for _, group in found.group_by("node_id")}
 
 
 STORIES = {
