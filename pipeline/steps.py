@@ -6,6 +6,7 @@ that have come.
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from datetime import date
 from functools import wraps
 from typing import Any
@@ -18,9 +19,8 @@ from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnav
 from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
-from identity import households, persons
 from identity.normalise import CONCEPTS, normalise
-from pipeline import parsing, readers, weighing
+from pipeline import identify, parsing, readers
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
@@ -33,8 +33,8 @@ from warehouse import (
     pool,
     quarantine,
     staging,
+    weighing,
 )  # fmt: skip
-from warehouse import weighing as identity_weighing
 
 log = get_logger("night")
 Outcome = dict[str, Any]
@@ -317,20 +317,16 @@ def resolve(day: date, settings: Settings) -> Outcome:
             )  # fmt: skip
         identity_pool.collect(connection, [(c, str(day), d.delivery_id, str(d.as_of_date)) for c, _, d in waiting])
         rejudged = identity_pool.judge(connection)
-        version = identity_weighing.version(connection)
+        version = weighing.version(connection)
         is_outdated = version.made_by != version.adopted and not identity_pool.is_empty(connection)
         if not (waiting or rejudged or is_outdated):
             identity_pool.drop_work(connection)
             return {"night": str(day), "sources": 0, "touched": 0}
-        touched = identity_pool.touch(connection, everything=is_outdated)
-        identity_pool.link(connection, persons.resolve)
-        everything = is_outdated or identity_pool.is_empty(connection)
-        weighed = weighing.weigh(connection, weighing.adopted(connection, version.adopted), everything=everything)
-        identity_pool.assign(connection)
-        identity_pool.group(connection, households.resolve, settings.pool_id)
+        by = identify.adopted(connection, version.adopted)
+        counts = identify.identify(connection, by, pool=settings.pool_id, everything=is_outdated)
         identity_pool.seal(connection, ledger.publication(connection), (d.delivery_id for _, _, d in waiting))
         ledger.note_night(connection, day, resolve=time.perf_counter() - started)
-    return {"night": str(day), "sources": len(waiting), "touched": touched, "weighed": weighed, "rejudged": rejudged}
+    return {"night": str(day), "sources": len(waiting), "rejudged": rejudged, **asdict(counts)}
 
 
 @_pool_verb
@@ -356,15 +352,7 @@ def merge(day: date, settings: Settings) -> Outcome:
                     connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date)
                 )
                 ledger.note(connection, day, contract.stem, state="merged")
-            pool.write_records(connection, was_empty=was_empty)
-            if was_empty:
-                pool.build_indexes(connection, pool.RECORDS)
-            pool.write_persons(connection, was_empty=was_empty)
-            pool.write_households(connection, was_empty=was_empty)
-            identity_weighing.write(connection)
-            if was_empty:
-                pool.build_indexes(connection, pool.PEOPLE)
-                pool.analyse(connection)
+            pool.write(connection, was_empty=was_empty)
             identity_pool.drop_work(connection)
             for contract, _, _ in waiting:
                 changes.drop(connection, contract.stem, str(day))

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from warehouse import fingerprint, identity_pool
+from warehouse import fingerprint, identity_pool, weighing
 
 # A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
 _GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
@@ -13,6 +13,24 @@ _ATTRIBUTES = ("sex", "birth_date", "phone", "address", "area_code")
 
 def _first(column: str, alias: str) -> str:
     return f"(array_agg({column} ORDER BY {_GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
+
+
+def write(connection: sa.Connection, *, was_empty: bool) -> None:
+    """Publish what was resolved; part of the publishing transaction.
+
+    Args:
+        connection: that transaction; in a first load, indexes were dropped in it.
+        was_empty: whether this is the first load.
+    """
+    write_records(connection, was_empty=was_empty)
+    if was_empty:
+        build_indexes(connection, RECORDS)
+    write_persons(connection, was_empty=was_empty)
+    write_households(connection, was_empty=was_empty)
+    weighing.write(connection)
+    if was_empty:
+        build_indexes(connection, PEOPLE)
+        analyse(connection)
 
 
 def write_records(connection: sa.Connection, *, was_empty: bool) -> None:

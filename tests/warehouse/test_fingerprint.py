@@ -8,7 +8,7 @@ from warehouse import database, fingerprint
 pytestmark = pytest.mark.slow
 
 CHANGES = {
-    "rows that came": "INSERT INTO identity.link SELECT gen_random_uuid(), person_id, rule_id FROM identity.link LIMIT 50",
+    "rows that came": "INSERT INTO identity.link SELECT gen_random_uuid(), person_id, rule_id, node_id, is_open, node_rule_id FROM identity.link LIMIT 50",
     "rows that changed": "UPDATE core.person SET phone = NULL WHERE phone IS NOT NULL AND person_id < 'c0000000-0000-7000-8000-000000000000'",
     "rows that went": "DELETE FROM core.household_member WHERE relation = '20'",
     "a table emptied": "TRUNCATE core.household",

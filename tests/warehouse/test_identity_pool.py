@@ -3,8 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from identity import households, persons
-from pipeline import weighing
+from pipeline import identify
 from warehouse import database, identity_pool
 
 pytestmark = pytest.mark.slow
@@ -34,11 +33,7 @@ def rebuild(connection, pool_id):
     ):
         connection.execute(sa.text(statement))
     identity_pool.judge(connection)
-    identity_pool.touch(connection)
-    identity_pool.link(connection, persons.resolve)
-    weighing.weigh(connection, weighing.adopted(connection, 1), everything=True)
-    identity_pool.assign(connection)
-    identity_pool.group(connection, households.resolve, pool_id)
+    identify.identify(connection, identify.adopted(connection, 1), pool=pool_id, everything=True)
 
 
 def differing(connection, table):

@@ -1,0 +1,62 @@
+"""Who is who among the records that are touched: sure links, then weights under one frozen model, then households."""
+
+from dataclasses import dataclass
+
+import polars as pl
+import sqlalchemy as sa
+
+from identity import bonds, context, frozen, households, persons
+from identity.frozen import Frozen
+from warehouse import identity_pool, weighing
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What was looked at.
+
+    Attributes:
+        touched: records whose sure links were made anew.
+        weighed: pairs of nodes that were weighed.
+    """
+
+    touched: int
+    weighed: int
+
+
+def adopted(connection: sa.Connection, number: int) -> Frozen:
+    """A version of the model: the one that comes with the hub, or one that was fitted to this pool."""
+    return frozen.load() if number == 1 else frozen.from_json(number, *weighing.model(connection, number))
+
+
+def identify(connection: sa.Connection, by: Frozen, *, pool: str, everything: bool) -> Counts:
+    """Find persons and households of all that the night's rows and judgements touch. Writes only working tables.
+
+    Args:
+        connection: the transaction that collected the rows and took up the judgements.
+        by: the frozen model.
+        pool: name of the pool.
+        everything: whether the whole pool is judged anew, as under another model; an empty pool always is.
+    """
+    touched = identity_pool.touch(connection, everything=everything)
+    identity_pool.link(connection, persons.resolve)
+    weighed = _weigh(connection, by, everything=everything or identity_pool.is_empty(connection))
+    identity_pool.assign(connection)
+    identity_pool.group(connection, households.resolve, pool)
+    return Counts(touched, weighed)
+
+
+def _weigh(connection: sa.Connection, by: Frozen, *, everything: bool) -> int:
+    """Weigh the nodes that a night shakes, and unite them; how many pairs were weighed."""
+    weighing.shake(connection, everything=everything, largest_home=context.LARGEST_HOME)
+    pairs = weighing.pairs(connection, everything=everything)
+    former = weighing.bonds(connection, everything=everything)
+    stale = former.filter("is_stale")
+    # Whatever a new bond may join, or a former one joined, is looked at as a whole.
+    start = pl.concat([frame[end] for frame in (pairs, stale) for end in ("a", "b")])
+    ids, records, listed = weighing.scene(connection, bonds.reached(start, former), largest_home=context.LARGEST_HOME)
+    scene = bonds.prepare(by, ids, records, listed)
+    found = bonds.links(scene, pairs)
+    inside = former.filter(~pl.col("is_stale")).join(pl.DataFrame({"a": ids}), on="a", how="semi")
+    united = bonds.unite(scene, pl.concat([inside.select(found.columns), found]), weighing.judged_apart(connection))
+    weighing.keep(connection, found, united, everything=everything)
+    return pairs.height

@@ -1,0 +1,109 @@
+"""Nights of chance: whatever comes, in whatever order, the pool is as if all of it had been judged at once."""
+
+import random
+import uuid
+
+import pytest
+import sqlalchemy as sa
+
+from pipeline import identify
+from tests.warehouse.test_identity_pool import KEPT, differing, rebuild
+from warehouse import blocks, database, identity_pool, pool
+
+pytestmark = pytest.mark.slow
+
+# What befalls a record: as agencies err, and so that blocks grow past the bound and shrink below it.
+_OTHER = "(SELECT {0} FROM identity.record o WHERE o.record_id = :other)"
+_MISHAPS = (
+    "resident_id = NULL, id_key = NULL",
+    "resident_id = left(resident_id, 17) || '0', id_key = NULL",
+    "birth_date = birth_date - 1",
+    "birth_date = date_trunc('year', birth_date)::date",
+    "phone = NULL, phone_key = NULL",
+    "phone = '13900000000', phone_key = '13900000000'",
+    "address = '章庄铺镇枫林村2组', address_key = '章庄铺镇枫林村2组'",
+    "name = left(name, 1) || '□', name_key = NULL",
+    "as_of_date = as_of_date + 1",
+    f"name = {_OTHER.format('name')}, name_key = {_OTHER.format('name_key')}",
+    f"resident_id = {_OTHER.format('resident_id')}, id_key = {_OTHER.format('id_key')}",
+    f"phone = {_OTHER.format('phone')}, phone_key = {_OTHER.format('phone_key')}",
+    f"stem = {_OTHER.format('stem')}, registered_no = {_OTHER.format('registered_no')}, living_no = {_OTHER.format('living_no')}",
+)
+
+
+def run(connection, statement, **values):
+    return connection.execute(sa.text(statement), values)
+
+
+def draw(connection, chance):
+    """The rows of a night: records that change, that go, and that come, some of them born before those that are there."""
+    run(connection, "DISCARD TEMP")
+    identity_pool.drop_work(connection)
+    known = list(connection.scalars(sa.text("SELECT record_id FROM identity.record ORDER BY record_id")))
+    changed, gone, copied = chance.sample(known, 25), chance.sample(known, 8), chance.sample(known, 25)
+    run(connection, "CREATE UNLOGGED TABLE staging.work_candidate (LIKE identity.record)")
+    run(connection, "CREATE UNLOGGED TABLE staging.work_gone (record_id uuid)")
+    run(connection, "INSERT INTO staging.work_gone SELECT unnest(CAST(:ids AS uuid[]))", ids=list({*changed, *gone}))
+    for old in set(changed) - set(gone):
+        run(connection, "INSERT INTO staging.work_candidate SELECT * FROM identity.record WHERE record_id = :old", old=old)
+    for old in copied:
+        new = uuid.UUID(int=chance.getrandbits(127))
+        run(connection, "CREATE TEMP TABLE one AS SELECT * FROM identity.record WHERE record_id = :old", old=old)
+        run(connection, "UPDATE one SET record_id = :new, record_key = 'new' || :key", new=new, key=str(new))
+        run(connection, "INSERT INTO staging.work_candidate TABLE one; DROP TABLE one")
+    for record in list(connection.scalars(sa.text("SELECT record_id FROM staging.work_candidate ORDER BY record_id"))):
+        for mishap in chance.sample(_MISHAPS, chance.randint(0, 3)):
+            values = {"other": chance.choice(known)} if ":other" in mishap else {}
+            run(connection, f"UPDATE staging.work_candidate SET {mishap} WHERE record_id = :record", record=record, **values)
+
+
+def judge(connection, chance):
+    """New judgements on pairs that are near each other, and some that are taken back."""
+    for kind in ("must", "cannot"):
+        kin = "SELECT a.record_id, b.record_id FROM identity.link a JOIN identity.link b USING (person_id) WHERE a.record_id < b.record_id"
+        alike = "SELECT a.record_id, b.record_id FROM identity.record a JOIN identity.record b USING (birth_date) WHERE a.record_id < b.record_id"
+        a, b = chance.choice(run(connection, f"{kin if kind == 'cannot' else alike} ORDER BY 1, 2").all())
+        run(connection, "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason) VALUES (:a, :b, :kind, 'x', 'y')",
+            a=a, b=b, kind=kind)  # fmt: skip
+    standing = "SELECT judgement_id FROM identity.judgement WHERE judgement_id NOT IN (SELECT judgement_id FROM identity.retraction)"
+    for judgement in list(connection.scalars(sa.text(standing))):
+        if chance.random() < 0.4:
+            run(connection, "INSERT INTO identity.retraction VALUES (:id, 'x', 'y')", id=judgement)
+
+
+def publish(connection, pool_id):
+    """Take the drawn rows and the judgements in force into the pool."""
+    identity_pool.judge(connection)
+    found = identify.identify(connection, identify.adopted(connection, 1), pool=pool_id, everything=False)
+    pool.write(connection, was_empty=False)
+    return found
+
+
+@pytest.fixture
+def opened(five_nights, monkeypatch):
+    """A pool of five nights in a transaction that is taken back; blocks are bounded so low that many are crossed."""
+    monkeypatch.setattr(blocks, "LARGEST", 6)
+    with database.engine(five_nights.settings).connect() as connection:
+        run(connection, "UPDATE ops.weighing SET made_by = NULL")
+        draw(connection, random.Random(0))
+        identity_pool.judge(connection)
+        identify.identify(connection, identify.adopted(connection, 1), pool=five_nights.settings.pool_id, everything=True)
+        pool.write(connection, was_empty=False)
+        yield connection
+        connection.rollback()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nights_of_chance_leave_what_a_full_rebuild_makes(opened, five_nights, seed):
+    chance, pool_id = random.Random(seed), five_nights.settings.pool_id
+    for night in range(4):
+        draw(opened, chance)
+        judge(opened, chance)
+        found = publish(opened, pool_id)
+        assert found.weighed > 0
+        run(opened, "DISCARD TEMP")
+        taken_back = opened.begin_nested()
+        rebuild(opened, pool_id)
+        assert {table: differing(opened, table) for table in KEPT} == dict.fromkeys(KEPT, 0), f"night {night}"
+        taken_back.rollback()
+    assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd")) > 0
