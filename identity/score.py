@@ -57,6 +57,11 @@ def frequent() -> list[tuple[str, int, str]]:
     return [(name, level, column) for name, columns in _FREQUENT.items() for level, column in columns.items()]
 
 
+def smoothed(count: float, held: int, elsewhere: float) -> float:
+    """Share of a value that so many of `held` records have; what is usual elsewhere counts as some records more."""
+    return (count + _ELSEWHERE * elsewhere) / (held + _ELSEWHERE)
+
+
 def frequencies(features: Features, persons: float, model: Model) -> Frequencies:
     """Frequencies of the values of some records.
 

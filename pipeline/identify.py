@@ -37,18 +37,22 @@ def identify(connection: sa.Connection, by: Frozen, *, pool: str, everything: bo
         pool: name of the pool.
         everything: whether the whole pool is judged anew, as under another model; an empty pool always is.
     """
+    everything = everything or identity_pool.is_empty(connection)
+    touched, pairs = compare(connection, everything=everything)
+    settle(connection, by, pairs, pool=pool, everything=everything)
+    return Counts(touched, pairs.height)
+
+
+def compare(connection: sa.Connection, *, everything: bool) -> tuple[int, pl.DataFrame]:
+    """Make sure links anew; how many records they were made for, and the pairs of nodes that are to be weighed."""
     touched = identity_pool.touch(connection, everything=everything)
     identity_pool.link(connection, persons.resolve)
-    weighed = _weigh(connection, by, everything=everything or identity_pool.is_empty(connection))
-    identity_pool.assign(connection)
-    identity_pool.group(connection, households.resolve, pool)
-    return Counts(touched, weighed)
-
-
-def _weigh(connection: sa.Connection, by: Frozen, *, everything: bool) -> int:
-    """Weigh the nodes that a night shakes, and unite them; how many pairs were weighed."""
     weighing.shake(connection, everything=everything, largest_home=context.LARGEST_HOME)
-    pairs = weighing.pairs(connection, everything=everything)
+    return touched, weighing.pairs(connection, everything=everything)
+
+
+def settle(connection: sa.Connection, by: Frozen, pairs: pl.DataFrame, *, pool: str, everything: bool) -> None:
+    """Weigh pairs of nodes, unite nodes into persons, and persons into households."""
     former = weighing.bonds(connection, everything=everything)
     stale = former.filter("is_stale")
     # Whatever a new bond may join, or a former one joined, is looked at as a whole.
@@ -59,4 +63,5 @@ def _weigh(connection: sa.Connection, by: Frozen, *, everything: bool) -> int:
     inside = former.filter(~pl.col("is_stale")).join(pl.DataFrame({"a": ids}), on="a", how="semi")
     united = bonds.unite(scene, pl.concat([inside.select(found.columns), found]), weighing.judged_apart(connection))
     weighing.keep(connection, found, united, everything=everything)
-    return pairs.height
+    identity_pool.assign(connection)
+    identity_pool.group(connection, households.resolve, pool)

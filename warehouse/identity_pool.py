@@ -71,10 +71,16 @@ def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, st
     connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
 
 
-def judge(connection: sa.Connection) -> int:
-    """Take up the judgements in force; how many of them are new since the last publication, or no longer in force."""
+def judge(connection: sa.Connection, *, again: bool = False) -> int:
+    """Take up the judgements in force; how many of them are new since the last publication, or no longer in force.
+
+    Args:
+        connection: the transaction of resolve.
+        again: stay with those of the last publication.
+    """
+    source = "identity.judgement_applied" if again else "identity.judgement_in_force"
     for statement in (
-        "CREATE UNLOGGED TABLE staging.work_judged AS SELECT record_a, record_b, judgement FROM identity.judgement_in_force",
+        f"CREATE UNLOGGED TABLE staging.work_judged AS SELECT record_a, record_b, judgement FROM {source}",
         "CREATE TEMP TABLE differing ON COMMIT DROP AS SELECT * FROM"
         " ((TABLE staging.work_judged EXCEPT TABLE identity.judgement_applied) UNION"
         " (TABLE identity.judgement_applied EXCEPT TABLE staging.work_judged)) AS one_side",

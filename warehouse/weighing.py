@@ -171,6 +171,7 @@ def scene(connection: sa.Connection, nodes: pl.Series, *, largest_home: int) -> 
     told = database.copy_out(connection, f"{blocks.future(columns, driver, 's.record_id = r.record_id')} ORDER BY 1, 2")
     records = pl.read_csv(told, infer_schema=False).drop("record_id").with_columns(pl.col("node").cast(pl.Int64))
     listed = pl.concat([_listed(connection, kind, driver, largest_home) for kind in _HOMES]).unique()
+    _run(connection, "DROP TABLE asked, scene_record, scene_node")
     return ids, records, listed
 
 
