@@ -112,37 +112,41 @@ def _measured(rule: Rule, keys: str) -> str:
     )
 
 
-def note_crowds(connection: sa.Connection, everything: bool) -> None:
-    """Make `staging.work_crowd`, what the bound costs; and put the members of blocks that crossed the bound into `focus`.
-
-    A block is looked at if a shaken record is, or was, in it.
-    """
+def make_crowds(connection: sa.Connection) -> None:
+    """Make `staging.work_crowd`, where rules note blocks that are past the bound and hold an open record: what the bound costs."""
     connection.execute(
         sa.text("CREATE UNLOGGED TABLE staging.work_crowd (rule_id text, block bigint, records bigint, open_records bigint)")
     )
-    if not everything:
-        connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_crowd_gone (rule_id text, block bigint)"))
+
+
+def _note_crowds(connection: sa.Connection, rule: Rule, measured: str) -> None:
+    opened = f"SELECT {rule.of('o')}, count(*) AS n FROM open_record o WHERE {rule.known('o')} GROUP BY {rule.of('o')}"
+    connection.execute(
+        sa.text(
+            f"INSERT INTO staging.work_crowd SELECT '{rule.rule_id}', {rule.block('m')}, m.records, o.n FROM ({measured}) AS m"
+            f" JOIN ({opened}) AS o USING ({', '.join(rule.parts)}) WHERE m.records > {LARGEST}"
+        )
+    )
+
+
+def cross(connection: sa.Connection) -> None:
+    """Put the members of blocks that cross the bound into `focus`, and note what has become of blocks.
+
+    A block is looked at if a shaken record is, or was, in it.
+    """
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_crowd_gone (rule_id text, block bigint)"))
     for rule in RULES:
-        opened = f"SELECT {rule.of('o')}, count(*) AS n FROM open_record o WHERE {rule.known('o')} GROUP BY {rule.of('o')}"
-        keys = f"SELECT {rule.of('o')} FROM ({opened}) AS o"
-        if not everything:
-            shaken = f"SELECT DISTINCT {rule.of('v')} FROM version v WHERE {rule.known('v')}"
-            connection.execute(
-                sa.text(
-                    f"INSERT INTO staging.work_crowd_gone SELECT c.rule_id, c.block FROM identity.crowd c JOIN ({shaken}) AS v"
-                    f" ON c.block = {rule.block('v')} WHERE c.rule_id = '{rule.rule_id}'"
-                )
-            )
-            keys = shaken if rule.is_strict else f"{keys} INTERSECT {shaken}"
-        _make(connection, "measured", _measured(rule, keys))
+        shaken = f"SELECT DISTINCT {rule.of('v')} FROM version v WHERE {rule.known('v')}"
         connection.execute(
             sa.text(
-                f"INSERT INTO staging.work_crowd SELECT '{rule.rule_id}', {rule.block('m')}, m.after, o.n FROM measured m"
-                f" JOIN ({opened}) AS o USING ({', '.join(rule.parts)}) WHERE m.after > {LARGEST}"
+                f"INSERT INTO staging.work_crowd_gone SELECT c.rule_id, c.block FROM identity.crowd c JOIN ({shaken}) AS v"
+                f" ON c.block = {rule.block('v')} WHERE c.rule_id = '{rule.rule_id}'"
             )
         )
-        if not everything:
-            _touch_crossing(connection, rule)
+        opened = f"SELECT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
+        _make(connection, "measured", _measured(rule, shaken if rule.is_strict else f"{opened} INTERSECT {shaken}"))
+        _note_crowds(connection, rule, f"SELECT {rule.of('k')}, after AS records FROM measured k")
+        _touch_crossing(connection, rule)
         connection.execute(sa.text("DROP TABLE measured"))
 
 
@@ -157,36 +161,57 @@ def _touch_crossing(connection: sa.Connection, rule: Rule) -> None:
     connection.execute(sa.text(f"INSERT INTO focus {query}"))
 
 
+def _strict_keys(connection: sa.Connection, rule: Rule) -> str:
+    """Keys of all blocks with more than one node, or an open one, under a strict rule.
+
+    Records that agree in more than what sure links look at are few: they are gathered once for all such rules.
+    """
+    wide = rule.parts[:2]
+    several = f"several_{'_'.join(wide)}"
+    if not connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": f"pg_temp.{several}"}):
+        keys = ", ".join(f"{PARTS[p]} AS {p}" for p in wide)
+        known = " AND ".join(f"{PARTS[p]} IS NOT NULL" for p in wide)
+        sources = ("staging.work_candidate r", f"(SELECT * FROM identity.record r WHERE {_PRESENT}) AS r")
+        rows = " UNION ALL ".join(f"SELECT record_id, {keys} FROM {source} WHERE {known}" for source in sources)
+        node = "uuid_hash_extended(w.node_id, 1)"
+        _make(
+            connection, several,
+            f"SELECT {', '.join(wide)} FROM ({rows}) AS k JOIN staging.work_node w USING (record_id)"
+            f" GROUP BY {', '.join(wide)} HAVING min({node}) <> max({node})",
+        )  # fmt: skip
+    on = " AND ".join(f"{PARTS[p]} = s.{p}" for p in wide)
+    keys = ", ".join(f"{PARTS[p]} AS {p}" for p in rule.parts)
+    members = f"SELECT {rule.of('m')} FROM ({future(keys, f'{several} s', on)}) AS m WHERE {rule.known('m')}"
+    return f"{members} UNION SELECT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
+
+
 def find_pairs(connection: sa.Connection, everything: bool) -> None:
     """Make `pair`: nodes ``a`` < ``b`` that share a block, one of them in `focus` (everything = all are).
 
     Reads `open_record` and, unless everything is looked at, `focus_record` (keys of the records of the nodes in focus).
     """
     connection.execute(sa.text("CREATE TEMP TABLE found (a uuid, b uuid) ON COMMIT DROP"))
+    is_focus = "true" if everything else "EXISTS (SELECT FROM focus x WHERE x.node_id = coalesce(w.node_id, l.node_id))"
     for rule in RULES:
         own = f"SELECT DISTINCT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
         focus = f"FROM focus_record f WHERE {rule.known('f')}"
-        if everything and rule.is_strict:
-            keys = " UNION ALL ".join(
-                f"SELECT {', '.join(f'{PARTS[p]} AS {p}' for p in rule.parts)} FROM {source} r"
-                for source in ("staging.work_candidate", f"(SELECT * FROM identity.record r WHERE {_PRESENT})")
-            )
-            keys = f"SELECT {rule.of('k')} FROM ({keys}) AS k WHERE {rule.known('k')} GROUP BY {rule.of('k')} HAVING count(*) > 1"
-        elif everything:
-            keys = own
+        if everything:
+            keys = _strict_keys(connection, rule) if rule.is_strict else own
         elif rule.is_strict:
             keys = f"SELECT DISTINCT {rule.of('f')} {focus}"
         else:
             keys = f"SELECT {rule.of('f')} {focus} AND f.is_open UNION (SELECT {rule.of('f')} {focus} INTERSECT {own})"
-        members = future("b.n, r.record_id", "block b", rule.equals("b"))
-        is_focus = "true" if everything else "EXISTS (SELECT FROM focus x WHERE x.node_id = coalesce(w.node_id, l.node_id))"
         _make(connection, "block", f"SELECT row_number() OVER () AS n, * FROM ({keys}) AS k")
+        members = future("b.n, r.record_id", "block b", rule.equals("b"))
+        _make(connection, "holder", f"SELECT n, record_id, count(*) OVER (PARTITION BY n) AS size FROM ({members}) AS m")
+        if everything:
+            sizes = f"SELECT n, max(size) AS records FROM holder WHERE size > {LARGEST} GROUP BY n"
+            _note_crowds(connection, rule, f"SELECT {rule.of('b')}, records FROM block b JOIN ({sizes}) AS s USING (n)")
         _make(
             connection, "member",
             "SELECT DISTINCT n, coalesce(w.node_id, l.node_id) AS node_id, coalesce(w.is_open, l.is_open) AS is_open,"
-            f" {is_focus} AS is_focus FROM (SELECT n, record_id, count(*) OVER (PARTITION BY n) AS size FROM ({members}) AS m) AS m"
-            " LEFT JOIN staging.work_node w USING (record_id) LEFT JOIN identity.link l USING (record_id)"
-            f" WHERE size BETWEEN 2 AND {LARGEST}",
+            f" {is_focus} AS is_focus FROM holder LEFT JOIN staging.work_node w USING (record_id)"
+            f" LEFT JOIN identity.link l USING (record_id) WHERE size BETWEEN 2 AND {LARGEST}",
         )  # fmt: skip
         either = "" if rule.is_strict else " AND (x.is_open OR y.is_open)"
         connection.execute(
@@ -195,5 +220,5 @@ def find_pairs(connection: sa.Connection, everything: bool) -> None:
                 f" WHERE x.node_id < y.node_id AND (x.is_focus OR y.is_focus){either}"
             )
         )
-        connection.execute(sa.text("DROP TABLE block, member"))
+        connection.execute(sa.text("DROP TABLE block, holder, member"))
     _make(connection, "pair", "SELECT DISTINCT a, b FROM found")

@@ -60,9 +60,9 @@ def shake(connection: sa.Connection, *, everything: bool, largest_home: int) -> 
     """
     own, other = (", ".join(f"{alias}.{c}" for c in _EVIDENCE) for alias in ("c", "o"))
     _run(connection, "CREATE TEMP TABLE focus (node_id uuid) ON COMMIT DROP")
+    blocks.make_crowds(connection)
     if everything:
         blocks.gather_open(connection)
-        blocks.note_crowds(connection, everything)
         return
     _run(
         connection,
@@ -80,7 +80,7 @@ def shake(connection: sa.Connection, *, everything: bool, largest_home: int) -> 
     )
     blocks.gather_versions(connection)
     blocks.gather_open(connection)
-    blocks.note_crowds(connection, everything)
+    blocks.cross(connection)
     for kind in _HOMES:
         _shake_homes(connection, kind, largest_home)
     _run(
