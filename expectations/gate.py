@@ -3,8 +3,8 @@
 import logging
 import threading
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from great_expectations.core import ExpectationSuite
 from great_expectations.data_context import EphemeralDataContext
 from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
-from expectations.rules import Circumstances, Rule, rules
+from expectations.rules import Circumstances, Condition, Dimension, Rule, rules
 from hub.errors import ServiceError
 from schemas.contract import Contract
 
@@ -24,11 +24,16 @@ _one_at_a_time = threading.Lock()
 _RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0, "return_unexpected_index_query": False}
 # An agency may deliver yesterday's state; older than this many days before the night is stale.
 _STALE_DAYS = 7
+_DRIFT = "_drift"
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What came of one rule; counts in rows, None = the rule does not count rows."""
+    """What came of one rule; counts in rows, None = the rule does not count rows.
+
+    Attributes:
+        dimension: what of the data's quality the counts measure; None where they are another rule's once more.
+    """
 
     rule_id: str
     level: str
@@ -39,6 +44,7 @@ class RuleResult:
     evaluated: int | None
     unexpected: int | None
     passed: bool
+    dimension: Dimension | None = None
 
     @property
     def told(self) -> str:
@@ -56,11 +62,13 @@ class Verdict:
         state: ``held`` if anything critical failed, else ``accepted``.
         results: one a rule.
         failing: row rules of severity error with failing rows: their rows, or the field alone, go to quarantine.
+        conditions: rule → condition of the rows that break it, where rows are wrong by themselves.
     """
 
     state: Literal["accepted", "held"]
     results: tuple[RuleResult, ...]
     failing: tuple[Rule, ...]
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
 
     @property
     def reasons(self) -> tuple[RuleResult, ...]:
@@ -110,12 +118,12 @@ def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
     severity = "critical" if raised else rule.severity  # a rule that could not be judged has not been passed
     main = RuleResult(
         rule.rule_id, rule.level, severity, rule.field, rule.title_zh, rule.title_en, evaluated, unexpected,
-        bool(outcome.success) and not raised,
+        bool(outcome.success) and not raised, rule.dimension,
     )  # fmt: skip
     if rule.drift_share is None or not unexpected or not evaluated:
         return [main]
     drift = RuleResult(
-        f"{rule.rule_id}_drift", "delivery", "critical", rule.field, f"{rule.title_zh}：不符比例低于{rule.drift_share:.0%}",
+        f"{rule.rule_id}{_DRIFT}", "delivery", "critical", rule.field, f"{rule.title_zh}：不符比例低于{rule.drift_share:.0%}",
         f"{rule.title_en}: fewer than {rule.drift_share:.0%} fail", evaluated, unexpected, unexpected < rule.drift_share * evaluated,
     )  # fmt: skip
     return [main, drift]
@@ -169,4 +177,5 @@ def judge(contract: Contract, now: Circumstances, *, url: str, schema: str, tabl
         if rule.level == "row" and rule.severity == "error" and outcome.result.get("unexpected_count")
     )  # fmt: skip
     is_held = any(not r.passed and r.severity == "critical" for r in results)
-    return Verdict("held" if is_held else "accepted", tuple(results), failing)
+    conditions = {name: r.fails for r in found if r.fails for name in (r.rule_id, f"{r.rule_id}{_DRIFT}")}
+    return Verdict("held" if is_held else "accepted", tuple(results), failing, conditions)

@@ -19,6 +19,8 @@ CODE_DRIFT_SHARE = 0.05
 # Fewer rows say nothing about how a column is distributed.
 _FEW_ROWS = 50
 Condition = Callable[[Any], sa.ColumnElement[bool]]
+# 完整性, 规范性, 一致性
+Dimension = Literal["completeness", "validity", "consistency"]
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,10 @@ class Rule:
         level: ``row`` quarantines the rows that break it, ``delivery`` is about all rows together.
         severity: critical holds the delivery, error quarantines rows, warning only counts.
         expectation: what Great Expectations evaluates.
-        fails: condition of the rows that break it, for the pointers; None for a rule on the delivery.
+        fails: condition of the rows that break it, for the pointers; None where no row is wrong by itself.
         drift_share: above this share of failing rows the delivery is held although the rule is on rows; None = never.
         holds_field: a failing row is let in without the field: nothing but the field itself hangs on it.
+        dimension: what of the data's quality it measures, named as in GB/T 36344-2018; None = nothing a scorecard counts.
     """
 
     rule_id: str
@@ -44,6 +47,7 @@ class Rule:
     fails: Condition | None = None
     drift_share: float | None = None
     holds_field: bool = False
+    dimension: Dimension | None = "consistency"
 
 
 @dataclass(frozen=True)
@@ -81,20 +85,20 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
     if spec.required:
         found.append(
             Rule(f"{name}_required", "row", "error", name, f"{spec.title_zh}不能为空", f"{spec.title_en} is present",
-                 gxe.ExpectColumnValuesToNotBeNull(column=name), lambda t: col(t).is_(None), drift_share=0.2)
+                 gxe.ExpectColumnValuesToNotBeNull(column=name), lambda t: col(t).is_(None), drift_share=0.2, dimension="completeness")
         )  # fmt: skip
     if spec.code_set:
         codes = sorted(load_code_set(spec.code_set))
         found.append(
             Rule(f"{name}_code", "row", "error", name, f"{spec.title_zh}属于约定代码", f"{spec.title_en} is an agreed code",
                  gxe.ExpectColumnValuesToBeInSet(column=name, value_set=codes), lambda t: col(t).not_in(codes),
-                 drift_share=CODE_DRIFT_SHARE, holds_field=_stands_alone(spec))
+                 drift_share=CODE_DRIFT_SHARE, holds_field=_stands_alone(spec), dimension="validity")
         )  # fmt: skip
     if spec.max_length:
         limit = spec.max_length
         found.append(
             Rule(f"{name}_length", "row", "error", name, f"{spec.title_zh}不超过{limit}字", f"{spec.title_en} has at most {limit} characters",
-                 gxe.ExpectColumnValueLengthsToBeBetween(column=name, max_value=limit), lambda t: sa.func.length(col(t)) > limit)
+                 gxe.ExpectColumnValueLengthsToBeBetween(column=name, max_value=limit), lambda t: sa.func.length(col(t)) > limit, dimension="validity")
         )  # fmt: skip
     if spec.pattern:
         pattern = spec.pattern
@@ -109,6 +113,7 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
                 gxe.ExpectColumnValuesToMatchRegex(column=name, regex=pattern),
                 lambda t: sa.not_(col(t).regexp_match(pattern)),
                 drift_share=0.2,
+                dimension="validity",
             )
         )
     if spec.minimum is not None or spec.maximum is not None:
@@ -116,7 +121,8 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
         found.append(
             Rule(f"{name}_range", "row", "error", name, f"{spec.title_zh}在合理范围", f"{spec.title_en} is within {low}…{high}",
                  gxe.ExpectColumnValuesToBeBetween(column=name, min_value=low, max_value=high),
-                 lambda t: sa.or_(*([col(t) < low] if low is not None else []), *([col(t) > high] if high is not None else [])))
+                 lambda t: sa.or_(*([col(t) < low] if low is not None else []), *([col(t) > high] if high is not None else [])),
+                 dimension="validity")
         )  # fmt: skip
     if spec.concept in ("person.birth_date", "person.death_date"):
         # a day of grace: the agency's clock may be ahead
@@ -124,7 +130,7 @@ def _row_rules(spec: Field, business_date: date) -> list[Rule]:
         found.append(
             Rule(f"{name}_plausible", "row", "error", name, f"{spec.title_zh}合理", f"{spec.title_en} is possible",
                  gxe.ExpectColumnValuesToBeBetween(column=name, min_value=_OLDEST_BIRTH, max_value=latest),
-                 lambda t: sa.or_(col(t) < _OLDEST_BIRTH, col(t) > latest))
+                 lambda t: sa.or_(col(t) < _OLDEST_BIRTH, col(t) > latest), dimension="validity")
         )  # fmt: skip
     return found
 
@@ -140,6 +146,8 @@ def _quality(rule: Quality, contract: Contract) -> Rule | None:
             rule.title_zh,
             rule.title_en,
             gxe.ExpectColumnValuesToNotBeNull(column=rule.field, mostly=share),
+            _missing(rule.field),
+            dimension="completeness",
         )
     if rule.metric == "duplicateValues":
         return Rule(
@@ -150,8 +158,17 @@ def _quality(rule: Quality, contract: Contract) -> Rule | None:
             rule.title_zh,
             rule.title_en,
             gxe.ExpectColumnValuesToBeUnique(column=rule.field or contract.key.name, mostly=share),
+            _repeated(rule.field or contract.key.name),
         )
     return None  # rowCount is judged with the recent nights in `_volume`
+
+
+def _missing(name: str) -> Condition:
+    return lambda t: t.c[name].is_(None)
+
+
+def _repeated(name: str) -> Condition:
+    return lambda t: t.c[name].in_(sa.select(t.c[name]).group_by(t.c[name]).having(sa.func.count() > 1).correlate(None))
 
 
 def _volume(contract: Contract, now: Circumstances) -> Rule:
@@ -168,7 +185,7 @@ def _volume(contract: Contract, now: Circumstances) -> Rule:
             high = int(median * 20) + 1000
     return Rule(
         "volume", "delivery", "critical", None, f"记录数与近期相符（{low}–{high or '∞'}）", f"row count is like recent nights ({low}–{high or '∞'})",
-        gxe.ExpectTableRowCountToBeBetween(min_value=low, max_value=high),
+        gxe.ExpectTableRowCountToBeBetween(min_value=low, max_value=high), dimension=None,
     )  # fmt: skip
 
 
@@ -180,13 +197,14 @@ def _distribution(contract: Contract, rows: int) -> list[Rule]:
         Rule("identity_columns_agree", "delivery", "critical", None, "证件号与出生日期一致率不低于80%",
              "at least 80 % of valid identity numbers hold the row's birth date",
              gxe.ExpectColumnPairValuesToBeEqual(column_A="_id_birth_date", column_B="_birth_date", mostly=0.8,
-                                                 ignore_row_if="either_value_is_missing"))
+                                                 ignore_row_if="either_value_is_missing"),
+             lambda t: t.c["_id_birth_date"] != t.c["_birth_date"])
     ]  # fmt: skip
     birth = contract.by_concept("person.birth_date")
     if birth is not None:
         found.append(
             Rule("birth_dates_differ", "delivery", "critical", birth.name, "出生日期分布正常", "birth dates differ from each other",
-                 gxe.ExpectColumnUniqueValueCountToBeBetween(column=birth.name, min_value=max(20, rows // 1000)))
+                 gxe.ExpectColumnUniqueValueCountToBeBetween(column=birth.name, min_value=max(20, rows // 1000)), dimension=None)
         )  # fmt: skip
     return found
 

@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     )
     sandbox_epoch: date = Field(date(2026, 3, 1), description="Business date of the county's first night.")
     airflow_port: int | None = Field(None, ge=1, le=65535, description="Port of the Airflow page; empty = a free one.")
+    working_days_file: Path | None = Field(
+        None, description="CSV `date,kind` (workday or holiday) of days that the calendar package does not know yet; wins over it."
+    )
+    ticket_due_days: int = Field(
+        10, ge=1, le=250, description="Working days an agency has to answer a ticket of quarantined rows; the project's assumption."
+    )
+    ticket_escalation_days: int = Field(15, ge=1, le=250, description="Working days after which a ticket that is not closed is escalated.")
 
     @classmethod
     def settings_customise_sources(

@@ -19,6 +19,32 @@ _LOCAL_INSTANTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d %H:%M:%S"
 REJECTS = {"row_number": pl.Int64, "rule_id": pl.String, "field": pl.String}
 
 
+# What an agency is told of a refused row: by rule, after the field's name in Chinese and English.
+_TOLD = {
+    "key_missing": ("不能为空（主键）", "the key is missing"), "text_too_long": ("过长", "is too long"),
+    "text_is_formula": ("以公式符号开头", "begins like a formula"), "text_unreadable": ("含无法读取的字符", "holds unreadable characters"),
+    "not_integer": ("不是整数", "is not a whole number"), "not_number": ("不是数值", "is not a number"),
+    "not_date": ("不是有效日期", "is not a date of the calendar"), "not_timestamp": ("不是有效时间", "is not a time"),
+    "not_boolean": ("不是约定的是否值", "is neither of the agreed yes and no"),
+}  # fmt: skip
+
+# Rules about a value's form rather than about its being there.
+VALUE_RULES = tuple(rule for rule in _TOLD if rule != "key_missing")
+
+
+def told(contract: Contract, rule_id: str, name: str | None) -> tuple[str, str] | None:
+    """What an agency is told of rows a rule of this module refused, in Chinese and English; None for another rule.
+
+    Args:
+        name: field that was refused; None where several were.
+    """
+    if rule_id not in _TOLD:
+        return None
+    zh, en = _TOLD[rule_id]
+    spec = contract.by_name(name) if name else None
+    return (f"{spec.title_zh}{zh}", f"{spec.title_en}: {en}") if spec else (f"字段{zh}", f"a field: {en}")
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some rows of a delivery.
@@ -26,13 +52,13 @@ class Batch:
     Attributes:
         typed: ``row_number`` (from 1, through the whole delivery) and the contract's fields by name.
         rejects: one row a rejected row and reason: ``row_number``, ``rule_id``, ``field``.
-        refused_keys: keys of the rejected rows, as far as they can be read: the agency still holds them.
+        refused: rejected rows whose key can be read, ``row_number`` and ``record_key``: the agency still holds them.
         rows: rows in; each is in `typed` or in `rejects`.
     """
 
     typed: pl.DataFrame
     rejects: pl.DataFrame
-    refused_keys: pl.Series
+    refused: pl.DataFrame
     rows: int
 
 
@@ -186,11 +212,21 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
     typed = text.select("row_number", *(_typed(spec).alias(spec.name) for spec in contract.fields))
     both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
     rejects = _rejects(contract, both)
-    keys = typed.filter(pl.col("row_number").is_in(rejects["row_number"].implode()))[contract.key.name].cast(pl.String).drop_nulls()
-    refused = keys.filter(~keys.str.contains("[\x00\ufffd]"))
+    refused = _keys(contract, typed.filter(pl.col("row_number").is_in(rejects["row_number"].implode())))
+    refused = refused.filter(~pl.col("record_key").str.contains("[\x00\ufffd]"))
     if rejects.height:
         typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
     return Batch(typed, rejects, refused, raw.height)
+
+
+def _keys(contract: Contract, typed: pl.DataFrame) -> pl.DataFrame:
+    return typed.select("row_number", pl.col(contract.key.name).cast(pl.String).alias("record_key")).drop_nulls()
+
+
+def keys(contract: Contract, batches: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Row numbers and record keys of a whole delivery, refused rows included, as far as a key can be read."""
+    for batch in parse(contract, batches, Drift()):
+        yield pl.concat([_keys(contract, batch.typed), batch.refused])
 
 
 def parse(contract: Contract, batches: Iterable[pl.DataFrame], drift: Drift) -> Iterator[Batch]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from hub.errors import ConfigError
 from hub.settings import Settings
+from pipeline import tickets
 from schemas.contract import readable_contracts
 from warehouse import database, ledger, quarantine, questions
 
@@ -46,12 +47,32 @@ class SourceStatus:
 
 
 @dataclass(frozen=True)
+class OpenTickets:
+    """A source's tickets that are not closed.
+
+    Attributes:
+        rows: that are still to be mended.
+        oldest_days: age of the oldest, working days.
+        overdue: past their due date.
+        escalated: older than the setting allows.
+    """
+
+    stem: str
+    tickets: int
+    rows: int
+    oldest_days: int
+    overdue: int
+    escalated: int
+
+
+@dataclass(frozen=True)
 class Status:
     """How the hub stands after a night.
 
     Attributes:
         published_at: None until the night is in the pool.
         quarantine: rows that this night's deliveries left in quarantine, by source and rule, most first.
+        tickets: those that are not closed, by source, oldest first; ages count to the night.
     """
 
     night: date
@@ -60,6 +81,7 @@ class Status:
     persons: int | None
     households: int | None
     quarantine: list[quarantine.RuleCount]
+    tickets: list[OpenTickets]
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -92,6 +114,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         good = ledger.last_good(connection)
         rows = questions.records_by_source(connection)
         rules = quarantine.summary(connection, business_date=night.business_date)
+        waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
         contract = contracts.get(i.stem)
@@ -114,5 +137,25 @@ def status(settings: Settings, day: date | None = None) -> Status:
             )  # fmt: skip
         )
     return Status(
-        night.business_date, night.published_at, sources, night.persons, night.households, rules, night.fingerprint, night.seconds
+        night.business_date, night.published_at, sources, night.persons, night.households, rules, waiting, night.fingerprint, night.seconds
     )
+
+
+def _waiting(found: list[tickets.Ticket]) -> list[OpenTickets]:
+    """Tickets that are not closed, by source, oldest first."""
+    by_source: dict[str, list[tickets.Ticket]] = {}
+    for one in found:
+        if one.open:
+            by_source.setdefault(one.stem, []).append(one)
+    counted = [
+        OpenTickets(
+            stem,
+            len(of),
+            sum(t.open for t in of),
+            max(t.age_days for t in of),
+            sum(t.is_overdue for t in of),
+            sum(t.is_escalated for t in of),
+        )
+        for stem, of in by_source.items()
+    ]
+    return sorted(counted, key=lambda c: (-c.oldest_days, c.stem))

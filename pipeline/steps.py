@@ -20,7 +20,7 @@ from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity.normalise import CONCEPTS, normalise
-from pipeline import identify, parsing, readers
+from pipeline import identify, parsing, readers, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
@@ -185,7 +185,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
             rows += batch.rows
             if batch.rejects.height:
                 rejects.append(batch.rejects)
-                refused.append(batch.refused_keys)
+                refused.append(batch.refused)
             yield _with_keys(contract, batch)
             if progress:
                 progress(Progress(rows, delivery.declared_rows))
@@ -254,8 +254,11 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
                     quarantine.add_failing(connection, contract, field=rule.field, fails=rule.fails, **where)
         held_rows = quarantine.counts(connection, delivery.delivery_id).get("gate", 0)
         landing.store_report(connection, delivery.delivery_id, as_dict(contract, delivery.delivery_id, circumstances, verdict))
+        tickets.opened(connection, settings, contract, day, delivery.delivery_id, verdict)
         if verdict.state == "accepted":
             ledger.note(connection, day, stem, state="accepted", quarantined=held_rows)
+        else:
+            quarantine.clear(connection, delivery.delivery_id)
     if verdict.state == "held":
         reasons = "; ".join(r.told for r in verdict.reasons)
         raise GateHeld(
@@ -352,10 +355,12 @@ def merge(day: date, settings: Settings) -> Outcome:
                     connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date)
                 )
                 ledger.note(connection, day, contract.stem, state="merged")
+                tickets.settled(connection, settings, contract, day, delivery)
             pool.write(connection, was_empty=was_empty)
             identity_pool.drop_work(connection)
             for contract, _, _ in waiting:
                 changes.drop(connection, contract.stem, str(day))
+        tickets.missing(connection, settings, day)
         n_persons, n_households = pool.counts(connection)
         ledger.publish(connection, day, persons=n_persons, households=n_households)
         ledger.note_night(connection, day, merge=time.perf_counter() - started)

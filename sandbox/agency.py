@@ -15,7 +15,7 @@ import polars as pl
 
 from hub.errors import ContractError
 from hub.settings import Settings
-from sandbox import clock, noise
+from sandbox import clock, corrections, noise
 from sandbox.county import life, population, subjects
 from sandbox.county.chance import uniform, whole
 from schemas.contract import Contract, Field
@@ -154,18 +154,23 @@ def truth(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
 
 def _whole(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
     """The agency's stock of a night. What changed is what differs from the night before, so all nights before are made first."""
-    what = (settings.sandbox_noise, contract.path.read_text(encoding="utf-8"))
+    text = contract.path.read_text(encoding="utf-8")
     stock, ledger = f"agency-{contract.stem}", f"ledger-{contract.stem}"
-    path = _cache(settings, stock, night, *what)
+
+    def kept(name: str, n: int) -> Path:
+        corrected = corrections.digest(corrections.in_force(settings, contract.stem, n))
+        return _cache(settings, name, n, settings.sandbox_noise, text, *([corrected] if corrected else []))
+
+    path = kept(stock, night)
     if path.exists():
         return pl.read_parquet(path)
     with _alone(settings, stock):
-        known = next((n for n in range(night - 1, 0, -1) if _cache(settings, ledger, n, *what).exists()), 0)
-        entered = pl.read_parquet(_cache(settings, ledger, known, *what)) if known else None
+        known = next((n for n in range(night - 1, 0, -1) if kept(ledger, n).exists()), 0)
+        entered = pl.read_parquet(kept(ledger, known)) if known else None
         for each in range(known + 1, night + 1):
             rows = _observe(contract, each, settings)
             rows, entered = _entered(contract, rows, entered, each, settings)
-            _store(entered, _cache(settings, ledger, each, *what))
+            _store(entered, kept(ledger, each))
         _store(rows, path)
     return rows
 
@@ -207,7 +212,11 @@ def _observe_some(contract: Contract, county: subjects.County, who: np.ndarray, 
         for spec in contract.fields
         if spec.synthetic.get("of") not in _DATED
     ]
-    return rows.select("serial", "is_over", *columns, *TRUTH)
+    key = contract.key.physical_name
+    written = rows.select(*columns)
+    corrected = corrections.is_in(corrections.in_force(settings, stem, county.night), written[key])
+    spoilt = noise.break_rules(written, contract, draw=rows["draw"], corrected=corrected, level=settings.sandbox_noise, seed=seed)
+    return rows.select("serial", "is_over", *TRUTH).hstack(spoilt).select("serial", "is_over", *written.columns, *TRUTH)
 
 
 def _entered(

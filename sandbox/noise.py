@@ -14,6 +14,7 @@ from lunardate import LunarDate
 from sandbox import spelling
 from sandbox.county import names
 from sandbox.county.chance import uniform, whole
+from schemas.contract import Contract, Field
 
 _PREFIXES = ("湖北省", "湖北省荆州市", "湖北省荆州市公安县")
 _DOTS = np.array(["•", "・", ".", "．", " ", ""])
@@ -186,3 +187,44 @@ def _reached(rows: pl.DataFrame, dice: _Dice) -> list[pl.Expr]:
         pl.when(dice.hit("phone_written")).then(written).otherwise(phone).alias("phone"),
         pl.when(dice.hit("address_written")).then(spelt).otherwise(address).alias("address"),
     ]
+
+
+# What a clerk writes who finds no code that fits.
+_IN_WORDS = "其他"
+
+
+def break_rules(rows: pl.DataFrame, contract: Contract, *, draw: pl.Series, corrected: pl.Series, level: str, seed: int) -> pl.DataFrame:
+    """Rows in the agency's own columns, some of which break a rule of the contract until the agency corrects them.
+
+    Args:
+        rows: text columns under the agency's names.
+        contract: says which field is a date, a code, an amount, and which are required.
+        draw: the stable number of each record.
+        corrected: which records the agency has put right.
+        level: of noise.
+        seed: the county's.
+    """
+    dice = _Dice(level, seed, contract.stem, draw.to_numpy())
+
+    def hit(error: str) -> pl.Series:
+        return dice.hit(error) & ~corrected
+
+    own = [f for f in contract.fields if f.physical_name in rows.columns]
+    required = [f for f in own if f.required and f.code_set]
+    birth, amount = contract.by_concept("person.birth_date"), next((f for f in own if f.minimum == 0), None)
+    changes: dict[str, pl.Expr] = {}
+
+    def change(spec: Field | None, error: str, value: pl.Expr) -> None:
+        if spec is not None:
+            column = spec.physical_name
+            changes[column] = pl.when(hit(error)).then(value).otherwise(changes.get(column, pl.col(column))).alias(column)
+
+    if birth is not None:
+        written = birth.date_formats[0] if birth.date_formats else "%Y-%m-%d"
+        year = pl.col(birth.physical_name).str.to_date(written, strict=False).dt.strftime(written.replace("%m", "02").replace("%d", "30"))
+        change(birth, "row_date_impossible", year)
+    change(required[0] if required else None, "row_code_in_words", pl.lit(_IN_WORDS))
+    change(required[-1] if required else None, "row_value_missing", pl.lit(None, dtype=pl.String))
+    if amount is not None:
+        change(amount, "row_amount_negative", pl.lit("-") + pl.col(amount.physical_name))
+    return rows.with_columns(*changes.values())

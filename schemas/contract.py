@@ -202,6 +202,8 @@ class Contract:
 
     Attributes:
         stem: name of the source in the hub, and of its four files.
+        team: who at the agency answers for the data.
+        contact: how they are reached.
         authority: 1–100; where agencies disagree and nothing else decides, the larger is believed.
         synthetic: how the simulated county selects the records this agency holds.
         path: the YAML file.
@@ -213,6 +215,7 @@ class Contract:
     version: str
     agency_zh: str
     agency_en: str
+    team: str
     contact: str
     legal_basis: tuple[str, ...]
     authority: int
@@ -349,6 +352,7 @@ class _Reader:
             version=doc["version"],
             agency_zh=self.need(top, "agencyZh", "customProperties"),
             agency_en=self.need(top, "agencyEn", "customProperties"),
+            team=(doc.get("team") or {}).get("name") or "",
             contact=contact or "",
             legal_basis=tuple(self.need(top, "legalBasis", "customProperties")),
             authority=authority,

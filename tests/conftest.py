@@ -20,7 +20,7 @@ from rich.console import Console
 
 from expectations import gate as gatekeeper
 from hub.settings import CHECKOUT, Settings
-from pipeline import nights, run
+from pipeline import nights, run, tickets
 from pipeline.cli.summary import print_summary
 from pipeline.services import agencies
 from sandbox import clock, faults
@@ -47,9 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Hub:
     """One hub in a folder of its own."""
 
-    def __init__(self, home: Path) -> None:
-        self.settings = Settings(home=home, sandbox_persons=PERSONS)  # type: ignore[call-arg]
-        self.environment = {**os.environ, "HUB_HOME": str(home), "HUB_SANDBOX_PERSONS": str(PERSONS)}
+    def __init__(self, home: Path, noise: str = "standard") -> None:
+        self.settings = Settings(home=home, sandbox_persons=PERSONS, sandbox_noise=noise)  # type: ignore[call-arg, arg-type]
+        self.environment = {
+            **os.environ, "HUB_HOME": str(home), "HUB_SANDBOX_PERSONS": str(PERSONS), "HUB_SANDBOX_NOISE": noise,
+        }  # fmt: skip
 
     def start(self) -> None:
         self.settings.home.mkdir(parents=True)
@@ -119,7 +121,8 @@ class Hub:
             connection.execute(sa.text(f'CREATE DATABASE hub TEMPLATE "{name}"'))
         for stem in stems():
             self.mend(stem)
-        shutil.rmtree(self.settings.home / "spool", ignore_errors=True)
+        for folder in ("spool", "sandbox/corrections"):
+            shutil.rmtree(self.settings.home / folder, ignore_errors=True)
 
     def break_by(self, stem: str, fault: str, **arguments: int) -> None:
         """Switch one fault of an agency on, alone."""
@@ -180,6 +183,23 @@ class Hub:
             found = quarantine.summary(connection, stem=stem, business_date=day)
         return [(r.rule_id, r.stage, r.field, r.rows) for r in found]
 
+    def tickets(self, *, stem: str | None = None) -> dict[str, tickets.Ticket]:
+        """Tickets by their numbers, as they stand."""
+        with database.engine(self.settings).connect() as connection:
+            return {t.ticket_id: t for t in tickets.listed(connection, self.settings, stem=stem)}
+
+    def quarantine_history(self) -> list[str]:
+        """Tickets and proofs as text, apart from when and in how many steps the hub learned of them."""
+        counts = ("rows", "open", "passed", "withdrawn", "again", "due_date", "closed_date")
+        found = [f"{t.ticket_id} {[str(getattr(t, c)) for c in counts]}" for t in self.tickets().values()]
+        with database.engine(self.settings).connect() as connection:
+            items = connection.execute(
+                sa.text(
+                    "SELECT stem, rule_id, stage, field, row_number, key_ref, failed_date, proof_kind, proof_row_number, proof_date, opened_date FROM quarantine.ticket_item"
+                )
+            )  # noqa: E501
+            return found + sorted(str(tuple(row)) for row in items)
+
     def stop(self) -> None:
         agencies.stop(self.settings)
         embedded.stop(self.settings)
@@ -193,8 +213,8 @@ def make_hub() -> Iterator[object]:
     top = Path(tempfile.mkdtemp(prefix="hub-tests-"))
     top.chmod(0o711)
 
-    def make(name: str) -> Hub:
-        hub = Hub(top / name)
+    def make(name: str, noise: str = "standard") -> Hub:
+        hub = Hub(top / name, noise)
         made.append(hub)
         hub.start()
         return hub
@@ -216,6 +236,7 @@ def five_nights(make_hub) -> Hub:  # type: ignore[no-untyped-def]
         hub.reports[n] = hub.night(n)
         if n in (1, 5):
             hub.keep(f"night_{n}")
+    hub.clean_history = hub.quarantine_history()
     return hub
 
 

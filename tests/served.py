@@ -58,7 +58,7 @@ def contract_of(protocol: str, **delivery: Any) -> Contract:
     )  # fmt: skip
     return Contract(
         stem=STEM, title_zh="第六", title_en="A sixth agency", version="1.0.0", agency_zh="第六局", agency_en="Sixth",
-        contact="", legal_basis=("none",), authority=10,
+        team="", contact="", legal_basis=("none",), authority=10,
         fields=(
             field("record_no", "记录编号", is_key=True), field("label", "名称", concept="person.birth_date"),
             field("number", "NUM", concept="person.resident_id"), field("remark", "备注", concept="person.area_code"),

@@ -54,7 +54,7 @@ def create_refused(connection: sa.Connection, stem: str, business_date: str) -> 
     """Make that table anew; its name. It is logged: a crash may not turn a refused key into an absent one."""
     table = refused_table(stem, business_date)
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
-    connection.execute(sa.text(f"CREATE TABLE {table} (record_key text NOT NULL)"))
+    connection.execute(sa.text(f"CREATE TABLE {table} (row_number bigint NOT NULL, record_key text NOT NULL)"))
     return table
 
 

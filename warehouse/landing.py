@@ -200,14 +200,15 @@ def delivery_id(stem: str, spooled: Spooled) -> str:
 
 
 def record_delivery(connection: sa.Connection, stem: str, business_date: date, spooled: Spooled, name: str, contract_version: str) -> str:
-    """Write the delivery's row; landing the same again changes nothing. Returns its id."""
+    """Write the delivery's row; its business date is the first night it was landed for. Returns its id."""
     key = delivery_id(stem, spooled)
     connection.execute(
         sa.text(
             "INSERT INTO landing.delivery (delivery_id, stem, scope, business_date, as_of_date, since_date, sha256, object, parts,"
             " raw_bytes, stored_bytes, declared_rows, contract_version) VALUES (:key, :stem, :scope, :business_date, :as_of_date,"
             " :since_date, :sha256, :object, :parts, :raw_bytes, :stored_bytes, :declared_rows, :contract_version)"
-            " ON CONFLICT (delivery_id) DO NOTHING"
+            " ON CONFLICT (delivery_id) DO UPDATE SET business_date = excluded.business_date"
+            " WHERE excluded.business_date < delivery.business_date"
         ),
         {
             **asdict(spooled), "key": key, "stem": stem, "business_date": business_date, "object": name,

@@ -49,6 +49,11 @@ def clear_gate(connection: sa.Connection, delivery_id: str) -> None:
     )
 
 
+def clear(connection: sa.Connection, delivery_id: str) -> None:
+    """Take out the rows of a delivery that is held: none of it is let in, and its ticket has them."""
+    connection.execute(sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery"), {"delivery": delivery_id})
+
+
 def add_failing(
     connection: sa.Connection, contract: Contract, *, delivery_id: str, business_date: date, rule_id: str, field: str | None,
     fails: Callable[[Any], sa.ColumnElement[bool]], stage: str = "gate",

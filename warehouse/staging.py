@@ -28,12 +28,12 @@ def fill(connection: sa.Connection, contract: Contract, business_date: date, bat
     return rows
 
 
-def note_refused(connection: sa.Connection, contract: Contract, business_date: date, keys: Iterable[pl.Series]) -> None:
-    """Note the keys of rows that parse refused: in a full delivery they are not absent."""
+def note_refused(connection: sa.Connection, contract: Contract, business_date: date, keys: Iterable[pl.DataFrame]) -> None:
+    """Note the keys of rows that parse refused, ``row_number`` and ``record_key``: in a full delivery they are not absent."""
     table = agency_tables.create_refused(connection, contract.stem, str(business_date))
     for some in keys:
-        data = io.BytesIO(some.to_frame("record_key").write_csv(include_header=False).encode())
-        copy_in(connection, table, ["record_key"], data)
+        data = io.BytesIO(some.write_csv(include_header=False).encode())
+        copy_in(connection, table, ["row_number", "record_key"], data)
     connection.execute(sa.text(f"ANALYZE {table}"))
 
 

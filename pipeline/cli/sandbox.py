@@ -7,7 +7,7 @@ from rich.table import Table
 
 from hub.settings import get_settings
 from pipeline.cli.screen import screen
-from sandbox import clock, faults
+from sandbox import clock, corrections, faults
 from sandbox.servers.catalogue import FAULTS
 from schemas.contract import load_contract, stems
 
@@ -35,6 +35,25 @@ def mend(stem: str) -> None:
     load_contract(stem)
     faults.mend(get_settings(), stem)
     console.print(f"{stem}: ok")
+
+
+@app.command("correct")
+def correct(
+    stem: str,
+    ticket: Annotated[str | None, typer.Option("--ticket", help="Only the rows of this ticket; all that are wrong if not given.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only so many of the ticket's rows.")] = None,
+) -> None:
+    """The agency puts wrong rows right at its source: from the county's next night on it sends what is true."""
+    settings, contract = get_settings(), load_contract(stem)
+    keys = [corrections.ALL]
+    if ticket is not None:
+        from pipeline import sendback
+
+        keys = sendback.keys(settings, ticket, stem)[:limit]
+    night = clock.current_night(settings) + 1
+    n_new = corrections.correct(settings, contract.stem, keys, night)
+    what = "全部错误行 all wrong rows" if ticket is None else f"{n_new} 行 rows"
+    console.print(f"{stem}: {what} · 自 from {clock.date_of(settings, night)}")
 
 
 @app.command("faults")

@@ -100,6 +100,18 @@ def _quarantine(console: Console, found: Status) -> None:
         console.print(f"  {sum(r.rows for r in rest):>7,}  其余 {len(rest)} 条规则 more rules")
 
 
+def _tickets(console: Console, found: Status) -> None:
+    if not found.tickets:
+        return
+    console.print("[bold]工单 tickets not closed[/bold]   hub ticket list")
+    width = max(len(t.stem) for t in found.tickets)
+    for t in found.tickets:
+        late = f"  [yellow]超期 overdue {t.overdue}[/yellow]" if t.overdue else ""
+        late += f"  [red]升级 escalated {t.escalated}[/red]" if t.escalated else ""
+        said = f"  {t.stem:<{width}}  {t.tickets:>3} 件 tickets  {t.rows:>7,} 行 rows  最久 oldest {t.oldest_days} 个工作日 working days"
+        console.print(said + late, soft_wrap=True)
+
+
 def _links(console: Console, settings: Settings, day: date) -> None:
     written = reports.write(settings, day)
     lines = []
@@ -128,4 +140,5 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
         print_ = f"人员 persons [bold]{found.persons:,}[/bold] · 家庭 households [bold]{found.households or 0:,}[/bold]"
         console.print(print_ + (f" · 指纹 fingerprint {found.fingerprint[:16]}" if found.fingerprint else ""))
     _quarantine(console, found)
+    _tickets(console, found)
     _links(console, settings, found.night)

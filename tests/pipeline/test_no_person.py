@@ -50,7 +50,7 @@ def test_no_person_is_in_anything_a_night_with_a_broken_source_leaves_behind(bor
     day = str(date(2026, 4, 1))
     commands = [
         ("night", "--date", day), ("night", "--date", day, "--json"), ("status",), ("status", "--json"), ("services",), ("config",),
-        ("quarantine", "list"), ("quarantine", "list", "--json"), ("deliveries",), ("deliveries", "--json"), ("fingerprint",),
+        ("quarantine", "list"), ("quarantine", "list", "--json"), ("ticket", "list"), ("ticket", "books"), ("deliveries",), ("deliveries", "--json"), ("fingerprint",),
         *(("quarantine", "show", stem, "--limit", "500") for stem in ("education", "health", "medical_insurance")),
         *(("report", stem, "--date", day) for stem in ("education", "health", "medical_insurance", "disability")),
     ]  # fmt: skip

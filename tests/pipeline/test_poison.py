@@ -141,7 +141,7 @@ def _rows_refused(contract: Contract, second: str) -> list[tuple[int, str, str]]
     batches = list(parsing.parse(contract, readers.read(contract, parts), parsing.Drift()))
     assert sum(b.rows for b in batches) == 2
     assert [r for b in batches for r in b.typed["row_number"]] == [1], "the row beside it goes on"
-    assert [k for b in batches for k in b.refused_keys] == ["2"], "the agency still holds the key"
+    assert [k for b in batches for k in b.refused["record_key"]] == ["2"], "the agency still holds the key"
     return [row for b in batches for row in b.rejects.rows()]  # type: ignore[misc]
 
 

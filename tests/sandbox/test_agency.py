@@ -232,7 +232,10 @@ SEEN = {
         "another dot": lambda t: t.str.contains("[•・．.]"),
         "mother's child": lambda t: t.str.contains("·"),
     },
-    "person.birth_date": {"first of January": lambda t: t.str.contains("-?01-?01$")},
+    "person.birth_date": {
+        "first of January": lambda t: t.str.contains("-?01-?01$"),
+        "30th of February": lambda t: t.str.contains("-?02-?30$"),
+    },
     "person.phone": {
         "missing": lambda t: t.is_null(),
         "country code": lambda t: t.str.starts_with("+86"),

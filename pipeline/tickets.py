@@ -1,0 +1,284 @@
+"""Tickets: what is in quarantine, asked of the agency and followed until it is proven mended.
+
+A ticket is one agency's, one rule's and one business day's. The night opens and closes it in its own transactions; people say that
+it was sent. Nobody closes one by hand: it closes when nothing of it is open, and opens again if a proof falls.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from hub.errors import ConfigError, MergeError
+from hub.settings import Settings, load_endpoint
+from hub.working_days import working_days
+from pipeline import parsing, readers
+from pipeline.nights import CHINA
+from schemas.contract import Contract, load_contract, readable_contracts
+from warehouse import database, landing, ledger, tickets
+from warehouse.tickets import Group, Rows, Stored
+
+if TYPE_CHECKING:  # it loads Great Expectations, which a list of tickets does not need
+    from expectations.gate import Verdict
+
+NIGHT = "hub"  # who acts where no person does
+_MISSING = ("应交付而未收到可用的交付", "a delivery that was due did not come in usable form")
+_KEY_REPEATED = ("主键重复", "the key came more than once")
+
+
+class State(StrEnum):
+    """How far a ticket is."""
+
+    OPEN = "open"  # found by the night; the agency has not been told
+    SENT = "sent"  # the agency was told
+    ANSWERED = "answered"  # the agency sent something again; not all of it passed
+    CLOSED = "closed"  # everything is settled, by proof
+    REOPENED = "reopened"  # it was closed, and a proof did not hold
+
+
+# What may follow a state. Sent again is a reminder, answered again a further part.
+_NEXT = {
+    State.OPEN: {State.SENT, State.ANSWERED, State.CLOSED},
+    State.SENT: {State.SENT, State.ANSWERED, State.CLOSED},
+    State.ANSWERED: {State.SENT, State.ANSWERED, State.CLOSED},
+    State.CLOSED: {State.REOPENED},
+    State.REOPENED: {State.SENT, State.ANSWERED, State.CLOSED},
+}
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A ticket as it stands on a day; counts are of keys, or of rows where a row has none.
+
+    Attributes:
+        stage: parse, gate (rows kept out), field (rows went in without a field), held or missing (a delivery).
+        rows: all it is about; each is open, passed or withdrawn.
+        again: failures beyond the first: sent again, still wrong.
+        age_days: working days from the opening to the closing, or to the day it is looked at.
+        is_due_provisional: whether the due date was reckoned over a year whose holidays are not announced.
+        is_escalated: whether it is older than the setting allows and not closed.
+    """
+
+    ticket_id: str
+    stem: str
+    agency_zh: str
+    rule_id: str
+    stage: str
+    field: str | None
+    title_zh: str
+    title_en: str
+    state: State
+    owner: str
+    opened_date: date
+    due_date: date
+    is_due_provisional: bool
+    closed_date: date | None
+    age_days: int
+    is_overdue: bool
+    is_escalated: bool
+    rows: int
+    open: int
+    passed: int
+    withdrawn: int
+    again: int
+
+
+def _counts(group: Group) -> dict[str, int]:
+    return {name: getattr(group, name) for name in ("rows", "open", "passed", "withdrawn", "again")}
+
+
+def today(settings: Settings, connection: sa.Connection) -> date:
+    """The day by which ages count: the clock in China, or the newest night where the county's calendar rules."""
+    if settings.business_clock == "wall":
+        return datetime.now(CHINA).date()
+    last = ledger.last_night(connection)
+    return last.business_date if last else settings.sandbox_epoch
+
+
+# -- what the night does -------------------------------------------------------------------------------------------------------------------
+
+
+def _read(settings: Settings, connection: sa.Connection, contract: Contract, delivery_id: str) -> Rows:
+    """The keys of a delivery, read again from landing."""
+    delivery = landing.deliveries(connection, delivery=delivery_id)[0]
+    password = load_endpoint(contract.stem, settings).extra.get("zip_password")
+    raw = readers.read(contract, landing.Store(settings).parts(delivery.object), password=password)
+    return tickets.landed(connection, parsing.keys(contract, raw))
+
+
+def opened(connection: sa.Connection, settings: Settings, contract: Contract, day: date, delivery_id: str, verdict: "Verdict") -> None:
+    """Open what the gate found in a delivery; part of the transaction that writes its verdict."""
+    tickets.lock(connection)
+    for older in tickets.unopened(connection, contract.stem, but=delivery_id):
+        tickets.open_rows(connection, contract.stem, older, _read(settings, connection, contract, older))
+    tickets.open_rows(connection, contract.stem, delivery_id, tickets.staged(contract, day))
+    for reason in verdict.reasons if verdict.state == "held" else ():
+        fails = verdict.conditions.get(reason.rule_id)
+        tickets.open_held(connection, contract, day, delivery_id, reason.rule_id, reason.field, fails)
+    _keep(connection, settings, contract, day)
+
+
+def settled(connection: sa.Connection, settings: Settings, contract: Contract, day: date, delivery: landing.Delivery) -> None:
+    """Settle what a delivery proves; part of the transaction that publishes it.
+
+    A delivery that comes after newer ones is followed by those, read again from landing: what they prove of its rows nobody looked
+    for when they were published.
+
+    Raises:
+        MergeError: a row of it is in quarantine and on no ticket.
+    """
+    tickets.lock(connection)
+    if delivery.delivery_id in tickets.unopened(connection, contract.stem):
+        raise MergeError(
+            "rows are in quarantine that are on no ticket", where=f"delivery {delivery.delivery_id[:8]}",
+            next_step=f"run `hub replay {delivery.delivery_id[:8]}`",
+        )  # fmt: skip
+    tickets.settle(connection, contract.stem, delivery, tickets.staged(contract, day))
+    for newer in tickets.later(connection, contract.stem, delivery.business_date):
+        found = landing.deliveries(connection, delivery=newer)[0]
+        tickets.settle(connection, contract.stem, found, _read(settings, connection, contract, newer))
+    _keep(connection, settings, contract, day)
+
+
+def missing(connection: sa.Connection, settings: Settings, day: date) -> None:
+    """Open tickets for deliveries that were due and failed to come; part of the transaction that publishes without them."""
+    failed = [i for i in ledger.intakes(connection, day) if i.state == "failed"]
+    contracts = readable_contracts() if failed else {}
+    for intake in failed:
+        contract = contracts.get(intake.stem)
+        if contract is not None and contract.delivery.is_due(day):
+            tickets.lock(connection)
+            tickets.open_missing(connection, intake.stem, day)
+            _keep(connection, settings, contract, day, words=intake.error)
+
+
+def _keep(connection: sa.Connection, settings: Settings, contract: Contract, day: date, words: str | None = None) -> None:
+    """Write down tickets that are new, with some words on them, and states that changed."""
+    known = {(t.rule_id, t.opened_date): t for t in tickets.stored(connection, stem=contract.stem)}
+    for group in tickets.groups(connection, contract.stem):
+        ticket = known.get((group.rule_id, group.opened_date))
+        if ticket is None:
+            ticket_id = _open(connection, settings, contract, group)
+            tickets.note(connection, ticket_id, State.OPEN, day, NIGHT, {**_counts(group), **({"words": words} if words else {})})
+            before, detail = State.OPEN, _counts(group)
+        else:
+            ticket_id, before, detail = ticket.ticket_id, State(ticket.state), ticket.detail
+        state = _state(before, detail, group)
+        if state is not None:
+            tickets.note(connection, ticket_id, state, group.proved_date or day if state is State.CLOSED else day, NIGHT, _counts(group))
+
+
+def _state(before: State, detail: dict[str, Any], group: Group) -> State | None:
+    """The state that what is settled leads to; None where nothing changed since the last."""
+    if group.open == 0:
+        return None if before is State.CLOSED else State.CLOSED
+    if before is State.CLOSED:
+        return State.REOPENED
+    is_sent_again = group.again > detail["again"] and group.stage != "missing"
+    is_news = group.open < detail["open"] or is_sent_again
+    return State.ANSWERED if is_news else None
+
+
+def _open(connection: sa.Connection, settings: Settings, contract: Contract, group: Group) -> str:
+    ticket_id = f"{group.stem}.{group.rule_id}.{group.opened_date:%Y%m%d}"
+    due = working_days(settings).after(group.opened_date, settings.ticket_due_days)
+    zh, en = _titles(connection, contract, group)
+    owner = "，".join(filter(None, (contract.team, contract.contact)))
+    tickets.add(
+        connection,
+        ticket_id,
+        group,
+        title_zh=zh,
+        title_en=en,
+        owner=owner,
+        due_date=due.day,
+        is_due_provisional=due.is_provisional,
+    )
+    return ticket_id
+
+
+def _titles(connection: sa.Connection, contract: Contract, group: Group) -> tuple[str, str]:
+    """What the rule asks, in Chinese and English."""
+    if group.rule_id == tickets.MISSING:
+        return _MISSING
+    if group.rule_id == "key_repeated":
+        return _KEY_REPEATED
+    told = parsing.told(contract, group.rule_id, group.field)
+    if told is not None:
+        return told
+    report = landing.load_report(connection, str(group.delivery_id)) or {"results": []}
+    found = next((r for r in report["results"] if r["rule_id"] == group.rule_id), None)
+    return (found["title_zh"], found["title_en"]) if found else (group.rule_id, group.rule_id)
+
+
+# -- what people ask and say ---------------------------------------------------------------------------------------------------------------
+
+
+def _as_of(settings: Settings, day: date, stored: Stored, group: Group, agency_zh: str) -> Ticket:
+    is_closed = group.open == 0
+    closed_date = group.proved_date if is_closed else None
+    age = working_days(settings).between(group.opened_date, closed_date or day)
+    return Ticket(
+        stored.ticket_id, stored.stem, agency_zh, stored.rule_id, stored.stage, stored.field, stored.title_zh, stored.title_en,
+        State(stored.state), stored.owner, group.opened_date, stored.due_date, stored.is_due_provisional, closed_date, age,
+        (closed_date or day) > stored.due_date, not is_closed and age > settings.ticket_escalation_days, **_counts(group),
+    )  # fmt: skip
+
+
+def listed(connection: sa.Connection, settings: Settings, *, stem: str | None = None, day: date | None = None) -> list[Ticket]:
+    """All tickets as they stand, by source, day and rule.
+
+    Args:
+        day: by which ages count; None = today, see :func:`today`.
+    """
+    day = day or today(settings, connection)
+    contracts = readable_contracts()
+    found = {(g.stem, g.rule_id, g.opened_date): g for g in tickets.groups(connection, stem)}
+    return [
+        _as_of(settings, day, t, found[key], contracts[t.stem].agency_zh if t.stem in contracts else "")
+        for t in tickets.stored(connection, stem=stem)
+        if (key := (t.stem, t.rule_id, t.opened_date)) in found
+    ]
+
+
+def find(connection: sa.Connection, settings: Settings, ticket_id: str) -> tuple[Ticket, Group]:
+    """A ticket by its number, and what it adds up to.
+
+    Raises:
+        ConfigError: there is none of that number.
+    """
+    for stored in tickets.stored(connection, ticket_id=ticket_id):
+        for group in tickets.groups(connection, stored.stem):
+            if (group.rule_id, group.opened_date) == (stored.rule_id, stored.opened_date):
+                contract = readable_contracts().get(stored.stem)
+                return _as_of(settings, today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
+    raise ConfigError(f"there is no ticket {ticket_id!r}", where="TICKET", next_step="see `hub ticket list --all`")
+
+
+def send(settings: Settings, ticket_id: str, *, actor: str, words: str | None = None) -> Ticket:
+    """Note that the agency was told of a ticket.
+
+    Args:
+        actor: who told it.
+        words: by which way, to whom; no person's value.
+
+    Raises:
+        ConfigError: there is no such ticket, or it is closed.
+    """
+    with database.engine(settings).begin() as connection:
+        tickets.lock(connection)
+        ticket, group = find(connection, settings, ticket_id)
+        if State.SENT not in _NEXT[ticket.state]:
+            raise ConfigError(
+                f"a ticket that is {ticket.state} cannot be sent", where="TICKET", next_step=f"see `hub ticket show {ticket_id}`"
+            )
+        detail = {**_counts(group), **({"words": words} if words else {})}
+        tickets.note(connection, ticket_id, State.SENT, today(settings, connection), actor, detail)
+        return find(connection, settings, ticket_id)[0]
+
+
+def contract_of(ticket: Ticket) -> Contract:
+    """The contract of a ticket's agency."""
+    return load_contract(ticket.stem)

@@ -1,0 +1,389 @@
+"""The morning after: what the night could not let in is asked of the agency, comes back the ordinary way, and is closed by proof."""
+
+import io
+import json
+import re
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+import pyzipper
+import sqlalchemy as sa
+from python_calamine import CalamineWorkbook
+
+from hub.errors import ConfigError
+from hub.settings import get_settings, load_endpoint
+from pipeline import parsing, readers, run, scorecard, sendback, tickets
+from pipeline.cli import main
+from pipeline.tickets import State
+from sandbox import agency, clock, corrections
+from schemas.contract import Contract, load_contract
+from tests import population
+from tests.conftest import Hub
+from warehouse import database, landing, quarantine
+from warehouse import tickets as ledger
+
+pytestmark = pytest.mark.slow
+FIRST, MARCH = "20260301", date(2026, 3, 1)
+HEALTH = f"health.illness_class_required.{FIRST}"
+SHIFTED = "education.identity_columns_agree.20260308"
+
+
+@pytest.fixture(scope="module")
+def county(make_hub) -> Hub:  # type: ignore[no-untyped-def]
+    """A hub of a noisy county after its first night. Kept: the warehouse after it."""
+    hub: Hub = make_hub("tickets", "heavy")
+    hub.night(1)
+    hub.keep("first")
+    return hub
+
+
+@pytest.fixture
+def desk(county: Hub) -> Iterator[Hub]:
+    """The morning after the first night."""
+    county.restore("first")
+    clock.set_night(county.settings, 1)
+    yield county
+    for stem in ("education", "health"):
+        county.mend(stem)
+
+
+def one(hub: Hub, number: str) -> tickets.Ticket:
+    return hub.tickets()[number]
+
+
+def exported(hub: Hub, number: str, folder: Path) -> Path:
+    return sendback.export(hub.settings, number, folder, actor="李工").path
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command said, and its exit status."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(desk: Hub, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Told]]:
+    """The command line as a person runs it, in this process."""
+    for name, value in desk.environment.items():
+        if name.startswith("HUB_"):
+            monkeypatch.setenv(name, value)
+    monkeypatch.setenv("HUB_LOG_LEVEL", "ERROR")
+    get_settings.cache_clear()
+
+    def run_it(*arguments: str) -> Told:
+        monkeypatch.setattr(sys, "argv", ["hub", *arguments])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main.run()
+        said = capsys.readouterr()
+        return Told(int(ended.value.code or 0), said.out, said.err)
+
+    yield run_it
+    get_settings.cache_clear()
+
+
+def opened_by_the_agency(hub: Hub, contract: Contract, path: Path) -> pl.DataFrame:
+    """What the agency sees: the file unpacked with its password and read by what reads its own deliveries."""
+    extra = load_endpoint(contract.stem, hub.settings).extra
+    password = extra.get("zip_password") or (hub.settings.secrets_dir / f"export-{contract.stem}.password").read_text("ascii").strip()
+    parts = [(path.name, [path.read_bytes()])]
+    if contract.delivery.media != "xlsx-zip":
+        with pyzipper.AESZipFile(path) as archive:
+            archive.setpassword(password.encode())
+            parts = [(name, [archive.read(name)]) for name in archive.namelist()]
+    return pl.concat(readers.read(contract, parts, password=password), how="diagonal")
+
+
+def keys_of(hub: Hub, contract: Contract, delivery_id: str) -> pl.DataFrame:
+    """Row numbers and keys of a landed delivery."""
+    with database.engine(hub.settings).connect() as connection:
+        found = landing.deliveries(connection, delivery=delivery_id)[0]
+    password = load_endpoint(contract.stem, hub.settings).extra.get("zip_password")
+    return pl.concat(parsing.keys(contract, readers.read(contract, landing.Store(hub.settings).parts(found.object), password=password)))
+
+
+def items(hub: Hub, number: str) -> list[dict[str, object]]:
+    with database.engine(hub.settings).connect() as connection:
+        return ledger.proofs(connection, tickets.find(connection, hub.settings, number)[1])
+
+
+def correct(hub: Hub, stem: str, keys: list[str]) -> None:
+    """The agency puts records right at its source, from the next night on."""
+    assert corrections.correct(hub.settings, stem, keys, clock.current_night(hub.settings) + 1) == len(keys)
+
+
+# -- bad rows ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_rows_of_one_rule_are_one_ticket_with_owner_due_date_and_reason(desk: Hub) -> None:
+    ticket = one(desk, HEALTH)
+    assert ticket.rows == ticket.open == len(desk_rows(desk, HEALTH)) > 1
+    assert ticket.state is State.OPEN and ticket.stage == "gate" and ticket.field == "illness_class"
+    assert load_contract("health").team in ticket.owner and load_contract("health").contact in ticket.owner
+    assert (ticket.opened_date, ticket.due_date, ticket.is_due_provisional) == (date(2026, 3, 1), date(2026, 3, 13), False)
+    assert "不能为空" in ticket.title_zh
+
+
+def desk_rows(hub: Hub, number: str) -> list[str]:
+    return sendback.keys(hub.settings, number, one(hub, number).stem)
+
+
+def test_everything_in_quarantine_is_on_a_ticket_and_the_books_balance(desk: Hub) -> None:
+    with database.engine(desk.settings).connect() as connection:
+        books = ledger.books(connection)
+        assert sum(b.opened for b in books) == connection.scalar(sa.text("SELECT count(*) FROM quarantine.row")) > 5
+    assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in books)
+    assert sum(t.rows for t in desk.tickets().values()) == sum(b.opened for b in books)
+
+
+def test_bad_rows_are_sent_back_corrected_in_two_parts_and_closed_with_proof(desk: Hub, tmp_path: Path) -> None:
+    contract, n_rows = load_contract("health"), one(desk, HEALTH).rows
+    failing = desk_rows(desk, HEALTH)
+    # The engineer exports the rows for the agency, and says that it was told.
+    rows = opened_by_the_agency(desk, contract, exported(desk, HEALTH, tmp_path))
+    assert sorted(rows[contract.key.physical_name]) == sorted(failing) and len(failing) == n_rows
+    assert set(rows.columns) == {f.physical_name for f in contract.fields} | {sendback.REASON, sendback.FIELD, sendback.POINTER}
+    assert rows[sendback.REASON].str.contains("不能为空").all()
+    assert rows[sendback.FIELD].str.contains(contract.by_name("illness_class").physical_name).all()
+    assert tickets.send(desk.settings, HEALTH, actor="李工", words="政务外网邮箱").state is State.SENT
+    # The agency puts one of them right at its source: the next delivery brings it, and the ticket shows how many still fail.
+    correct(desk, "health", failing[:1])
+    desk.night(2, only="health")
+    part = one(desk, HEALTH)
+    assert (part.state, part.passed, part.open) == (State.ANSWERED, 1, n_rows - 1)
+    assert opened_by_the_agency(desk, contract, exported(desk, HEALTH, tmp_path)).height == n_rows - 1
+    # Then the rest.
+    correct(desk, "health", failing[1:])
+    desk.night(3, only="health")
+    done = one(desk, HEALTH)
+    assert (done.state, done.passed, done.open, done.closed_date, done.age_days) == (State.CLOSED, n_rows, 0, date(2026, 3, 3), 2)
+    # Each row's proof points at the row that passed: the same key.
+    for item in items(desk, HEALTH):
+        before = keys_of(desk, contract, str(item["delivery_id"])).filter(pl.col("row_number") == item["row_number"])
+        after = keys_of(desk, contract, str(item["proof_delivery_id"])).filter(pl.col("row_number") == item["proof_row_number"])
+        assert item["proof_kind"] == "passed" and before["record_key"].item() == after["record_key"].item()
+    with database.engine(desk.settings).connect() as connection:
+        events = [(e.event, e.actor) for e in ledger.events(connection, HEALTH)]
+    assert [e for e, _ in events] == ["open", "exported", "sent", "answered", "exported", "closed"]
+    assert events[0] == ("open", "hub") and events[1] == ("exported", "李工")
+
+
+def test_a_row_that_went_in_without_a_field_has_a_ticket_too(desk: Hub) -> None:
+    desk.break_by("medical_insurance", "rare_code")
+    desk.night(32, only="medical_insurance")
+    held = [t for t in desk.tickets(stem="medical_insurance").values() if t.stage == "field"]
+    assert len(held) == 1 and held[0].open == held[0].rows > 5
+    desk.mend("medical_insurance")
+    desk.night(62, only="medical_insurance")  # the next full snapshot
+    assert one(desk, held[0].ticket_id).state is State.CLOSED
+
+
+# -- held and missing deliveries -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_agency_sends_a_column_shifted(desk: Hub, tmp_path: Path) -> None:
+    """It is held, ticketed, exported, corrected, run again, closed; and the scorecard shows it."""
+    contract = load_contract("education")
+    desk.break_by("education", "shifted_column")
+    assert desk.night(8, only="education").sources["education"]["state"] == "held"
+    ticket = one(desk, SHIFTED)
+    assert ticket.stage == "held" and ticket.open == ticket.rows > 100
+    assert "工单 tickets not closed" in desk.screen(date(2026, 3, 8))
+    rows = opened_by_the_agency(desk, contract, exported(desk, SHIFTED, tmp_path))
+    assert rows.height == ticket.rows and rows[sendback.REASON].str.contains("证件号与出生日期一致率").all()
+    number, birth = (contract.by_concept(c) for c in ("person.resident_id", "person.birth_date"))
+    assert number and birth
+    is_shifted = rows[number.physical_name].str.slice(6, 8) != rows[birth.physical_name].str.replace_all("-", "")
+    assert is_shifted.mean() > 0.9, "what the agency reads is what it sent"  # type: ignore[operator]
+    tickets.send(desk.settings, SHIFTED, actor="李工")
+    desk.mend("education")
+    assert desk.night(8, only="education").sources["education"]["state"] == "ok"
+    ticket = one(desk, SHIFTED)
+    assert (ticket.state, ticket.open, ticket.age_days) == (State.CLOSED, 0, 0)
+    assert "education" not in desk.screen(date(2026, 3, 8)).partition("工单")[2].partition("报告")[0]
+    card = scorecard.scorecard(desk.settings, "education", MARCH)
+    assert card.shares["timeliness"] == scorecard.Share(1, 2), "of the nights of 1 and 8 March, one was first published without it"
+    assert (card.corrections.closed, card.corrections.in_time, card.corrections.median_days) == (1, 1, 0)
+    assert SHIFTED in scorecard.as_html(card)
+
+
+def test_a_night_published_without_a_source_asks_for_its_delivery_until_one_is_let_in(desk: Hub, tmp_path: Path) -> None:
+    desk.break_by("health", "down")
+    for night in (2, 3):
+        desk.night(night, only="health")
+    number = "health.delivery_missing.20260302"
+    waiting = one(desk, number)
+    assert (waiting.stage, waiting.state, waiting.rows) == ("missing", State.OPEN, 1)
+    assert [t for t in desk.tickets() if "missing" in t] == [number], "one matter, however many nights"
+    with pytest.raises(ConfigError, match="no rows to send back"):
+        exported(desk, number, tmp_path)
+    desk.mend("health")
+    desk.night(4, only="health")
+    done = one(desk, number)
+    assert (done.state, done.closed_date, done.age_days) == (State.CLOSED, date(2026, 3, 4), 2)
+    assert items(desk, number)[0]["proof_kind"] == "delivered"
+
+
+# -- the scorecard -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_months_shares_are_what_the_deliveries_held(desk: Hub) -> None:
+    contract, card = load_contract("health"), scorecard.scorecard(desk.settings, "health", MARCH)
+    sent = agency.snapshot(contract, 1, desk.settings)
+    with database.engine(desk.settings).connect() as connection:
+        rules = {r.rule_id: r.rows for r in quarantine.summary(connection, stem="health")}
+    missing = sum(rows for rule, rows in rules.items() if rule.endswith("_required"))
+    n_refused = sum(rows for rule, rows in rules.items() if rule in parsing.VALUE_RULES)
+    shares = card.shares
+    assert shares["timeliness"] == scorecard.Share(1, 1)
+    assert shares["validity"].of == sent.height
+    assert shares["validity"].of - shares["validity"].good == sum(rules.values()) - missing
+    n_required = sum(f.required for f in contract.fields) - 1  # the key is looked at before the others
+    assert shares["completeness"].of >= n_required * (sent.height - n_refused) + sent.height
+    assert missing > 0 and shares["completeness"].of - shares["completeness"].good >= missing
+    assert 0.9 < (shares["consistency"].value or 0) <= 1
+    assert card.corrections.opened == len(rules) and card.corrections.median_days is None
+
+
+def test_what_is_not_all_is_never_told_as_all() -> None:
+    assert scorecard.Share(99_999, 100_000).told == "99.99%"
+    assert scorecard.Share(5, 5).told == "100.00%" and scorecard.Share(0, 0).told == "—"
+
+
+def test_page_and_workbook_say_the_same_and_show_nobody(desk: Hub, command: Callable[..., Told], tmp_path: Path) -> None:
+    assert command("scorecard", "health", "--month", "2026-03", "--out", str(tmp_path)).status == 0
+    (told,) = json.loads(command("scorecard", "health", "--month", "2026-03", "--json").out)
+    page = (tmp_path / "health-2026-03.html").read_text(encoding="utf-8")
+    book = CalamineWorkbook.from_path(tmp_path / "health-2026-03.xlsx")
+    sheets = {name: book.get_sheet_by_name(name).to_python() for name in book.sheet_names}
+    scores, ids = sheets["评分 Scores"], {t["ticket_id"] for t in told["tickets"]}
+    for name, share in told["shares"].items():
+        row = next(r for r in scores if r[1] == scorecard.DEFINITIONS[name][1])
+        assert (row[2], row[3]) == (share["good"], share["of"]) and abs(row[4] - share["value"]) < 1e-9
+        assert scorecard.Share(share["good"], share["of"]).told in page
+    assert {row[0] for row in sheets["工单 Tickets"][1:]} == ids and all(i in page for i in ids) and HEALTH in ids
+    assert not re.search(r"(src|href|url|@import)\W{0,4}(https?:)?//", page), "nothing is asked of anybody else"
+    texts = {"page": page, "book": str(sheets)}
+    assert population.told(population.search(population.of(desk.settings, [1]), texts)) == {}
+
+
+# -- laws ----------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_running_a_night_again_opens_nothing_twice(desk: Hub) -> None:
+    desk.night(2)
+    before = desk.quarantine_history()
+    with database.engine(desk.settings).connect() as connection:
+        n_events = connection.scalar(sa.text("SELECT count(*) FROM quarantine.ticket_event"))
+        deliveries = landing.deliveries(connection, stem="health")
+    desk.night(2)
+    for delivery in deliveries:
+        run.replay(desk.settings, delivery.delivery_id)
+    assert desk.quarantine_history() == before
+    with database.engine(desk.settings).connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM quarantine.ticket_event")) == n_events
+
+
+def test_tickets_do_not_depend_on_the_order_of_nights(desk: Hub) -> None:
+    """The snapshot of 8 March has impossible dates, that of 15 March has none."""
+
+    def after(*order: int) -> list[str]:
+        desk.restore("first")
+        for night in order:
+            if night == 8:
+                desk.break_by("education", "impossible_dates")
+            desk.night(night, only="education")
+            desk.mend("education")
+        return desk.quarantine_history()
+
+    in_turn = after(8, 15)
+    assert any("education.not_date.20260308" in line and "2026-03-15" in line for line in in_turn)
+    assert after(15, 8) == in_turn
+
+
+# -- the file ------------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stem", ["education", "housing", "medical_insurance", "disability"])
+def test_each_agency_opens_its_file_with_its_own_reader_and_finds_exactly_the_failing_rows(desk: Hub, stem: str, tmp_path: Path) -> None:
+    contract = load_contract(stem)
+    desk.break_by(stem, "impossible_dates")
+    desk.night(32, only=stem)
+    desk.mend(stem)
+    number = next(n for n in desk.tickets(stem=stem) if n == f"{stem}.not_date.20260401" or n == f"{stem}.not_date.{FIRST}")
+    path = exported(desk, number, tmp_path)
+    rows = opened_by_the_agency(desk, contract, path)
+    assert sorted(rows[contract.key.physical_name]) == sorted(desk_rows(desk, number))
+    assert parsing.parse_batch(contract, rows, 0, parsing.Drift()).rejects["rule_id"].to_list() == ["not_date"] * rows.height
+    assert rows[sendback.REASON].str.starts_with("出生日期不是有效日期").all()
+
+
+def test_without_the_password_the_file_shows_nobody(desk: Hub, tmp_path: Path) -> None:
+    path = exported(desk, HEALTH, tmp_path)
+    people = population.of(desk.settings, [1])
+    assert population.told(population.search(people, {"zip": path.read_bytes().decode("utf-8", "replace")})) == {}
+    with zipfile.ZipFile(path) as archive, pytest.raises((RuntimeError, NotImplementedError)):
+        archive.read(archive.namelist()[0])
+    with pyzipper.AESZipFile(io.BytesIO(path.read_bytes())) as archive:
+        assert {i.wz_aes_strength for i in archive.infolist()} == {3}, "AES-256"
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_what_the_commands_say_shows_nobody(desk: Hub, command: Callable[..., Told], tmp_path: Path) -> None:
+    texts, keys = {}, desk_rows(desk, HEALTH)
+    for arguments in (
+        ("ticket", "list"), ("ticket", "list", "--all", "--json"), ("ticket", "show", HEALTH), ("ticket", "show", HEALTH, "--json"),
+        ("ticket", "export", HEALTH, "--out", str(tmp_path)), ("ticket", "send", HEALTH), ("ticket", "books"), ("status",),
+        ("sandbox", "correct", "health", "--ticket", HEALTH),
+    ):  # fmt: skip
+        done = command(*arguments)
+        assert done.status == 0 and done.out, done.err
+        texts[" ".join(arguments)] = done.out + done.err
+    assert HEALTH in texts["ticket list"] and "未关闭" not in texts["ticket list"]
+    assert population.told(population.search({**population.of(desk.settings, [1]), "key": set(keys)}, texts)) == {}
+    assert corrections.in_force(desk.settings, "health", 2) == set(keys)
+
+
+# -- wrong input ---------------------------------------------------------------------------------------------------------------------------
+
+WRONG = {
+    ("ticket", "list", "--source", "police"): "no source",
+    ("ticket", "show", "health.nothing.20260301"): "no ticket",
+    ("ticket", "export", "health.nothing.20260301"): "no ticket",
+    ("ticket", "send", "health.nothing.20260301"): "no ticket",
+    ("ticket", "export", HEALTH, "--out", "/dev/null/x"): "cannot be written",
+    ("sandbox", "correct", "education", "--ticket", HEALTH): "is about health",
+    ("scorecard", "health", "--month", "2026-13"): "not a month",
+    ("scorecard", "health"): "not a month",
+    ("scorecard", "--month", "2026-03"): "name one source",
+    ("scorecard", "health", "--month", "2025-01"): "no night",
+    ("scorecard", "police", "--month", "2026-03"): "no source",
+    ("scorecard", "health", "--month", "2026-03", "--out", "/dev/null/x"): "cannot be written",
+}
+
+
+def test_wrong_input_is_told_in_one_sentence_and_nothing_is_noted(desk: Hub, command: Callable[..., Told]) -> None:
+    before = desk.quarantine_history()
+    for arguments, says in WRONG.items():
+        done = command(*arguments)
+        assert done.status == 2 and done.err.count("错误 / error: ") == 1 and says in done.err, (arguments, done.err)
+    assert desk.quarantine_history() == before
+    with database.engine(desk.settings).connect() as connection:
+        assert {e.event for e in ledger.events(connection, HEALTH)} == {"open"}
+
+
+def test_a_closed_ticket_is_not_sent(desk: Hub) -> None:
+    correct(desk, "health", [corrections.ALL])
+    desk.night(2, only="health")
+    assert one(desk, HEALTH).state is State.CLOSED
+    with pytest.raises(ConfigError, match="cannot be sent"):
+        tickets.send(desk.settings, HEALTH, actor="李工")
