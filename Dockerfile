@@ -13,6 +13,7 @@ COPY expectations expectations
 COPY identity identity
 COPY warehouse warehouse
 COPY pipeline pipeline
+COPY sharing sharing
 COPY sandbox sandbox
 COPY dags dags
 COPY benchmarks benchmarks

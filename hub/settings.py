@@ -92,6 +92,14 @@ class Settings(BaseSettings):
         10, ge=1, le=250, description="Working days an agency has to answer a ticket of quarantined rows; the project's assumption."
     )
     ticket_escalation_days: int = Field(15, ge=1, le=250, description="Working days after which a ticket that is not closed is escalated.")
+    sharing_port: int | None = Field(None, ge=1, le=65535, description="Port of the sharing service; empty = a free one.")
+    sharing_url: str | None = Field(
+        None, description="Address by which departments reach the sharing service, the audience of its tokens; empty = its local address."
+    )
+    sharing_requests_a_minute: int = Field(600, ge=1, description="Requests a client may make in a minute, in each process of the service.")
+    sharing_misses_an_hour: int = Field(
+        100, ge=1, description="Look-ups of a client that may find nobody in an hour, in each process; then its look-ups pause."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -19,6 +19,8 @@ _ROOMS = {
     "quarantine": "rows that were not let in, as pointers",
     "identity": "records as identity sees them, and which person each belongs to",
     "core": "what is true: persons, households, and each source's records as last delivered",
+    "share": "who may ask; the policy adds views, functions and generated columns for each grant when it is applied",
+    "audit": "who was told what: the log and its Merkle tree",
 }
 
 

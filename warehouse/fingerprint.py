@@ -30,6 +30,32 @@ EVENTS = {
     "truncate": "TRUNCATE ON {table}",
 }
 Digest = tuple[int, int, int]
+# The trigger function that keeps the sums. Generated columns follow from the others and are left out.
+KEEP_DIGEST = """
+CREATE OR REPLACE FUNCTION ops.keep_digest() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    changed text := format('%I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+    listed text;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO ops.digest SELECT changed, -sum(rows), -sum(first), -sum(second) FROM ops.digest
+            WHERE table_name = changed HAVING count(*) > 0;
+        RETURN NULL;
+    END IF;
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) INTO listed FROM pg_attribute
+        WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'delivery_id';
+    IF TG_OP IN ('INSERT', 'UPDATE') THEN
+        EXECUTE format('INSERT INTO ops.digest SELECT %L, count(*), sum(hash_record_extended(t, 1)::numeric),'
+            ' sum(hash_record_extended(t, 2)::numeric) FROM (SELECT %s FROM came) AS t HAVING count(*) > 0', changed, listed);
+    END IF;
+    IF TG_OP IN ('DELETE', 'UPDATE') THEN
+        EXECUTE format('INSERT INTO ops.digest SELECT %L, -count(*), -sum(hash_record_extended(t, 1)::numeric),'
+            ' -sum(hash_record_extended(t, 2)::numeric) FROM (SELECT %s FROM went) AS t HAVING count(*) > 0', changed, listed);
+    END IF;
+    RETURN NULL;
+END
+$$;
+"""
 
 
 def tables(connection: sa.Connection) -> list[str]:
@@ -114,7 +140,7 @@ def _scan(connection: sa.Connection, table: str) -> Digest:
     columns = connection.scalars(
         sa.text(
             "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0"
-            " AND NOT attisdropped AND attname <> 'delivery_id' ORDER BY attname"
+            " AND NOT attisdropped AND attgenerated = '' AND attname <> 'delivery_id' ORDER BY attname"
         ),
         {"table": table},
     )

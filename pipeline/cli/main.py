@@ -18,6 +18,7 @@ from pipeline.cli import doctor, identity, match, new_agency, people, review, sa
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract, load_contracts
+from sharing import cli as sharing
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.add_typer(sandbox.app, name="sandbox", help="模拟机构 / the simulated agencies.")
 services.register(app)
 people.register(app)
+sharing.register(app)
 app.command("doctor")(doctor.command)
 app.command("new-agency")(new_agency.command)
 app.command("match")(match.match)
@@ -220,7 +222,7 @@ def config_command(as_json: AsJson = False) -> None:
     settings = get_settings()
     chosen = embedded.known_ports(settings)
     # A port that is not set was chosen free at the first start and kept.
-    ports = {"database_port": chosen.get("postgres"), "airflow_port": chosen.get("airflow")}
+    ports = {"database_port": chosen.get("postgres"), "airflow_port": chosen.get("airflow"), "sharing_port": chosen.get("sharing")}
     found = []
     for name, spec in Settings.model_fields.items():
         value, source = getattr(settings, name), str(origin(settings, name))

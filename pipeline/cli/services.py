@@ -24,7 +24,7 @@ _INTAKE_TASKS, _UNIFY_TASKS = 5, 3
 def up(
     airflow: Annotated[bool, typer.Option("--airflow/--no-airflow", help="Start Airflow as well.")] = True,
 ) -> None:
-    """Start PostgreSQL, the simulated agencies (sandbox only) and Airflow; what runs is left alone."""
+    """Start PostgreSQL, the simulated agencies (sandbox only), the sharing service and Airflow; what runs is left alone."""
     from pipeline.services import up as local
 
     settings = get_settings()

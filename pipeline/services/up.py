@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from hub.settings import Settings
-from pipeline.services import agencies, airflow
+from pipeline.services import agencies, airflow, sharing
 from pipeline.services.process import Service
 from schemas.contract import load_contract, stems
 from warehouse import database, embedded
@@ -29,7 +29,7 @@ class Running:
 
 
 def up(settings: Settings, *, with_airflow: bool = True) -> None:
-    """Start the database, the simulated agencies (sandbox only) and Airflow; does nothing for what runs.
+    """Start the database, the simulated agencies (sandbox only), the sharing service and Airflow; does nothing for what runs.
 
     Raises:
         ServiceError: one of them did not come up; its log is named.
@@ -40,6 +40,7 @@ def up(settings: Settings, *, with_airflow: bool = True) -> None:
     database.migrate(settings)
     if settings.business_clock == "sandbox":
         agencies.start(settings)
+    sharing.start(settings)
     if with_airflow:
         airflow.start(settings)
 
@@ -47,6 +48,7 @@ def up(settings: Settings, *, with_airflow: bool = True) -> None:
 def down(settings: Settings) -> None:
     """Stop them in the opposite order; the data stays."""
     airflow.stop(settings)
+    sharing.stop(settings)
     agencies.stop(settings)
     if (settings.home / "postgres").exists():
         embedded.stop(settings)
@@ -67,6 +69,7 @@ def running(settings: Settings) -> list[Running]:
         found.append(Running("postgres", "elsewhere", None, None, None))
     if settings.business_clock == "sandbox":
         found += [_of(Service(settings, f"agency-{stem}"), agencies.url(settings, stem)) for stem in stems()]
+    found.append(_of(sharing.service(settings), sharing.url(settings)))
     for process in airflow.PROCESSES:
         found.append(_of(airflow.service(settings, process), airflow.url(settings) if process == "api-server" else None))
     return found

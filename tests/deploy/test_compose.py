@@ -18,7 +18,7 @@ BIN = Path(sys.executable).parent
 
 def test_it_is_postgresql_18_airflow_with_celery_redis_and_the_agencies() -> None:
     assert set(SERVICES) == {
-        "postgres", "redis", "prepare", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "agencies",
+        "postgres", "redis", "prepare", "api-server", "scheduler", "dag-processor", "triggerer", "worker", "sharing", "agencies",
     }  # fmt: skip
     assert SERVICES["postgres"]["image"] == "postgres:18"
     assert SERVICES["scheduler"]["environment"]["AIRFLOW__CORE__EXECUTOR"] == "CeleryExecutor"
@@ -66,9 +66,9 @@ def test_no_secret_is_written_into_the_file() -> None:
         assert written == [], name
 
 
-def test_the_page_is_offered_to_this_machine_alone() -> None:
+def test_the_pages_are_offered_to_this_machine_alone() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
-    assert published == {"api-server": ["127.0.0.1:8080:8080"]}
+    assert published == {"api-server": ["127.0.0.1:8080:8080"], "sharing": ["127.0.0.1:8081:8081"]}
 
 
 def test_the_secret_files_are_made_once(tmp_path: Path) -> None:

@@ -13,7 +13,20 @@ import pytest
 from schemas.contract import load_contract, stems
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("hub", "schemas", "connectors", "expectations", "identity", "warehouse", "pipeline", "sandbox", "dags", "benchmarks", "manual")
+ROOMS = (
+    "hub",
+    "schemas",
+    "connectors",
+    "expectations",
+    "identity",
+    "warehouse",
+    "pipeline",
+    "sharing",
+    "sandbox",
+    "dags",
+    "benchmarks",
+    "manual",
+)
 # The four files of an agency.
 PLACES = ("schemas/{}.yml", "connectors/{}.py", "expectations/{}.py", "tests/fixtures/{}")
 _SQL = re.compile(
@@ -53,6 +66,8 @@ def test_rooms_import_only_what_the_law_allows() -> None:
         ("great_expectations", {"expectations"}),
         ("splink", {"identity", "benchmarks"}),
         ("fastapi", {"sharing", "sandbox"}),
+        ("asyncpg", {"warehouse"}),
+        ("joserfc", {"sharing"}),
     ],
 )
 def test_a_large_library_is_imported_in_its_own_room_alone(package: str, rooms: set[str]) -> None:
@@ -104,7 +119,9 @@ def test_an_agencys_own_column_names_are_written_in_its_four_files_alone(stem: s
 def test_no_module_outside_its_four_files_names_an_agency(stem: str) -> None:
     strangers = [
         str(path.relative_to(ROOT))
-        for path in modules("hub", "schemas", "connectors", "expectations", "identity", "warehouse", "pipeline", "dags", "sandbox")
+        for path in modules(
+            "hub", "schemas", "connectors", "expectations", "identity", "warehouse", "pipeline", "sharing", "dags", "sandbox"
+        )
         if path.stem not in stems() and re.search(rf"""["']{stem}["']""", path.read_text(encoding="utf-8"))
     ]
     assert strangers == []

@@ -1,0 +1,39 @@
+"""`python -m sharing`: serve until told to stop."""
+
+import argparse
+import sys
+
+import uvicorn
+
+from hub import log
+from hub.errors import HubError
+from hub.settings import Settings, get_settings
+from sharing import address
+from sharing.app import create
+
+
+def serve(settings: Settings, *, host: str) -> None:
+    """Serve until told to stop."""
+    # No access log: who asked what is the log's, not the screen's.
+    uvicorn.run(
+        create(settings, address.audience(settings)), host=host, port=address.port(settings), access_log=False, log_level="warning", server_header=False,
+    )  # fmt: skip
+
+
+def main() -> int:
+    """Serve on the loopback address, or on ``--host``; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m sharing", description="Serve departments until told to stop.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    host = parser.parse_args().host
+    try:
+        settings = get_settings()
+        log.configure(settings.log_level)
+        serve(settings, host=host)
+    except HubError as error:
+        print(f"错误 / error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,153 @@
+"""The HTTP service: routes, problems, request ids."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.errors import unforeseen
+from hub.settings import Settings
+from sharing.problems import MEDIA, Problem, language
+from sharing.routes import catalogue, households, log, oauth, persons
+from sharing.service import Service
+
+logger = structlog.get_logger()
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_MOST_BYTES = 4 << 20
+_SECURITY = {
+    b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'", b"referrer-policy": b"no-referrer",
+    b"strict-transport-security": b"max-age=31536000",
+}  # fmt: skip
+
+
+class _Envelope:
+    """Gives every request an id and a beginning, bounds its body, and answers what nobody foresaw. Plain ASGI: it is in every answer's way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        given = headers.get(b"x-request-id", b"")
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid4())
+        state = scope.setdefault("state", {})
+        state["request_id"], state["began"] = request_id, time.monotonic()
+        received, started = 0, False
+
+        async def bounded() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > _MOST_BYTES:
+                state["is_too_large"] = True  # who reads the body hides what is raised here
+                raise Problem("too-large")
+            return message
+
+        async def marked(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SECURITY.items()]
+            await send(message)
+
+        try:
+            await self._app(scope, bounded, marked)
+        except Problem as problem:
+            if not started:
+                await _answer(scope, problem)(scope, receive, marked)
+        except Exception as error:
+            logger.error("request", state="failed", error=unforeseen(error), request_id=request_id)
+            if not started:
+                await _answer(scope, Problem("internal"))(scope, receive, marked)
+
+
+def _answer(scope: Scope, problem: Problem) -> Response:
+    headers = {"Cache-Control": "no-store", "Vary": "Accept-Language"}
+    if problem.retry_after_s is not None:
+        headers["Retry-After"] = str(problem.retry_after_s)
+    if problem.kind.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="hub"'
+    accept = next((v.decode("latin-1") for k, v in scope["headers"] if k == b"accept-language"), None)
+    spoken = language(accept)
+    headers["Content-Language"] = spoken
+    return Response(orjson.dumps(problem.body(spoken, scope["state"]["request_id"])), problem.kind.status, headers, MEDIA)
+
+
+def _pointers(error: RequestValidationError) -> list[dict[str, str]]:
+    """Places of what is wrong, never the value that is."""
+    return [{"pointer": "/".join(str(p)[:60] for p in e["loc"]), "message": e["type"]} for e in error.errors()[:20]]
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        from fastapi.openapi.utils import get_openapi
+
+        schema = get_openapi(title=app.title, version=app.version, summary=app.summary, description=app.description, routes=app.routes)
+        schema["components"].setdefault("securitySchemes", {})["client"] = {
+            "type": "oauth2", "flows": {"clientCredentials": {"tokenUrl": "/oauth2/token", "scopes": {}}},
+        }  # fmt: skip
+        for path, methods in schema["paths"].items():
+            for operation in methods.values():
+                operation["responses"].pop("422", None)  # malformed requests are 400
+                for status, response in operation["responses"].items():
+                    if MEDIA in response.get("content", {}):
+                        response["content"].pop("application/json", None)
+                    if status == "401" and path.startswith("/v1/"):
+                        operation["security"] = [{"client": []}]
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def create(settings: Settings, audience: str) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: whose hub.
+        audience: address by which departments reach it.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.service = Service(settings, audience)
+        await app.state.service.open()
+        yield
+        await app.state.service.close()
+
+    app = FastAPI(
+        title="Assistance hub: sharing", version="1.0.0", summary="社会救助资源库数据共享接口",
+        description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
+        lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
+    )  # fmt: skip
+    for module in (oauth, catalogue, persons, households, log):
+        app.include_router(module.router)
+
+    @app.exception_handler(Problem)
+    async def _problem(request: Request, problem: Problem) -> Response:
+        return _answer(request.scope, problem)
+
+    @app.exception_handler(RequestValidationError)
+    async def _malformed(request: Request, error: RequestValidationError) -> Response:
+        return _answer(request.scope, Problem("bad-request", errors=_pointers(error)))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, error: HTTPException) -> Response:
+        code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
+        if request.scope["state"].get("is_too_large"):
+            code = "too-large"
+        return _answer(request.scope, Problem(code))
+
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(_Envelope)
+    return app

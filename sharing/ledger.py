@@ -1,0 +1,177 @@
+"""Writing down who was told what, before it is told: entries of all requests that wait together are one transaction."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import orjson
+
+from hub.errors import HubError, ServiceError
+from sharing import merkle
+from sharing.receipts import commitment
+from sharing.tokens import Caller
+from warehouse import audit_log
+from warehouse.asking import Asking, Refused
+
+_MOST = 20_000  # entries a transaction
+_TRIES = 50
+
+
+class ClientGone(Exception):
+    """The client is revoked, or its token is of an earlier generation."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One person told of, or refused, to a client.
+
+    Attributes:
+        decision: ``told``, ``unchanged`` (the caller holds it already), ``not_available`` or a refusal's reason.
+        subject: keyed hash of the person; None = none was named.
+        told: attribute or question → how it was told.
+        asked: kind of the question.
+    """
+
+    client_id: str | None
+    department: str | None
+    purpose: str | None
+    decision: str
+    asked: str
+    request_id: str
+    subject: bytes | None = None
+    told: dict[str, str] = field(default_factory=dict)
+    consent: str | None = None
+    policy_version: str | None = None
+    night: str | None = None
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Where an entry stands in the log."""
+
+    receipt_id: str
+    leaf_index: int
+
+
+@dataclass
+class _Waiting:
+    entries: Sequence[Entry]
+    caller: Caller | None
+    done: "asyncio.Future[list[Receipt]]"
+
+
+class Ledger:
+    """The one writer of a program."""
+
+    def __init__(self, asking: Asking) -> None:
+        self._asking = asking
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._task: asyncio.Task[None] | None = None
+        self._size = -1
+        self._edge: dict[int, bytes] = {}
+
+    def start(self) -> None:
+        """Begin writing."""
+        self._task = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Stop; what still waits is refused."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        while not self._queue.empty():
+            self._fail([self._queue.get_nowait()], ServiceError("the service stops"))
+
+    async def commit(self, entries: Sequence[Entry], caller: Caller | None) -> list[Receipt]:
+        """Write entries down; returns when they are on disk.
+
+        Args:
+            entries: in the order they get their places.
+            caller: who is about to be told; None when nobody is told anything.
+
+        Raises:
+            ClientGone: the client is not in force any more; nothing was written.
+            HubError: they could not be written.
+        """
+        waiting = _Waiting(entries, caller, asyncio.get_running_loop().create_future())
+        await self._queue.put(waiting)
+        return await waiting.done
+
+    async def _write(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            count = len(batch[0].entries)
+            while not self._queue.empty() and count < _MOST:
+                batch.append(self._queue.get_nowait())
+                count += len(batch[-1].entries)
+            try:
+                await self._append(batch)
+            except asyncio.CancelledError:
+                self._fail(batch, ServiceError("the service stops"))
+                raise
+            except (HubError, Refused) as error:
+                self._size = -1
+                self._fail(batch, error if isinstance(error, HubError) else ServiceError("the log refused the entry"))
+            except Exception:  # the writer must outlive whatever one batch met
+                self._size = -1
+                self._fail(batch, ServiceError("the log could not be written"))
+
+    @staticmethod
+    def _fail(batch: list[_Waiting], error: HubError) -> None:
+        for waiting in batch:
+            if not waiting.done.done():
+                waiting.done.set_exception(error)
+
+    async def _append(self, batch: list[_Waiting]) -> None:
+        for _ in range(_TRIES):
+            if not batch:
+                return
+            if self._size < 0:
+                self._size = await audit_log.size(self._asking)
+                found = await audit_log.tiles(self._asking, merkle.edge_tiles(self._size))
+                self._edge = {level: hashes for (level, _), hashes in found.items()}
+            ids, bodies, salts, leaves = [], [], [], []
+            for waiting in batch:
+                for entry in waiting.entries:
+                    receipt_id, body, salt = _body(entry)
+                    ids.append(receipt_id)
+                    bodies.append(body)
+                    salts.append(salt)
+                    leaves.append(merkle.leaf_hash(commitment(body, salt)))
+            edge, changed = merkle.grow(self._size, self._edge, leaves)
+            clients = list({(w.caller.client_id, w.caller.generation) for w in batch if w.caller is not None})
+            written = await audit_log.append(self._asking, self._size, clients, bodies, salts, changed)
+            if written.state == "done":
+                receipts = iter([Receipt(receipt_id, self._size + n) for n, receipt_id in enumerate(ids)])
+                self._size, self._edge = self._size + len(bodies), edge
+                for waiting in batch:
+                    own = [next(receipts) for _ in waiting.entries]
+                    if not waiting.done.done():
+                        waiting.done.set_result(own)
+                return
+            if written.state == "gone":
+                for waiting in [w for w in batch if w.caller is not None and f"{w.caller.client_id} {w.caller.generation}" in written.gone]:
+                    batch.remove(waiting)
+                    if not waiting.done.done():
+                        waiting.done.set_exception(ClientGone())
+            else:
+                self._size = -1
+        raise ServiceError("other programs write to the log all the time", where="audit.log")
+
+
+def _body(entry: Entry) -> tuple[str, str, bytes]:
+    """Id, canonical JSON and salt of an entry."""
+    receipt_id = str(uuid4())
+    body: dict[str, Any] = {
+        "entry_id": receipt_id, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), "client_id": entry.client_id,
+        "department": entry.department, "purpose": entry.purpose, "decision": entry.decision, "asked": entry.asked, "request_id": entry.request_id,
+        "subject": None if entry.subject is None else entry.subject.hex(), "told": entry.told, "consent": entry.consent,
+        "policy_version": entry.policy_version, "night": entry.night,
+    }  # fmt: skip
+    return receipt_id, orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode(), os.urandom(32)

@@ -1,0 +1,243 @@
+"""Questions and answers as they travel; the OpenAPI page is made of these."""
+
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+_EXAMPLE_ID = "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f00"
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,29}$", max_length=30)]
+AttributeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,50}\.[a-z][a-z0-9_]{0,50}$", max_length=102)]
+Consent = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,63}$", max_length=64)]
+# Any number an agency may issue; it is brought to one spelling before it is compared.
+Number = Annotated[str, StringConstraints(min_length=4, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Question(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Wanted(_Question):
+    """What is asked, and what for: the least that will do."""
+
+    purpose: Code = Field(description="Code of the purpose, from the catalogue.", examples=["low_income_review"])
+    consent: Consent | None = Field(
+        None, description="Reference of the person's authorisation, where the purpose needs one.", examples=["SQ-2026-0001"]
+    )
+    attributes: list[AttributeName] = Field(
+        default_factory=list, max_length=100, description="Attributes from the catalogue.", examples=[["person.name", "person.birth_date"]]
+    )
+    questions: list[Code] = Field(default_factory=list, max_length=50, description="Questions from the catalogue.", examples=[["insured"]])
+
+
+class Lookup(Wanted):
+    """A person by resident identity number, or by name and date of birth."""
+
+    resident_id: Number | None = Field(None, description="Resident identity number.", examples=["110101199003070003"])
+    name: Name | None = Field(None, description="Name, together with birth_date.", examples=["王伟"])
+    birth_date: date | None = Field(None, description="Date of birth, together with name.", examples=["1990-03-07"])
+
+    @model_validator(mode="after")
+    def _names_one_person(self) -> "Lookup":
+        named = self.name is not None and self.birth_date is not None
+        partly = self.name is not None or self.birth_date is not None
+        if (self.resident_id is not None) == partly or partly != named:
+            raise ValueError("give resident_id alone, or name and birth_date together")
+        return self
+
+
+class Applicant(_Question):
+    """One of many: by number or by the hub's id."""
+
+    ref: str | None = Field(
+        None, max_length=64, pattern=r"^[A-Za-z0-9._-]*$", description="The caller's own mark, given back.", examples=["row-17"]
+    )
+    resident_id: Number | None = None
+    person_id: UUID | None = None
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> "Applicant":
+        if (self.resident_id is None) == (self.person_id is None):
+            raise ValueError("give resident_id or person_id, one of them")
+        return self
+
+
+class Comparison(Wanted):
+    """Many persons at once."""
+
+    applicants: list[Applicant] = Field(min_length=1, max_length=10_000, description="Whom it is about.")
+
+
+class Value(_Answer):
+    """One value of one source."""
+
+    attribute: str
+    effect: Literal["clear", "masked", "derived", "yes_no"] = Field(description="How it is told.")
+    value: Any = Field(description="Null = the source holds none.")
+    label: dict[str, str] | None = Field(None, description="Meaning of a coded value, zh and en.")
+    source: str = Field(description="The agency, or `pool` for a value decided among agencies.")
+    as_of_date: date = Field(description="Day of the agency's data.")
+    is_stale: bool = Field(description="The agency's data of last night did not come.")
+
+
+class Verdict(_Answer):
+    """The answer to a question."""
+
+    question: str
+    answer: Literal["yes", "no", "unknown"]
+    source: str
+    as_of_date: date | None = Field(description="Day of the agency's data; null = it holds no record of the person.")
+    is_stale: bool
+
+
+class Refusal(_Answer):
+    """What was asked and is not told."""
+
+    name: str
+    reason: Literal["not_named", "refused"] = Field(description="not_named: the grant does not name it; refused: it refuses it.")
+
+
+class ReceiptNote(_Answer):
+    """Where the log keeps this answer."""
+
+    receipt_id: UUID
+    leaf_index: int
+
+
+class HouseholdNote(_Answer):
+    """A household of a person."""
+
+    household_id: UUID
+    kind: Literal["registered", "living"]
+
+
+class Told(_Answer):
+    """What is told of one person."""
+
+    person_id: UUID
+    values: list[Value]
+    answers: list[Verdict]
+    households: list[HouseholdNote] | None = None
+
+
+class Header(_Answer):
+    """What every answer says of itself."""
+
+    purpose: str
+    policy_version: str
+    night: date = Field(description="The night the answer speaks of.")
+    refused: list[Refusal]
+
+
+class Person(Header, Told):
+    """One person."""
+
+    receipt: ReceiptNote
+
+
+class Candidate(_Answer):
+    """A person the name and birth date may mean."""
+
+    person_id: UUID
+    confidence: float = Field(ge=0, le=1, description="Share of the records with this name and birth date that belong to this person.")
+    has_number: bool = Field(description="Whether one of them carries a valid identity number.")
+
+
+class Found(Header, Told):
+    """One person, or up to five candidates to tell apart."""
+
+    person_id: UUID | None  # type: ignore[assignment]
+    candidates: list[Candidate] = Field(default_factory=list)
+    receipt: ReceiptNote
+
+
+class Member(Told):
+    """A member of a household, with the relation to its head (GB/T 4761)."""
+
+    relation: str | None
+    relation_label: dict[str, str] | None = None
+    receipt: ReceiptNote
+
+
+class Household(Header):
+    """One household; members the grant does not cover are left out."""
+
+    household_id: UUID
+    kind: Literal["registered", "living"]
+    size: int | None = Field(description="All its members; null = not granted.")
+    members: list[Member]
+
+
+class Compared(_Answer):
+    """One of many; not there, not yours and not told are all `not_available`."""
+
+    ref: str | None
+    status: Literal["told", "not_available", "ambiguous"]
+    person_id: UUID | None = None
+    values: list[Value] = Field(default_factory=list)
+    answers: list[Verdict] = Field(default_factory=list)
+    receipt: ReceiptNote
+
+
+class ComparisonResult(Header):
+    """Many persons, in the order they were named."""
+
+    results: list[Compared]
+
+
+class ProblemDetail(_Answer):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    next_step: str
+    request_id: str
+    errors: list[dict[str, str]] | None = None
+
+
+class Token(_Answer):
+    """An access token (RFC 6749 section 5.1)."""
+
+    access_token: str
+    token_type: Literal["Bearer"]
+    expires_in: int
+    scope: str | None = None
+
+
+class TokenError(_Answer):
+    """Why there is no token (RFC 6749 section 5.2)."""
+
+    error: Literal["invalid_request", "invalid_client", "unsupported_grant_type", "invalid_scope", "temporarily_unavailable"]
+
+
+class ReceiptDetail(_Answer):
+    """An entry of the log, with what it takes to verify it without the hub."""
+
+    receipt_id: UUID
+    leaf_index: int
+    body: str | None = Field(description="The entry's canonical JSON; null = erased by law.")
+    salt: str | None = Field(description="Hex; null = erased.")
+    tree_size: int
+    inclusion: list[str] = Field(description="Audit path, hex, from the leaf up (RFC 6962 section 2.1.1).")
+    checkpoint: str = Field(description="Signed tree head, C2SP checkpoint.")
+
+
+class ReceiptPage(_Answer):
+    """The department's own entries, newest first."""
+
+    receipts: list[dict[str, Any]]
+    next_cursor: str | None
+
+
+class Proof(_Answer):
+    """A Merkle proof, hex."""
+
+    hashes: list[str]

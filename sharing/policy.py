@@ -1,0 +1,304 @@
+"""The policy: which department may see what, for which purpose. What is not written is refused.
+
+A policy is a YAML file, dated by its name; the newest that has begun is in force. It is read into frozen values, and every
+complaint names the place.
+"""
+
+import hashlib
+import json
+import re
+from datetime import date
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hub.errors import ConfigError
+from schemas.codes import load_code_set
+from schemas.contract import load_contracts, stems
+from sharing.attributes import Room, catalogue
+from warehouse.forms import Form
+
+FOLDER = Path(__file__).parent / "policies"
+_CODE = r"^[a-z][a-z0-9_]{1,29}$"
+Effect = Literal["clear", "masked", "derived", "yes_no", "refused"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Title(_Frozen):
+    """A title in both languages."""
+
+    zh: str = Field(min_length=1)
+    en: str = Field(min_length=1)
+
+
+class Purpose(_Frozen):
+    """What an answer may be used for.
+
+    Attributes:
+        legal_basis: law or document and its article.
+        retention_days: how long the department may keep an answer.
+        consent: whether the law asks for the person's authorisation, whose reference then comes with each question.
+        bulk: how many persons one call may ask about.
+    """
+
+    title: Title
+    legal_basis: tuple[str, ...] = Field(min_length=1)
+    retention_days: int = Field(ge=1, le=36500)
+    consent: Literal["required", "not_required"] = "not_required"
+    bulk: int = Field(1, ge=1, le=10_000)
+
+
+class Condition(_Frozen):
+    """One test of one field in an agency's record. An empty field passes no test but ``is_empty_or_after_as_of``."""
+
+    field: str
+    equals: str | None = None
+    one_of: tuple[str, ...] | None = None
+    is_true: Literal[True] | None = None
+    more_than: float | None = None
+    is_known: Literal[True] | None = None
+    is_empty_or_after_as_of: Literal[True] | None = None
+
+    @model_validator(mode="after")
+    def _is_one_test(self) -> "Condition":
+        if sum(getattr(self, name) is not None for name in type(self).model_fields if name != "field") != 1:
+            raise ValueError("a condition has a field and exactly one test")
+        return self
+
+
+class Question(_Frozen):
+    """A question answered by yes, no or unknown, out of one agency's record: yes when every condition holds.
+
+    Attributes:
+        source: the agency.
+        silence: what it means that the agency holds no record of a person: ``no`` where its register is complete, else ``unknown``.
+    """
+
+    title: Title
+    source: str
+    all_of: tuple[Condition, ...] = Field(min_length=1)
+    silence: Literal["no", "unknown"]
+
+
+class Rows(_Frozen):
+    """About whom a grant speaks; a person of whom the value that decides is unknown is outside.
+
+    Attributes:
+        territory: area codes; a person lives in one that begins so. Empty = anywhere.
+        min_age, max_age: whole years on the day of the night, both included; None = no limit.
+        known_to: agencies of which one at least holds a record of the person. Empty = no such condition.
+    """
+
+    territory: tuple[str, ...] = ()
+    min_age: int | None = Field(default=None, ge=0, le=150)
+    max_age: int | None = Field(default=None, ge=0, le=150)
+    known_to: tuple[str, ...] = ()
+
+    @cached_property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the codes of areas in the territory begin with: the zeros that fill up a code of a province or city are no part of it."""
+        return tuple(re.sub(r"(00){1,2}$", "", a) if len(a) == 6 else a for a in self.territory)
+
+
+class Grant(_Frozen):
+    """What one department may see for one purpose, of which persons.
+
+    Attributes:
+        valid_from, valid_to: first and last day; None = open.
+        attributes: attribute → how it may be told; what is not named is refused.
+        questions: questions it may ask.
+        lookup: ways in which it may name a person.
+        minors: why sensitive attributes of persons under 14 are needed, where no age condition leaves them out
+            (Personal Information Protection Law art. 28 and 31).
+    """
+
+    department: str
+    purpose: str
+    valid_from: date | None = None
+    valid_to: date | None = None
+    rows: Rows = Rows()
+    attributes: dict[str, Effect] = Field(default_factory=dict)
+    questions: tuple[str, ...] = ()
+    lookup: tuple[Literal["person_id", "resident_id", "name_birth_date"], ...] = ("person_id", "resident_id")
+    minors: Title | None = None
+
+    @property
+    def name(self) -> str:
+        """Department and purpose, as the database's role is named."""
+        return f"{self.department}__{self.purpose}"
+
+    def is_valid_on(self, day: date) -> bool:
+        """Whether the grant is in force on a day."""
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+
+
+class Policy(_Frozen):
+    """A whole policy.
+
+    Attributes:
+        valid_from: first day it is in force.
+    """
+
+    valid_from: date
+    departments: dict[str, Title]
+    purposes: dict[str, Purpose]
+    questions: dict[str, Question] = Field(default_factory=dict)
+    grants: tuple[Grant, ...]
+
+    @cached_property
+    def version(self) -> str:
+        """First day and 12 hex digits of the content: two policies of one version say the same."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
+        return f"{self.valid_from}.{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+    @cached_property
+    def _by_name(self) -> dict[tuple[str, str], Grant]:
+        return {(g.department, g.purpose): g for g in self.grants}
+
+    def grant(self, department: str, purpose: str, day: date) -> Grant | None:
+        """The grant of a department for a purpose on a day; None = there is none."""
+        found = self._by_name.get((department, purpose))
+        return found if found is not None and found.is_valid_on(day) else None
+
+
+def _is_sensitive(question: Question) -> bool:
+    """Whether a question's answer follows from a sensitive field."""
+    contract = load_contracts().get(question.source)
+    classes = {f.name: f.classification for f in contract.fields} if contract is not None else {}
+    return any(classes.get(c.field) == "sensitive" for c in question.all_of)
+
+
+def _complaints(policy: Policy) -> list[tuple[str, str]]:
+    """Place and complaint of everything in a policy that is of the right form but cannot be meant."""
+    found: list[tuple[str, str]] = []
+    for kind in ("departments", "purposes", "questions"):
+        found += [
+            (f"{kind}.{code}", "a code is 2–30 lower-case letters, digits and _")
+            for code in getattr(policy, kind)
+            if not re.match(_CODE, code)
+        ]
+    known = catalogue()
+    for code, question in policy.questions.items():
+        where = f"questions.{code}"
+        if question.source not in stems():
+            found.append((f"{where}.source", "there is no such source"))
+            continue
+        contract = load_contracts()[question.source]
+        fields = {f.name: f for f in contract.fields}
+        for condition in question.all_of:
+            field = fields.get(condition.field)
+            if field is None:
+                found.append((f"{where}.{condition.field}", "the source has no such field"))
+            elif field.code_set and (codes := [c for c in (condition.equals, *(condition.one_of or ())) if c is not None]):
+                found += [
+                    (f"{where}.{condition.field}", f"code {c!r} is not in {field.code_set}")
+                    for c in codes
+                    if c not in load_code_set(field.code_set)
+                ]
+    seen: set[tuple[str, str]] = set()
+    areas = load_code_set("area")
+    for n, grant in enumerate(policy.grants):
+        where = f"grants[{n}] {grant.department} × {grant.purpose}"
+        if (grant.department, grant.purpose) in seen:
+            found.append((where, "there are two grants of one department for one purpose"))
+        seen.add((grant.department, grant.purpose))
+        if grant.department not in policy.departments:
+            found.append((where, "there is no such department"))
+        if grant.purpose not in policy.purposes:
+            found.append((where, "there is no such purpose"))
+        found += [(f"{where}.rows.territory", f"there is no area {a!r}") for a in grant.rows.territory if a not in areas]
+        found += [(f"{where}.rows.known_to", "there is no such source") for s in grant.rows.known_to if s not in stems()]
+        found += [(f"{where}.questions", f"there is no question {q!r}") for q in grant.questions if q not in policy.questions]
+        told_sensitive = any(_is_sensitive(policy.questions[q]) for q in grant.questions if q in policy.questions)
+        for name, effect in grant.attributes.items():
+            attribute = known.get(name)
+            if attribute is None:
+                found.append((f"{where}.{name}", "there is no such attribute; see `hub policy attributes`"))
+                continue
+            if effect not in ("clear", "refused") and Form(effect) not in attribute.forms:
+                offered = ", ".join(["clear", *sorted(attribute.forms), "refused"])
+                found.append((f"{where}.{name}", f"cannot be told as {effect}; it can be {offered}"))
+            told_sensitive |= attribute.classification == "sensitive" and effect != "refused"
+            if attribute.room is Room.HOUSEHOLD and effect not in ("clear", "refused"):
+                found.append((f"{where}.{name}", "a household's attribute is clear or refused"))
+        if told_sensitive and (grant.rows.min_age or 0) < 14 and grant.minors is None:
+            found.append((where, "tells sensitive attributes of children under 14: set rows.min_age to 14, or say why in `minors`"))
+    return found
+
+
+def parse(text: str, where: str) -> Policy:
+    """A policy out of YAML text.
+
+    Args:
+        text: the YAML.
+        where: name for the complaints.
+
+    Raises:
+        ConfigError: it is not a policy; the place is named.
+    """
+    try:
+        document: Any = yaml.safe_load(text)
+        policy = Policy.model_validate(document)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError("not YAML", where=where if mark is None else f"{where} line {mark.line + 1}") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise ConfigError(first["msg"], where=f"{where} {'.'.join(map(str, first['loc']))}", next_step="correct the policy") from None
+    for place, complaint in _complaints(policy):
+        raise ConfigError(complaint, where=f"{where} {place}", next_step="correct the policy")
+    return policy
+
+
+def load(path: Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        ConfigError: the file is missing or no policy, or its name is not the day it begins.
+    """
+    try:
+        policy = parse(path.read_text(encoding="utf-8"), path.name)
+    except (OSError, UnicodeDecodeError):
+        raise ConfigError("this policy cannot be read", where=str(path)) from None
+    return policy
+
+
+@cache
+def _all(folder: Path) -> tuple[Policy, ...]:
+    found = []
+    for path in sorted(folder.glob("*.yml")):
+        policy = load(path)
+        if path.stem != str(policy.valid_from):
+            raise ConfigError(f"begins on {policy.valid_from}, but its name says otherwise", where=path.name, next_step="rename the file")
+        found.append(policy)
+    return tuple(sorted(found, key=lambda p: p.valid_from))
+
+
+def first_day(folder: Path = FOLDER) -> date:
+    """The day on which the first policy begins.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = _all(folder)
+    if not found:
+        raise ConfigError("there is no policy", where=str(folder), next_step="write one; its name is its first day")
+    return found[0].valid_from
+
+
+def in_force(day: date, folder: Path = FOLDER) -> Policy:
+    """The policy in force on a day: the newest that has begun.
+
+    Raises:
+        ConfigError: none has begun, or one is wrong.
+    """
+    begun = [p for p in _all(folder) if p.valid_from <= day]
+    if not begun:
+        raise ConfigError(f"no policy is in force on {day}", where=str(folder), next_step="write one; its name is its first day")
+    return begun[-1]

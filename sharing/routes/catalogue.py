@@ -1,0 +1,75 @@
+"""What may be asked, what a problem means, whether the service lives."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request, Response
+
+from sharing import asking
+from sharing.attributes import catalogue as attributes
+from sharing.problems import Problem, kinds
+from sharing.routes.documented import problems
+from sharing.routes.persons import json
+from sharing.service import Service
+
+router = APIRouter(tags=["catalogue"])
+
+
+@router.get("/v1/catalogue", summary="What your department may ask", response_model=dict[str, Any], responses=problems(401, 429))
+async def catalogue(request: Request) -> Response:
+    """Purposes granted to the calling client, with the attributes and questions of each and how they are told."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    policy, night = service.moment.policy, service.moment.night
+    known = attributes()
+    purposes = []
+    for grant in policy.grants:
+        if grant.department != who.department or (who.purposes is not None and grant.purpose not in who.purposes):
+            continue
+        if night is not None and not grant.is_valid_on(night):
+            continue
+        purpose = policy.purposes[grant.purpose]
+        purposes.append(
+            {
+                "purpose": grant.purpose, "title": purpose.title.model_dump(), "legal_basis": purpose.legal_basis,
+                "retention_days": purpose.retention_days, "consent": purpose.consent, "bulk": purpose.bulk, "lookup": grant.lookup,
+                "rows": grant.rows.model_dump(exclude_defaults=True),
+                "attributes": [
+                    {
+                        "attribute": name, "effect": effect, "title": {"zh": known[name].title_zh, "en": known[name].title_en},
+                        "classification": known[name].classification, "code_set": known[name].code_set,
+                    }
+                    for name, effect in grant.attributes.items() if effect != "refused"
+                ],
+                "questions": [{"question": q, "title": policy.questions[q].title.model_dump(), "source": policy.questions[q].source} for q in grant.questions],
+            }
+        )  # fmt: skip
+    return json({"department": who.department, "policy_version": policy.version, "night": night, "purposes": purposes})
+
+
+@router.get("/problems", summary="Every problem", response_model=list[dict[str, Any]])
+async def all_problems() -> list[dict[str, Any]]:
+    """Code, status, meaning and next step, in both languages."""
+    return [{"code": k.code, "status": k.status, "title": k.title, "next_step": k.next} for k in kinds().values()]
+
+
+@router.get("/problems/{code}", summary="One problem", response_model=dict[str, Any], responses=problems(400, 404))
+async def one_problem(code: Annotated[str, Path(max_length=60)]) -> dict[str, Any]:
+    """What a problem's `type` points at."""
+    kind = kinds().get(code)
+    if kind is None:
+        raise Problem("not-found")
+    return {"code": kind.code, "status": kind.status, "title": kind.title, "next_step": kind.next}
+
+
+@router.get("/healthz", summary="Whether the service can answer", response_model=dict[str, Any], responses=problems(503))
+async def health(request: Request) -> Response:
+    """200 when pool and log answer."""
+    service: Service = request.app.state.service
+    from hub.errors import HubError
+    from warehouse.asking import Refused
+
+    try:
+        moment = await service.refresh()
+    except (HubError, Refused):
+        raise Problem("pool-unavailable", retry_after_s=5) from None
+    return json({"status": "ok", "night": moment.night, "policy_version": moment.policy.version})

@@ -1,0 +1,61 @@
+"""Households."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from schemas.codes import load_code_set
+from sharing import asking
+from sharing.models import AttributeName, Code, Consent, Household
+from sharing.routes.documented import problems
+from sharing.routes.persons import json
+from warehouse import answers
+
+router = APIRouter(prefix="/v1/households", tags=["households"])
+
+
+@router.get(
+    "/{household_id}", summary="A household with its members", response_model=Household, responses=problems(400, 401, 403, 404, 429, 503)
+)
+async def household(
+    request: Request,
+    household_id: UUID,
+    purpose: Annotated[Code, Query(description="Code of the purpose.", examples=["roster_monitoring"])],
+    attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
+    questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
+    consent: Annotated[Consent | None, Query(description="Reference of the persons' authorisation.")] = None,
+) -> Response:
+    """Ask for ``household.size``, ``household.members``, ``household.relation``, and for what you need to know of each member."""
+    question = await asking.admit(
+        request.app.state.service, request, "household", purpose=purpose, consent=consent, attributes=attributes or (), questions=questions or (),
+        lookup="person_id",
+    )  # fmt: skip
+    told = question.told
+    rows = []
+    if any(name.startswith("household.") for name in told):
+        rows = await asking.read(
+            answers.household(
+                question.service.asking, question.asked, str(household_id), with_size="household.size" in told,
+                with_relation="household.relation" in told, with_members="household.members" in told,
+            )
+        )  # fmt: skip
+    if not rows:
+        raise await asking.miss(question, str(household_id))
+    members = []
+    if "household.members" in told:
+        for row in rows:
+            member = asking.told(question, row)
+            member.pop("households", None)
+            entry = load_code_set("relation_to_head").get(row["relation"] or "")
+            members.append(
+                {**member, "relation": row["relation"], "relation_label": None if entry is None else {"zh": entry.zh, "en": entry.en}}
+            )
+    entries = [question.entry("told", row["person_id"], question.effects) for row in rows]
+    receipts = await asking.commit(question.service, entries, question.caller)
+    for member, receipt in zip(members, receipts, strict=False):
+        member["receipt"] = asking.note(receipt)
+    first = rows[0]
+    return json(
+        {**question.header(), "household_id": first["household_id"], "kind": first["kind"], "size": first["size"], "members": members}
+    )

@@ -1,0 +1,160 @@
+"""Persons, one at a time or many at once."""
+
+import hashlib
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+import polars as pl
+from fastapi import APIRouter, Query, Request, Response
+
+from identity import normalise, resident_id
+from sharing import asking
+from sharing.models import AttributeName, Code, Comparison, ComparisonResult, Consent, Found, Lookup, Person
+from sharing.problems import Problem
+from sharing.routes.documented import problems
+from warehouse import answers
+
+router = APIRouter(prefix="/v1/persons", tags=["persons"])
+_CANDIDATES = 5
+
+
+def json(content: dict[str, Any], **headers: str) -> Response:
+    """An answer as it leaves."""
+    return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "private, no-store", **headers})
+
+
+def etag(content: dict[str, Any]) -> str:
+    """Mark of what is told: of the answer alone, so it tells no more than the answer does."""
+    return '"' + hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32] + '"'
+
+
+@router.get(
+    "/{person_id}", summary="A person by the hub's id", response_model=Person,
+    responses={304: {"description": "The caller holds this answer already; a receipt is in the headers."}, **problems(400, 401, 403, 404, 429, 503)},
+)  # fmt: skip
+async def person(
+    request: Request,
+    person_id: UUID,
+    purpose: Annotated[Code, Query(description="Code of the purpose.", examples=["roster_monitoring"])],
+    attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
+    questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
+    consent: Annotated[Consent | None, Query(description="Reference of the person's authorisation.")] = None,
+) -> Response:
+    """What the purpose lets you know of one person. An id that was merged into another is followed."""
+    question = await asking.admit(
+        request.app.state.service, request, "person", purpose=purpose, consent=consent, attributes=attributes or (), questions=questions or (),
+        lookup="person_id",
+    )  # fmt: skip
+    rows = await asking.read(answers.persons(question.service.asking, question.asked, [str(person_id)]))
+    if not rows:
+        raise await asking.miss(question, str(person_id))
+    content = {**question.header(), **asking.told(question, rows[0])}
+    mark = etag(content)
+    is_known = mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]
+    entry = question.entry("unchanged" if is_known else "told", content["person_id"], question.effects)
+    (receipt,) = await asking.commit(question.service, [entry], question.caller)
+    if is_known:
+        return Response(status_code=304, headers={"ETag": mark, "Hub-Receipt": receipt.receipt_id})
+    return json({**content, "receipt": asking.note(receipt)}, ETag=mark)
+
+
+def _number(text: str) -> str:
+    """A resident number in its one spelling; one that is none stays what it is and finds nobody."""
+    return str(resident_id.normalise(pl.Series([text]))[0] or "")
+
+
+@router.post(
+    "/lookup",
+    summary="A person by number, or by name and date of birth",
+    response_model=Found,
+    responses=problems(400, 401, 403, 404, 409, 413, 429, 503),
+)
+async def lookup(request: Request, asked: Lookup) -> Response:
+    """The same as by the hub's id. A name and birth date that fit several persons give up to five candidates and no value."""
+    way = "resident_id" if asked.resident_id is not None else "name_birth_date"
+    question = await asking.admit(
+        request.app.state.service, request, way, purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
+        questions=asked.questions, lookup=way,
+    )  # fmt: skip
+    service = question.service
+    if asked.resident_id is not None:
+        number = _number(asked.resident_id)
+        rows = await asking.read(answers.by_number(service.asking, question.asked, [number]))
+        if not rows:
+            raise await asking.miss(question, number or asked.resident_id)
+        if len(rows) > 1:
+            await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
+            raise Problem("subject-ambiguous")
+        return await _one(question, rows[0], None)
+    key = pl.select(normalise.names(pl.lit(asked.name))).item()
+    found = await asking.read(answers.named(service.asking, question.grant.name, key or "", asked.birth_date, _CANDIDATES + 1))
+    if not found:
+        raise await asking.miss(question, f"{key} {asked.birth_date}")
+    if len(found) > _CANDIDATES:
+        await asking.commit(service, [question.entry("ambiguous", None)], question.caller)
+        raise Problem("subject-ambiguous")
+    records = sum(r["records"] for r in found)
+    candidates = [
+        {"person_id": r["person_id"], "confidence": round(r["records"] / records, 3), "has_number": r["by_number"] > 0} for r in found
+    ]
+    if len(found) > 1:
+        receipts = await asking.commit(
+            service, [question.entry("candidate", r["person_id"], {"person_id": "clear"}) for r in found], question.caller
+        )
+        content = {**question.header(), "person_id": None, "values": [], "answers": [], "candidates": candidates}
+        return json({**content, "receipt": asking.note(receipts[0])})
+    rows = await asking.read(answers.persons(service.asking, question.asked, [found[0]["person_id"]]))
+    if not rows:
+        raise await asking.miss(question, f"{key} {asked.birth_date}")
+    return await _one(question, rows[0], candidates)
+
+
+async def _one(question: asking.Question, row: Any, candidates: list[dict[str, Any]] | None) -> Response:
+    content = {**question.header(), **asking.told(question, row), "candidates": candidates or []}
+    (receipt,) = await asking.commit(question.service, [question.entry("told", row["person_id"], question.effects)], question.caller)
+    return json({**content, "receipt": asking.note(receipt)})
+
+
+@router.post(
+    "/compare", summary="Up to 10 000 persons at once", response_model=ComparisonResult, responses=problems(400, 401, 403, 413, 429, 503)
+)
+async def compare(request: Request, asked: Comparison) -> Response:
+    """Each applicant is answered in its place; one that is not there, not yours or not told is `not_available`."""
+    service = request.app.state.service
+    by_id = [a.person_id is not None for a in asked.applicants]
+    if any(by_id) and not all(by_id):
+        raise Problem("bad-request", errors=[{"pointer": "/applicants", "message": "name all by resident_id, or all by person_id"}])
+    question = await asking.admit(
+        service, request, "compare", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes, questions=asked.questions,
+        lookup="person_id" if all(by_id) else "resident_id",
+    )  # fmt: skip
+    if len(asked.applicants) > question.moment.policy.purposes[asked.purpose].bulk:
+        raise Problem("too-large", errors=[{"pointer": "/applicants", "message": "more than the purpose's bulk allows"}])
+    if all(by_id):
+        names = [str(a.person_id) for a in asked.applicants]
+        rows = await asking.read(answers.persons(service.asking, question.asked, names))
+    else:
+        raw = pl.Series([a.resident_id for a in asked.applicants], dtype=pl.String)
+        numbers = resident_id.normalise(raw).fill_null("")
+        names = [n or r for n, r in zip(numbers, raw, strict=True)]
+        rows = await asking.read(answers.by_number(service.asking, question.asked, numbers.to_list()))
+    placed = asking.place_of(rows)
+    results, entries, misses = [], [], 0
+    for place, applicant in enumerate(asked.applicants, start=1):
+        found = placed.get(place, ())
+        if len(found) == 1:
+            answer = asking.told(question, found[0])
+            answer.pop("households", None)
+            results.append({"ref": applicant.ref, "status": "told", **answer})
+            entries.append(question.entry("told", answer["person_id"], question.effects))
+        else:
+            status = "ambiguous" if found else "not_available"
+            misses += not found
+            results.append({"ref": applicant.ref, "status": status, "person_id": None, "values": [], "answers": []})
+            entries.append(question.entry(status, names[place - 1]))
+    service.misses.take(question.caller.client_id, misses // 100)  # lists hold some who are not there; a list of nobody is counted
+    receipts = await asking.commit(service, entries, question.caller)
+    for result, receipt in zip(results, receipts, strict=True):
+        result["receipt"] = asking.note(receipt)
+    return json({**question.header(), "results": results})

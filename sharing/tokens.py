@@ -1,0 +1,118 @@
+"""Access tokens (RFC 6749 client credentials, RFC 9068 in form): signed, short-lived, for this service alone."""
+
+import time
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from hub.settings import Settings
+from sharing import keys
+
+LIFETIME_S = 300
+ALGORITHM = "Ed25519"
+_LEEWAY_S = 5
+_KEPT = 4096
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a token was given to.
+
+    Attributes:
+        generation: of the client when it was given; an earlier one is refused.
+        purposes: it may name; None = all its department has.
+    """
+
+    client_id: str
+    department: str
+    generation: int
+    purposes: frozenset[str] | None
+    expires_at: float
+
+
+class Tokens:
+    """Gives and reads tokens."""
+
+    def __init__(self, settings: Settings, audience: str) -> None:
+        self._settings = settings
+        self.audience = audience
+        self._keys: KeySet = keys.token_keys(settings)
+        self._read: OrderedDict[str, Caller] = OrderedDict()
+
+    def reload(self) -> None:
+        """Take up keys that were rotated meanwhile."""
+        self._keys = keys.token_keys(self._settings)
+        self._read.clear()
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys (RFC 7517)."""
+        return {"keys": [key.as_dict(private=False) for key in self._keys.keys]}
+
+    def give(self, client_id: str, department: str, generation: int, purposes: frozenset[str] | None) -> str:
+        """A token for a client."""
+        now = int(time.time())
+        key = self._keys.keys[-1]
+        claims: dict[str, Any] = {
+            "iss": self.audience, "aud": self.audience, "sub": client_id, "client_id": client_id, "iat": now, "exp": now + LIFETIME_S,
+            "jti": str(uuid.uuid4()), "department": department, "generation": generation,
+        }  # fmt: skip
+        if purposes is not None:
+            claims["scope"] = " ".join(sorted(purposes))
+        return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
+
+    def caller(self, token: str) -> Caller | None:
+        """Whom a token was given to; None if it is none of ours, for another audience, or has run out."""
+        now = time.time()
+        known = self._read.get(token)
+        if known is None:
+            known = self._verified(token)
+            if known is None:
+                return None
+            self._read[token] = known
+            if len(self._read) > _KEPT:
+                self._read.popitem(last=False)
+        return known if now < known.expires_at + _LEEWAY_S else None
+
+    def _verified(self, token: str) -> Caller | None:
+        if len(token) > 4096:
+            return None
+        try:
+            read = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+            claims = read.claims
+            if read.header.get("typ") != "at+jwt" or claims["aud"] != self.audience or claims["iss"] != self.audience:
+                return None
+            scope = claims.get("scope")
+            purposes = None if scope is None else frozenset(scope.split())
+            return Caller(claims["sub"], claims["department"], int(claims["generation"]), purposes, float(claims["exp"]))
+        except (JoseError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+
+def asserted(assertion: str, client_id: str, public_keys: Any, audience: set[str]) -> tuple[str, float] | None:
+    """Id and end of a client's signed assertion (RFC 7523 private_key_jwt); None if it is not good now.
+
+    Args:
+        assertion: the JWT.
+        client_id: who is said to have signed it.
+        public_keys: the client's JSON Web Key Set.
+        audience: what this service may be called in it.
+    """
+    try:
+        key_set = KeySet.import_key_set(public_keys)
+        claims = jwt.decode(assertion, key_set, algorithms=["Ed25519", "EdDSA", "ES256", "PS256"]).claims
+        now = time.time()
+        named = claims["aud"] if isinstance(claims["aud"], list) else [claims["aud"]]
+        ends = float(claims["exp"])
+        if claims["iss"] != client_id or claims["sub"] != client_id or not audience & set(named):
+            return None
+        if not now - _LEEWAY_S < ends <= now + 600 or float(claims.get("nbf", 0)) > now + _LEEWAY_S:
+            return None
+        jti = str(claims["jti"])
+        return (jti, ends) if 0 < len(jti) <= 200 else None
+    except (JoseError, ValueError, KeyError, TypeError):
+        return None

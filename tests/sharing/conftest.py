@@ -1,0 +1,108 @@
+"""A pool of its own for the sharing tests: the county after five nights, asked over HTTP by clients of several departments."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from hub.settings import Settings
+from sharing import secret
+from sharing.app import create
+from warehouse import clients, database, embedded
+
+POOL = "sharing_pool"
+AUDIENCE = "http://hub.test"
+
+
+@dataclass
+class Asker:
+    """One client of a department."""
+
+    http: TestClient
+    client_id: str
+    secret: str
+    token: str = ""
+
+    def renew(self) -> "Asker":
+        answer = self.http.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=(self.client_id, self.secret))
+        assert answer.status_code == 200, answer.text
+        self.token = answer.json()["access_token"]
+        return self
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self.http.get(path, params=parameters, headers=self.headers)
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.http.post(path, json=body, headers=self.headers)
+
+    def person(self, person_id: str, purpose: str, *names: str, **more: Any) -> Any:
+        """Ask of a person; names with a dot are attributes, the others questions."""
+        return self.get(
+            f"/v1/persons/{person_id}", purpose=purpose, attributes=[n for n in names if "." in n], questions=[n for n in names if "." not in n], **more
+        )  # fmt: skip
+
+
+class Pool:
+    """The pool, its service, and the tables behind both."""
+
+    def __init__(self, settings: Settings, http: TestClient) -> None:
+        self.settings = settings
+        self.http = http
+        self.engine = database.engine(settings)
+
+    def rows(self, query: str, **values: Any) -> list[Any]:
+        """What the tables hold, by the owner's right."""
+        with self.engine.begin() as connection:
+            return list(connection.execute(sa.text(query), values).all())
+
+    def run(self, statement: str, **values: Any) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text(statement), values)
+
+    def asker(self, client_id: str, department: str, *purposes: str) -> Asker:
+        """A new client with a token."""
+        made = secret.make()
+        with self.engine.begin() as connection:
+            clients.add(connection, client_id, department=department, title="test", purposes=purposes or None)
+            clients.add_secret(connection, client_id, secret.hashed(made), keep_former_s=0)
+        return Asker(self.http, client_id, made).renew()
+
+    def entries(self) -> int:
+        return int(self.rows("SELECT size FROM audit.log")[0][0])
+
+
+@pytest.fixture(scope="session")
+def sharing_settings(five_nights, tmp_path_factory) -> Settings:  # type: ignore[no-untyped-def]
+    """A copy of the pool after five nights, with a home of its own."""
+    five_nights.keep(POOL)
+    url = sa.make_url(embedded.cluster(five_nights.settings).url(POOL))
+    values: dict[str, Any] = {
+        "home": tmp_path_factory.mktemp("sharing"), "database_url": url.render_as_string(hide_password=False),
+        "sharing_requests_a_minute": 100_000, "sharing_misses_an_hour": 100_000,
+    }  # fmt: skip
+    return Settings(**values)
+
+
+@pytest.fixture(scope="session")
+def pool(sharing_settings: Settings) -> Iterator[Pool]:
+    """The service over it."""
+    with TestClient(create(sharing_settings, AUDIENCE)) as http:
+        yield Pool(sharing_settings, http)
+    database.engine(sharing_settings).dispose()
+
+
+@pytest.fixture(scope="session")
+def civil(pool: Pool) -> Asker:
+    return pool.asker("civil-desk", "civil_affairs")
+
+
+@pytest.fixture(scope="session")
+def town(pool: Pool) -> Asker:
+    return pool.asker("town-desk", "town_office")

@@ -1,0 +1,309 @@
+"""Questions over HTTP: the minimum answer, in the form the policy says; what is not told tells nothing."""
+
+import json
+
+import pytest
+
+pytestmark = pytest.mark.slow
+REVIEW, WATCH, CONSENT = "low_income_review", "roster_monitoring", {"consent": "SQ-2026-0001"}
+NOBODY = "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f00"
+
+
+def a_person(pool, where="true"):
+    """Some grown-up of the county, as the tables hold it."""
+    (row,) = pool.rows(
+        "SELECT p.*, p.person_id::text AS id FROM core.person p WHERE area_code LIKE '421022%' AND birth_date < '1990-01-01' AND resident_id IS NOT NULL"
+        f" AND phone IS NOT NULL AND address IS NOT NULL AND {where}"
+        " AND (SELECT count(*) FROM core.person q WHERE q.resident_id = p.resident_id) = 1 ORDER BY person_id LIMIT 1"
+    )
+    return row
+
+
+def told(body, attribute):
+    return [(v["effect"], v["value"]) for v in body["values"] if v["attribute"] == attribute]
+
+
+def test_values_are_clear_where_the_purpose_says_so(pool, civil):
+    row = a_person(pool)
+    body = civil.person(row.id, REVIEW, "person.name", "person.resident_id", "person.birth_date", **CONSENT).json()
+    assert told(body, "person.name") == [("clear", row.name)]
+    assert told(body, "person.resident_id") == [("clear", row.resident_id)]
+    assert told(body, "person.birth_date") == [("clear", str(row.birth_date))]
+    assert body["night"] == "2026-03-05" and body["receipt"]["receipt_id"]
+
+
+def test_another_purpose_of_the_same_department_gets_less_of_the_same_person(pool, civil):
+    row = a_person(pool)
+    answer = civil.person(
+        row.id, WATCH, "person.name", "person.resident_id", "person.birth_date", "person.area_code", "person.phone", "person.sex"
+    )
+    body = answer.json()
+    assert told(body, "person.name") == [("masked", row.name[0] + "*" * (len(row.name) - 1))]
+    assert told(body, "person.resident_id") == [("masked", f"{row.resident_id[:4]}{'*' * 12}{row.resident_id[-2:]}")]
+    assert told(body, "person.birth_date") == [("derived", row.birth_date.year)]
+    assert told(body, "person.area_code") == [("derived", row.area_code[:6])]
+    assert told(body, "person.phone") == [("yes_no", True)]
+    assert body["refused"] == [{"name": "person.sex", "reason": "not_named"}]
+    for hidden in (row.name, row.resident_id, str(row.birth_date), row.phone, row.address):
+        assert hidden not in answer.text and hidden not in str(answer.headers)
+
+
+def test_an_agencys_value_comes_with_its_source_its_day_and_its_meaning(pool, civil):
+    (row,) = pool.rows(
+        "SELECT l.person_id::text AS id, h.illness_class, h.as_of_date FROM core.health h JOIN identity.link l USING (record_id)"
+        " JOIN core.person p USING (person_id) WHERE p.birth_date < '1990-01-01' AND p.area_code LIKE '421022%' AND h.withdrawn_date IS NULL"
+        " AND h.illness_class = '2' AND (SELECT count(*) FROM identity.link o JOIN core.health g USING (record_id) WHERE o.person_id = l.person_id) = 1 LIMIT 1"
+    )
+    (value,) = civil.person(row.id, REVIEW, "health.illness_class", **CONSENT).json()["values"]
+    assert (value["value"], value["source"], value["as_of_date"]) == ("2", "health", str(row.as_of_date))
+    assert value["label"] == {"zh": "大病重病", "en": "major"} and value["is_stale"] is False
+
+
+def test_questions_are_answered_by_yes_no_and_unknown_out_of_the_records(pool, civil):
+    truth = {
+        "yes": "EXISTS (SELECT FROM core.medical_insurance m JOIN identity.link l USING (record_id) WHERE l.person_id = p.person_id AND withdrawn_date IS NULL"
+        " AND enrolment_status = '1' AND (ended_date IS NULL OR ended_date >= m.as_of_date))",
+        "no": "NOT EXISTS (SELECT FROM core.medical_insurance m JOIN identity.link l USING (record_id) WHERE l.person_id = p.person_id)",
+    }
+    for answer, where in truth.items():
+        (verdict,) = civil.person(a_person(pool, where).id, WATCH, "insured").json()["answers"]
+        assert (verdict["answer"], verdict["source"]) == (answer, "medical_insurance")
+    unknown = a_person(pool, "NOT sources && ARRAY['health']")
+    (verdict,) = civil.person(unknown.id, WATCH, "seriously_ill").json()["answers"]
+    assert (verdict["answer"], verdict["as_of_date"]) == ("unknown", None)
+
+
+def test_a_desk_that_may_not_see_a_number_may_still_ask_by_it(pool, town):
+    row = a_person(pool, "area_code LIKE '421022100%'")
+    body = town.post(
+        "/v1/persons/lookup", purpose="certificate_check", resident_id=row.resident_id.lower(), questions=["insured", "certificate_valid"]
+    ).json()
+    assert body["person_id"] == row.id and body["values"] == [] and len(body["answers"]) == 2
+    refused = town.person(row.id, "certificate_check", "insured")
+    assert refused.json()["code"] == "lookup-not-granted"
+
+
+def test_a_name_and_birth_date_lead_to_one_person_or_to_a_few_candidates_without_values(pool, civil):
+    row = a_person(pool)
+    found = civil.post(
+        "/v1/persons/lookup", purpose=REVIEW, **CONSENT, name=f" {row.name} ", birth_date=str(row.birth_date), attributes=["person.name"]
+    )
+    body = found.json()
+    assert sum(c["confidence"] for c in body["candidates"]) == pytest.approx(1, abs=0.01)
+    if body["person_id"] is not None:
+        assert body["person_id"] == row.id and told(body, "person.name")
+    else:
+        assert body["values"] == [] and row.id in [c["person_id"] for c in body["candidates"]]
+
+
+def test_namesakes_born_on_one_day_give_candidates_and_no_value(pool, civil):
+    two = pool.rows(
+        "SELECT person_id, area_code FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '1990-01-01' ORDER BY person_id LIMIT 2"
+    )
+    pool.run(
+        "UPDATE identity.record SET name_key = '同名人', birth_date = '1970-01-01' WHERE record_id IN (SELECT record_id FROM identity.link"
+        " WHERE person_id = ANY(:ids))", ids=[r.person_id for r in two],
+    )  # fmt: skip
+    body = civil.post(
+        "/v1/persons/lookup", purpose=REVIEW, **CONSENT, name="同名人", birth_date="1970-01-01", attributes=["person.name"]
+    ).json()
+    assert body["person_id"] is None and body["values"] == [] and body["answers"] == []
+    assert {c["person_id"] for c in body["candidates"]} == {str(r.person_id) for r in two}
+    entries = pool.rows("SELECT decision FROM audit.entry ORDER BY leaf_index DESC LIMIT 2")
+    assert [e.decision for e in entries] == ["candidate", "candidate"]
+
+
+def test_a_household_shows_the_members_the_grant_covers_and_no_other(pool, civil):
+    (row,) = pool.rows(
+        "SELECT h.household_id::text AS id, h.members FROM core.household h JOIN core.household_member m USING (household_id) JOIN core.person p USING (person_id)"
+        " WHERE h.kind = 'registered' GROUP BY 1, 2 HAVING bool_and(area_code LIKE '421022%') AND count(*) FILTER (WHERE p.birth_date > '2013-01-01') > 0"
+        " AND count(*) FILTER (WHERE p.birth_date < '2000-01-01') > 1 LIMIT 1"
+    )
+    grown = pool.rows(
+        "SELECT p.person_id::text, m.relation FROM core.household_member m JOIN core.person p USING (person_id) WHERE m.household_id = CAST(:id AS uuid)"
+        " AND p.birth_date <= date '2026-03-05' - interval '14 years' ORDER BY 1", id=row.id,
+    )  # fmt: skip
+    answer = civil.get(
+        f"/v1/households/{row.id}",
+        purpose=REVIEW,
+        **CONSENT,
+        attributes=["household.size", "household.members", "household.relation", "person.name"],
+    ).json()
+    assert answer["size"] == row.members > len(answer["members"])
+    assert [(m["person_id"], m["relation"]) for m in answer["members"]] == [tuple(g) for g in grown]
+    assert len({m["receipt"]["receipt_id"] for m in answer["members"]}) == len(grown)
+
+
+def test_many_are_answered_in_their_places_and_the_missing_tell_nothing(pool, civil):
+    rows = pool.rows(
+        "SELECT person_id::text AS id, resident_id FROM core.person p WHERE resident_id IS NOT NULL AND birth_date < '1990-01-01' AND area_code LIKE '421022%'"
+        " AND (SELECT count(*) FROM core.person q WHERE q.resident_id = p.resident_id) = 1 ORDER BY person_id LIMIT 40"
+    )
+    before = pool.entries()
+    applicants = [{"ref": f"r{n}", "resident_id": r.resident_id} for n, r in enumerate(rows)]
+    applicants[7:7] = [{"ref": "nobody", "resident_id": "110101199003070003"}, {"ref": "nonsense", "resident_id": "abcd"}]
+    body = civil.post("/v1/persons/compare", purpose=WATCH, questions=["insured"], attributes=["person.name"], applicants=applicants).json()
+    assert [r["ref"] for r in body["results"]] == [a["ref"] for a in applicants]
+    assert [r["person_id"] for r in body["results"] if r["status"] == "told"] == [r.id for r in rows]
+    nobody, nonsense = ({k: v for k, v in r.items() if k not in ("ref", "receipt")} for r in body["results"] if r["ref"].startswith("no"))
+    assert nobody == nonsense == {"status": "not_available", "person_id": None, "values": [], "answers": []}
+    assert pool.entries() == before + len(applicants)
+
+
+def test_one_at_a_time_and_many_at_once_say_the_same(pool, civil):
+    row = a_person(pool)
+    one = civil.person(row.id, WATCH, "person.name", "insured", "disability.grade").json()
+    many = civil.post(
+        "/v1/persons/compare",
+        purpose=WATCH,
+        attributes=["person.name", "disability.grade"],
+        questions=["insured"],
+        applicants=[{"person_id": row.id}],
+    ).json()["results"][0]
+    assert {k: one[k] for k in ("values", "answers")} == {k: many[k] for k in ("values", "answers")}
+
+
+def test_not_there_not_yours_and_not_told_look_the_same_and_are_all_written_down(pool, town, civil):
+    elsewhere = a_person(pool, "area_code LIKE '421022101%'")
+    (child,) = pool.rows(
+        "SELECT person_id::text AS id FROM core.person WHERE birth_date > '2013-01-01' AND area_code LIKE '421022%' LIMIT 1"
+    )
+    before = pool.entries()
+    seen = []
+    for person_id in (NOBODY, child.id):
+        answer = civil.person(person_id, REVIEW, "person.name", **CONSENT)
+        body = answer.json()
+        headers = {k: v for k, v in answer.headers.items() if k not in ("x-request-id", "date")}
+        seen.append((answer.status_code, {k: v for k, v in body.items() if k != "request_id"}, headers))
+    for number in ("110101199003070003", elsewhere.resident_id):
+        answer = town.post("/v1/persons/lookup", purpose=REVIEW, **CONSENT, resident_id=number, attributes=["person.name"])
+        headers = {k: v for k, v in answer.headers.items() if k not in ("x-request-id", "date")}
+        seen.append((answer.status_code, {k: v for k, v in answer.json().items() if k != "request_id"}, headers))
+    assert seen[0][0] == 404 and all(s == seen[0] for s in seen)
+    assert pool.entries() == before + 4
+    kinds = pool.rows("SELECT decision, subject IS NOT NULL AS named FROM audit.entry ORDER BY leaf_index DESC LIMIT 4")
+    assert {tuple(k) for k in kinds} == {("not_available", True)}
+
+
+def test_an_id_that_was_merged_into_another_is_followed(pool, civil):
+    row, former = a_person(pool), "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f01"
+    pool.run("INSERT INTO identity.redirect VALUES (CAST(:old AS uuid), CAST(:id AS uuid))", old=former, id=row.id)
+    assert civil.person(former, WATCH, "insured").json()["person_id"] == row.id
+
+
+def test_what_the_caller_holds_already_is_not_sent_again_and_still_leaves_a_receipt(pool, civil):
+    row = a_person(pool)
+    first = civil.person(row.id, WATCH, "person.name")
+    before = pool.entries()
+    again = civil.http.get(
+        f"/v1/persons/{row.id}",
+        params={"purpose": WATCH, "attributes": "person.name"},
+        headers={**civil.headers, "If-None-Match": first.headers["etag"]},
+    )
+    assert (again.status_code, again.text) == (304, "") and again.headers["hub-receipt"]
+    assert pool.entries() == before + 1
+
+
+def test_the_mark_of_an_answer_depends_on_nothing_that_is_masked(pool, civil):
+    row = a_person(pool)
+    first = civil.person(row.id, WATCH, "person.name").headers["etag"]
+    pool.run("UPDATE core.person SET phone = '13900000000', resident_id = NULL WHERE person_id = CAST(:id AS uuid)", id=row.id)
+    try:
+        assert civil.person(row.id, WATCH, "person.name").headers["etag"] == first
+    finally:
+        pool.run(
+            "UPDATE core.person SET phone = :phone, resident_id = :number WHERE person_id = CAST(:id AS uuid)",
+            id=row.id,
+            phone=row.phone,
+            number=row.resident_id,
+        )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"purpose": WATCH}, "nothing-asked"),
+        ({"purpose": WATCH, "attributes": "person.shoe_size"}, "unknown-attribute"),
+        ({"purpose": WATCH, "questions": "happy"}, "unknown-attribute"),
+        ({"purpose": WATCH, "attributes": "name; DROP TABLE core.person"}, "bad-request"),
+        ({"attributes": "person.name"}, "bad-request"),
+        ({"purpose": REVIEW, "attributes": "person.name"}, "consent-required"),
+        ({"purpose": REVIEW, "attributes": "person.name", "consent": "a b"}, "bad-request"),
+        ({"purpose": "housing_aid", "attributes": "person.name", **CONSENT}, "purpose-not-granted"),
+        ({"purpose": "no_such", "attributes": "person.name"}, "purpose-not-granted"),
+        ({"purpose": WATCH, "attributes": "person.sex"}, "nothing-granted"),
+    ],
+)
+def test_what_cannot_be_answered_has_its_own_problem_whoever_it_is_about(pool, civil, parameters, code):
+    answers = [civil.get(f"/v1/persons/{person_id}", **parameters) for person_id in (NOBODY, a_person(pool).id)]
+    assert [a.json()["code"] for a in answers] == [code, code]
+    assert all(a.headers["content-type"] == "application/problem+json" for a in answers)
+
+
+def test_a_problem_speaks_the_callers_language_and_never_quotes_the_question(civil):
+    for accept, spoken in (("en", "malformed"), ("zh-CN", "格式")):
+        answer = civil.http.post(
+            "/v1/persons/lookup", headers={**civil.headers, "Accept-Language": accept},
+            json={"purpose": WATCH, "resident_id": "4210221990\u00000307123", "extra": "秘密"},
+        )  # fmt: skip
+        assert answer.status_code == 400 and spoken in answer.json()["title"]
+        assert "秘密" not in answer.text and "4210221990" not in answer.text
+
+
+def test_the_catalogue_lists_what_may_be_asked_and_nothing_refused(civil):
+    body = civil.get("/v1/catalogue").json()
+    purposes = {p["purpose"]: p for p in body["purposes"]}
+    assert set(purposes) == {"low_income_review", "roster_monitoring", "child_protection"}
+    listed = [a["attribute"] for a in purposes["low_income_review"]["attributes"]]
+    assert "person.name" in listed and "health.mental_risk_level" not in listed
+    assert purposes["low_income_review"]["legal_basis"] and purposes["low_income_review"]["consent"] == "required"
+
+
+def test_a_request_id_is_given_back_if_it_is_one(civil):
+    headers = {**civil.headers, "X-Request-Id": "ticket-2026-03"}
+    assert civil.http.get("/v1/catalogue", headers=headers).headers["x-request-id"] == "ticket-2026-03"
+    odd = civil.http.get("/v1/catalogue", headers={**civil.headers, "X-Request-Id": "<script>"}).headers["x-request-id"]
+    assert "<" not in odd and len(odd) == 36
+
+
+def test_a_source_whose_night_did_not_come_is_stale_and_its_silence_means_nothing(pool, civil):
+    person = a_person(pool, "NOT sources && ARRAY['medical_insurance']")
+    assert civil.person(person.id, WATCH, "insured").json()["answers"][0]["answer"] == "no"
+    pool.run(
+        "UPDATE ops.intake SET state = 'failed' WHERE stem = 'medical_insurance' AND business_date = '2026-03-05'; UPDATE ops.publication SET number = number + 1"
+    )
+    try:
+        pool.http.get("/healthz")
+        (verdict,) = civil.person(person.id, WATCH, "insured").json()["answers"]
+        assert (verdict["answer"], verdict["is_stale"]) == ("unknown", True)
+    finally:
+        pool.run(
+            "UPDATE ops.intake SET state = 'merged' WHERE stem = 'medical_insurance' AND business_date = '2026-03-05'; UPDATE ops.publication SET number = number + 1"
+        )
+        pool.http.get("/healthz")
+
+
+def test_too_many_misses_pause_a_client_alone_and_say_for_how_long(pool, civil):
+    guesser = pool.asker("guesser", "civil_affairs")
+    service = pool.http.app.state.service
+    assert guesser.person(NOBODY, WATCH, "insured").status_code == 404
+    service.misses.take("guesser", 1_000_000)
+    paused = guesser.person(NOBODY, WATCH, "insured")
+    assert (paused.status_code, paused.json()["code"]) == (429, "too-many-misses") and int(paused.headers["retry-after"]) >= 1
+    assert civil.person(NOBODY, WATCH, "insured").status_code == 404
+
+
+def test_a_body_that_is_too_large_or_no_json_is_refused(civil):
+    huge = civil.http.post("/v1/persons/compare", content=b"[" * (5 << 20), headers={**civil.headers, "Content-Type": "application/json"})
+    assert (huge.status_code, huge.json()["code"]) == (413, "too-large")
+    for content in (b"{", b"\xff", json.dumps([]).encode(), b""):
+        answer = civil.http.post("/v1/persons/lookup", content=content, headers={**civil.headers, "Content-Type": "application/json"})
+        assert answer.json()["code"] == "bad-request"
+
+
+def test_more_applicants_than_the_purpose_allows_are_refused(pool):
+    insurer = pool.asker("insurer", "insurance_bureau")
+    answer = insurer.post(
+        "/v1/persons/compare", purpose="certificate_check", questions=["certificate_valid"], applicants=[{"person_id": NOBODY}] * 2
+    )
+    assert answer.json()["code"] == "too-large"

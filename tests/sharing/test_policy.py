@@ -1,0 +1,115 @@
+"""A policy that cannot be meant is refused, with the place; the hub's own are sound."""
+
+from datetime import date
+
+import pytest
+import yaml
+
+from hub.errors import ConfigError
+from sharing import explain
+from sharing import policy as policies
+
+GOOD = {
+    "valid_from": "2026-01-01",
+    "departments": {"alpha": {"zh": "甲", "en": "Alpha"}},
+    "purposes": {"review": {"title": {"zh": "核", "en": "Review"}, "legal_basis": ["law"], "retention_days": 30}},
+    "questions": {
+        "insured": {"title": {"zh": "问", "en": "q"}, "source": "medical_insurance", "silence": "no", "all_of": [{"field": "enrolment_status", "equals": "1"}]}
+    },
+    "grants": [{"department": "alpha", "purpose": "review", "attributes": {"person.name": "masked"}, "questions": ["insured"]}],
+}  # fmt: skip
+
+
+def changed(path: str, value: object) -> str:
+    document = yaml.safe_load(yaml.safe_dump(GOOD))
+    node = document
+    *before, last = path.split("/")
+    for step in before:
+        node = node[int(step) if step.isdigit() else step]
+    node[int(last) if last.isdigit() else last] = value
+    return yaml.safe_dump(document, allow_unicode=True)
+
+
+def test_a_sound_policy_is_read() -> None:
+    assert policies.parse(yaml.safe_dump(GOOD), "p").grant("alpha", "review", date(2026, 1, 1)) is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ("grants/0/attributes", {"person.shoe_size": "clear"}, "no such attribute"),
+        ("grants/0/attributes", {"person.sex": "masked"}, "cannot be told as masked"),
+        ("grants/0/attributes", {"person.name": "shouted"}, "Input should be"),
+        ("grants/0/attributes", {"health.illness_class": "clear"}, "under 14"),
+        ("grants/0/attributes", {"household.size": "masked"}, "cannot be told"),
+        ("grants/0/department", "gamma", "no such department"),
+        ("grants/0/purpose", "fun", "no such purpose"),
+        ("grants/0/questions", ["happy"], "no question"),
+        ("grants/0/rows", {"territory": ["999999"]}, "no area"),
+        ("grants/0/rows", {"known_to": ["police"]}, "no such source"),
+        ("grants/0/rows", {"everybody": True}, "Extra inputs"),
+        ("grants/0/sudo", True, "Extra inputs"),
+        ("purposes/review/legal_basis", [], "at least 1"),
+        ("purposes/review/retention_days", 0, "greater than or equal to 1"),
+        ("purposes/review/bulk", 100_000, "less than or equal to 10000"),
+        ("questions/insured/source", "police", "no such source"),
+        ("questions/insured/all_of", [{"field": "shoe_size", "equals": "1"}], "no such field"),
+        ("questions/insured/all_of", [{"field": "enrolment_status", "equals": "9"}], "is not in"),
+        ("questions/insured/all_of", [{"field": "enrolment_status"}], "exactly one test"),
+        ("questions/insured/silence", "maybe", "Input should be"),
+        ("departments", {"Alpha-1": {"zh": "甲", "en": "A"}}, "a code is"),
+        ("grants", [GOOD["grants"][0], GOOD["grants"][0]], "two grants"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_refused_with_its_place(path: str, value: object, told: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        policies.parse(changed(path, value), "p.yml")
+    assert told in refused.value.message
+    assert (refused.value.where or "").startswith("p.yml ")
+
+
+@pytest.mark.parametrize("text", ["a: [", "", "- 1", "grants: 7"])
+def test_what_is_no_policy_at_all_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        policies.parse(text, "p.yml")
+
+
+def test_the_hubs_own_policies_are_sound_and_named_after_their_first_day() -> None:
+    assert policies.in_force(date(2026, 3, 1)).valid_from <= date(2026, 3, 1)
+    with pytest.raises(ConfigError, match="no policy is in force"):
+        policies.in_force(date(2001, 1, 1))
+
+
+def test_the_newest_policy_that_has_begun_is_in_force(tmp_path) -> None:
+    for day in ("2026-01-01", "2026-02-01"):
+        (tmp_path / f"{day}.yml").write_text(changed("valid_from", day), encoding="utf-8")
+    assert [str(policies.in_force(date(2026, m, d), tmp_path).valid_from) for m, d in ((1, 31), (2, 1), (9, 9))] == [
+        "2026-01-01",
+        "2026-02-01",
+        "2026-02-01",
+    ]
+    (tmp_path / "2026-03-01.yml").write_text(yaml.safe_dump(GOOD), encoding="utf-8")
+    policies._all.cache_clear()
+    with pytest.raises(ConfigError, match="its name says otherwise"):
+        policies.in_force(date(2026, 3, 1), tmp_path)
+
+
+def test_a_version_is_of_the_content_alone() -> None:
+    one, two = (policies.parse(yaml.safe_dump(GOOD, sort_keys=s), "p") for s in (True, False))
+    assert one.version == two.version
+    assert policies.parse(changed("purposes/review/retention_days", 31), "p").version != one.version
+
+
+def test_a_change_is_told_in_words_more_from_less() -> None:
+    old = policies.parse(yaml.safe_dump(GOOD), "p")
+    more = policies.parse(changed("grants/0/attributes", {"person.name": "clear", "person.phone": "yes_no"}), "p")
+    assert explain.differences(old, more) == [
+        "+ alpha × review: person.name masked → clear",
+        "+ alpha × review: person.phone refused → yes_no",
+    ]
+    assert [line[0] for line in explain.differences(more, old)] == ["−", "−"]
+    assert explain.differences(old, old) == []
+    bounded = policies.parse(changed("grants/0/rows", {"min_age": 18}), "p")
+    assert explain.differences(old, bounded) == ["~ alpha × review: 所有人 everybody → 年满 aged 18+"]
+    gone = policies.parse(changed("grants", []), "p")
+    assert explain.differences(old, gone)[0] == "− 授权 grant alpha × review"

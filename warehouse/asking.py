@@ -1,0 +1,107 @@
+"""The programs' own connections: asynchronous, under a login that has no right on any person's value.
+
+Before it reads, a connection puts on the role of a grant (`warehouse.disclosure`); PostgreSQL then refuses what the grant does not give.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+
+from hub.errors import ServiceError
+from hub.settings import Settings
+from warehouse import database, disclosure
+
+# What it takes to call PostgreSQL gone rather than wrong.
+_GONE = (
+    OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
+)  # fmt: skip
+_COMMAND_TIMEOUT_S = 30.0
+
+
+class Refused(Exception):
+    """PostgreSQL did not let a role read what the program asked for: policy and database disagree."""
+
+
+class _Connection(asyncpg.Connection):
+    """A connection that knows which role it has on."""
+
+    __slots__ = ("worn",)
+
+    async def wear(self, role: str | None) -> None:
+        """Put on a role; None = take it off."""
+        if getattr(self, "worn", None) != role:
+            quoted = "NONE" if role is None else '"' + role.replace('"', '""') + '"'
+            await self.execute(f"SET ROLE {quoted}")
+            self.worn = role
+
+
+class Asking:
+    """The connections of one program."""
+
+    def __init__(self, pool: Any, prefix: str) -> None:
+        self._pool = pool
+        self._prefix = prefix
+
+    @asynccontextmanager
+    async def connection(self, role: str | None = None) -> AsyncIterator[Any]:
+        """A connection that has the role of a grant on; None = the login's own.
+
+        Raises:
+            ServiceError: PostgreSQL does not answer or broke off.
+            Refused: it does not let the role read that.
+        """
+        try:
+            async with self._pool.acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
+                await connection.wear(None if role is None else f"{self._prefix}_{role}")
+                yield connection
+        except _GONE:
+            raise ServiceError("PostgreSQL does not answer or broke off", where="warehouse") from None
+        except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError,
+                asyncpg.UndefinedFunctionError, asyncpg.InvalidParameterValueError) as error:  # fmt: skip
+            raise Refused(type(error).__name__) from None
+
+    async def read(self, role: str | None, query: str, *arguments: Any) -> list[Any]:
+        """Rows of a query under a role."""
+        async with self.connection(role) as connection:
+            found: list[Any] = await connection.fetch(query, *arguments)
+            return found
+
+    async def close(self) -> None:
+        """Close all."""
+        await self._pool.close()
+
+
+async def _keep(_: Any) -> None:
+    """Nothing is reset between uses: a role stays on until another is needed."""
+
+
+async def connect(settings: Settings, password: str, *, most: int = 10) -> Asking:
+    """Open the programs' connections.
+
+    Args:
+        settings: whose warehouse.
+        password: of the login.
+        most: connections at one time.
+
+    Raises:
+        ServiceError: PostgreSQL does not answer, or does not know the login.
+    """
+
+    def address() -> tuple[Any, str, str]:
+        engine = database.engine(settings)
+        with engine.connect() as connection:
+            return engine.url, disclosure.login_name(connection), disclosure.role_name(connection, "").rstrip("_")
+
+    url, login, prefix = await asyncio.to_thread(address)
+    opened: Callable[[], Awaitable[Any]] = lambda: asyncpg.create_pool(
+        host=url.host or url.query.get("host"), port=url.port, database=url.database, user=login, password=password, min_size=1, max_size=most,
+        connection_class=_Connection, reset=_keep, command_timeout=_COMMAND_TIMEOUT_S, server_settings={"application_name": "hub sharing", "plan_cache_mode": "force_generic_plan"},  # planning costs more than reading
+    )  # fmt: skip
+    try:
+        return Asking(await opened(), prefix)
+    except (*_GONE, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError):
+        raise ServiceError("PostgreSQL does not let the sharing login in", where="warehouse", next_step="run `hub policy apply`") from None

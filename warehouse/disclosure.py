@@ -1,0 +1,394 @@
+"""The policy, held by PostgreSQL a second time: a role for each department and purpose, which sees columns and rows of its grant alone.
+
+What a role may read are columns: clear ones, or generated columns that hold a form of them (`warehouse.forms`). Rows are held by
+forced row-level security on persons; everything else is visible where its person is. Views take the invoker's rights, so they add
+none. The programs' login has no right of its own on any person's value: it puts on the role of the grant it answers under.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.errors import ConfigError
+from schemas.contract import load_contracts
+from warehouse import agency_tables, forms
+from warehouse.forms import Form
+
+# Column → the form it is granted in; None = clear.
+Columns = dict[str, Form | None]
+_IDENTIFIER_CHARS = 63  # of PostgreSQL
+_PERSON = "core.person"
+_DEPENDENT = {
+    "identity.link": "EXISTS (SELECT FROM core.person p WHERE p.person_id = link.person_id)",
+    "identity.redirect": "EXISTS (SELECT FROM core.person p WHERE p.person_id = redirect.person_id)",
+    "core.household_member": "EXISTS (SELECT FROM core.person p WHERE p.person_id = household_member.person_id)",
+    "core.household": "EXISTS (SELECT FROM core.household_member m WHERE m.household_id = household.household_id)",
+}
+
+
+@dataclass(frozen=True)
+class RowRule:
+    """About whom a grant speaks; a value that decides and is null leaves the person out."""
+
+    prefixes: tuple[str, ...] = ()
+    min_age: int | None = None
+    max_age: int | None = None
+    known_to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuestionRule:
+    """A question as a column of its source's table: true when every test holds; conditions are field, test and value."""
+
+    code: str
+    stem: str
+    conditions: tuple[tuple[str, str, Any], ...]
+
+
+@dataclass(frozen=True)
+class RoleRule:
+    """What one role may read.
+
+    Attributes:
+        name: department and purpose.
+        sources: source → columns and forms.
+        questions: source → codes of questions.
+        household: which of size, members, relation.
+        lookup: ways in which it may name a person.
+    """
+
+    name: str
+    department: str
+    rows: RowRule
+    person: Columns
+    sources: dict[str, Columns]
+    questions: dict[str, tuple[str, ...]]
+    household: frozenset[str]
+    lookup: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the database is to hold of a policy."""
+
+    version: str
+    roles: tuple[RoleRule, ...]
+    questions: tuple[QuestionRule, ...] = field(default=())
+
+
+def question_column(code: str) -> str:
+    """Name of the generated column that answers a question."""
+    return f"is__{code}"
+
+
+def view_name(role: str, part: str) -> str:
+    """Name of a role's view: ``person``, ``household``, ``member`` or a source."""
+    return f"{role}__{part}"
+
+
+def role_name(connection: sa.Connection, name: str) -> str:
+    """Name of the server's role: roles belong to the whole server, so it begins with the database's name."""
+    return f"{connection.scalar(sa.text('SELECT current_database()'))}_{name}"
+
+
+def login_name(connection: sa.Connection) -> str:
+    """The role the programs log in as."""
+    return role_name(connection, "sharing")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def condition_sql(rows: RowRule) -> str:
+    """The row condition as an expression over the columns of ``core.person``."""
+    parts = []
+    if rows.prefixes:
+        parts.append("(" + " OR ".join(f"starts_with(area_code, {_quoted(p)})" for p in rows.prefixes) + ")")
+    # Whole years by calendar: somebody born on 29 February is a year older on 1 March.
+    today = "(SELECT share.today())"
+    years = (
+        f"(extract(year FROM {today}) - extract(year FROM birth_date)"
+        f" - CASE WHEN to_char({today}, 'MMDD') < to_char(birth_date, 'MMDD') THEN 1 ELSE 0 END)"
+    )
+    if rows.min_age is not None:
+        parts.append(f"{years} >= {int(rows.min_age)}")
+    if rows.max_age is not None:
+        parts.append(f"{years} <= {int(rows.max_age)}")
+    if rows.known_to:
+        parts.append(f"sources && ARRAY[{', '.join(_quoted(s) for s in rows.known_to)}]")
+    return " AND ".join(parts) or "true"
+
+
+def _test_sql(name: str, test: str, value: Any) -> str:
+    column = f'"{name}"'
+    if test == "equals":
+        return f"coalesce({column} = {_quoted(value)}, false)"
+    if test == "one_of":
+        return f"coalesce({column} IN ({', '.join(_quoted(v) for v in value)}), false)"
+    if test == "is_true":
+        return f"coalesce({column}, false)"
+    if test == "more_than":
+        return f"coalesce({column} > {float(value)}, false)"
+    if test == "is_known":
+        return f"{column} IS NOT NULL"
+    return f"({column} IS NULL OR {column} >= as_of_date)"
+
+
+def _wanted_columns(plan: Plan) -> dict[str, dict[str, tuple[str, str]]]:
+    """Table → generated column → type and expression."""
+    wanted: dict[str, dict[str, tuple[str, str]]] = {_PERSON: {}}
+    contracts = load_contracts()
+    for role in plan.roles:
+        for column, form in role.person.items():
+            if form is not None:
+                wanted[_PERSON][forms.column_name(column, form)] = forms.definition(column, form, None)
+        for stem, columns in role.sources.items():
+            table = wanted.setdefault(agency_tables.core_table(stem), {})
+            for column, form in columns.items():
+                if form is not None:
+                    table[forms.column_name(column, form)] = forms.definition(column, form, contracts[stem].by_name(column).physical_type)
+    for question in plan.questions:
+        expression = " AND ".join(_test_sql(*c) for c in question.conditions)
+        wanted.setdefault(agency_tables.core_table(question.stem), {})[question_column(question.code)] = ("boolean", expression)
+    return wanted
+
+
+def _present(connection: sa.Connection, stems: list[str]) -> list[str]:
+    return [s for s in stems if connection.scalar(sa.text("SELECT to_regclass(:t)"), {"t": agency_tables.core_table(s)})]
+
+
+def is_applied(connection: sa.Connection, version: str) -> bool:
+    """Whether the database holds a policy, for every source whose table is there."""
+    found = connection.execute(sa.text("SELECT version, stems FROM share.applied")).one_or_none()
+    return found is not None and found.version == version and sorted(found.stems) == _present(connection, sorted(load_contracts()))
+
+
+def today(connection: sa.Connection) -> date | None:
+    """The day answers speak of: that of the last published night; None before the first."""
+    found: date | None = connection.scalar(sa.text("SELECT share.today()"))
+    return found
+
+
+def take_down(connection: sa.Connection) -> None:
+    """Drop the views, so that nothing hangs on the tables below; until the policy is applied again nobody is told anything."""
+    for name in connection.scalars(sa.text("SELECT format('%I.%I', schemaname, viewname) FROM pg_views WHERE schemaname = 'share'")).all():
+        connection.execute(sa.text(f"DROP VIEW {name}"))
+    connection.execute(sa.text("DELETE FROM share.applied"))
+
+
+def apply(connection: sa.Connection, plan: Plan, *, password: str) -> None:
+    """Make the database hold a policy, and nothing of a former one. In the caller's transaction.
+
+    Args:
+        connection: of the owner of the tables, who may make roles.
+        plan: what each role may read.
+        password: of the programs' login.
+
+    Raises:
+        ConfigError: a name is too long for PostgreSQL.
+    """
+    connection.execute(sa.text("SET LOCAL lock_timeout = '30s'"))
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext('share.applied'))"))
+    stems = _present(connection, sorted(load_contracts()))
+    take_down(connection)
+    _drop_finders(connection)
+    _ground(connection, password)
+    _generated(connection, {t: c for t, c in _wanted_columns(plan).items() if t == _PERSON or t in map(agency_tables.core_table, stems)})
+    _secure_rows(connection, plan, stems)
+    for stem in stems:
+        # A person's records are found by it; the night, which finds them by key, builds its tables without.
+        connection.execute(sa.text(f'CREATE INDEX IF NOT EXISTS "{stem}_record_id" ON {agency_tables.core_table(stem)} (record_id)'))
+        connection.execute(sa.text(f"ANALYZE {agency_tables.core_table(stem)}"))
+    tables = [_PERSON, *_DEPENDENT, *map(agency_tables.core_table, stems)]
+    for role in plan.roles:
+        _role(connection, role, stems, tables)
+    _retire(connection, {role_name(connection, r.name) for r in plan.roles} | {role_name(connection, r.department) for r in plan.roles})
+    connection.execute(
+        sa.text("INSERT INTO share.applied (version, stems) VALUES (:version, :stems)"), {"version": plan.version, "stems": stems}
+    )
+
+
+def _ensure_role(connection: sa.Connection, name: str, options: str) -> None:
+    if len(name) > _IDENTIFIER_CHARS:
+        raise ConfigError("the names of this department and purpose are too long for a role of PostgreSQL", where=name)
+    if not connection.scalar(sa.text("SELECT 1 FROM pg_roles WHERE rolname = :name"), {"name": name}):
+        connection.execute(sa.text(f'CREATE ROLE "{name}" NOINHERIT {options}'))
+
+
+def _ground(connection: sa.Connection, password: str) -> None:
+    """What everybody loses, and the programs' login."""
+    database = connection.scalar(sa.text("SELECT quote_ident(current_database())"))
+    login = login_name(connection)
+    _ensure_role(connection, login, "LOGIN")
+    connection.execute(sa.text(f'ALTER ROLE "{login}" LOGIN NOINHERIT PASSWORD {_quoted(password)}'))
+    connection.execute(sa.text(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))  # TEMP and CONNECT among them
+    connection.execute(sa.text(f'GRANT CONNECT ON DATABASE {database} TO "{login}"'))
+    connection.execute(sa.text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
+    large = connection.scalars(
+        sa.text(
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND (proname LIKE 'lo\\_%' OR proname IN ('loread', 'lowrite'))"
+        )
+    ).all()
+    for function in large:
+        connection.execute(sa.text(f"REVOKE ALL ON FUNCTION pg_catalog.{function} FROM PUBLIC"))
+    connection.execute(sa.text(f'REVOKE ALL ON ALL TABLES IN SCHEMA share, audit, ops, core, identity FROM "{login}"'))
+    connection.execute(sa.text(f'GRANT USAGE ON SCHEMA share, audit, ops TO "{login}"'))
+    connection.execute(sa.text(f'GRANT SELECT ON ALL TABLES IN SCHEMA audit TO "{login}"'))
+    connection.execute(
+        sa.text(f'GRANT SELECT ON share.client, share.client_secret, share.applied, ops.night, ops.publication TO "{login}"')
+    )
+    connection.execute(sa.text(f'GRANT SELECT (business_date, stem, state, delivery_id) ON ops.intake TO "{login}"'))
+    connection.execute(sa.text(f'GRANT INSERT, DELETE, SELECT ON share.used_assertion TO "{login}"'))
+    connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))
+    connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION audit.append TO "{login}"'))
+
+
+def _generated(connection: sa.Connection, wanted: dict[str, dict[str, tuple[str, str]]]) -> None:
+    """Make generated columns; one whose definition changed, or that nobody wants any more, is dropped."""
+    for table, columns in wanted.items():
+        present = {
+            row.attname: row.told
+            for row in connection.execute(
+                sa.text(
+                    "SELECT attname, col_description(attrelid, attnum) AS told FROM pg_attribute WHERE attrelid = to_regclass(:table)"
+                    " AND attgenerated = 'v' AND NOT attisdropped"
+                ),
+                {"table": table},
+            )
+        }
+        told = {name: f"{kind}: {expression}" for name, (kind, expression) in columns.items()}
+        changes = [f'DROP COLUMN "{name}"' for name in present if told.get(name) != present[name]]
+        fresh = [name for name in columns if told[name] != present.get(name)]
+        changes += [f'ADD COLUMN "{n}" {columns[n][0]} GENERATED ALWAYS AS ({columns[n][1]}) VIRTUAL' for n in fresh]
+        if changes:
+            connection.execute(sa.text(f"ALTER TABLE {table} {', '.join(changes)}".replace(":", "\\:")))
+        for name in fresh:
+            connection.execute(sa.text(f'COMMENT ON COLUMN {table}."{name}" IS {_quoted(told[name])}'.replace(":", "\\:")))
+
+
+def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> None:
+    """Force row-level security: on persons by grant, on all else by its person."""
+    conditions = dict(_DEPENDENT)
+    for stem in stems:
+        conditions[agency_tables.core_table(stem)] = f'EXISTS (SELECT FROM identity.link l WHERE l.record_id = "{stem}".record_id)'
+    for name, table in connection.execute(
+        sa.text("SELECT quote_ident(polname), polrelid::regclass::text FROM pg_policy WHERE polname LIKE 'share\\_%'")
+    ).all():
+        connection.execute(sa.text(f"DROP POLICY {name} ON {table}"))
+    for table in (_PERSON, *conditions):
+        connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
+        connection.execute(sa.text(f"CREATE POLICY share_owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)"))
+    for role in plan.roles:
+        name = role_name(connection, role.name)
+        _ensure_role(connection, name, "NOLOGIN")
+        connection.execute(
+            sa.text(f'CREATE POLICY "share_{role.name}" ON {_PERSON} FOR SELECT TO "{name}" USING ({condition_sql(role.rows)})')
+        )
+    for table, condition in conditions.items():
+        connection.execute(sa.text(f"CREATE POLICY share_by_person ON {table} FOR SELECT USING ({condition})"))
+
+
+def _role(connection: sa.Connection, role: RoleRule, stems: list[str], tables: list[str]) -> None:
+    """Grants and views of one role."""
+    name, login = role_name(connection, role.name), login_name(connection)
+    department = role_name(connection, role.department)
+    _ensure_role(connection, department, "NOLOGIN")
+    connection.execute(sa.text(f'GRANT "{name}" TO "{department}", "{login}", CURRENT_USER WITH INHERIT FALSE, SET TRUE'))
+    for table in tables:
+        connection.execute(sa.text(f'REVOKE ALL ON {table} FROM "{name}"'))
+    connection.execute(sa.text(f'GRANT USAGE ON SCHEMA share, core, identity TO "{name}"'))
+
+    def grant(table: str, columns: list[str]) -> None:
+        connection.execute(sa.text(f'GRANT SELECT ({", ".join(_ident(c) for c in columns)}) ON {table} TO "{name}"'))
+
+    def view(part: str, query: str) -> None:
+        made = view_name(role.name, part)
+        if len(made) > _IDENTIFIER_CHARS:
+            raise ConfigError("the names of this department, purpose and source are too long for a view of PostgreSQL", where=made)
+        connection.execute(sa.text(f'CREATE VIEW share."{made}" WITH (security_invoker, security_barrier) AS {query}'))
+        connection.execute(sa.text(f'GRANT SELECT ON share."{made}" TO "{name}"'))
+
+    person = [c if f is None else forms.column_name(c, f) for c, f in role.person.items()]
+    grant(_PERSON, ["person_id", "as_of_date", *person])
+    view("person", f"SELECT {', '.join(_ident(c) for c in ['person_id', 'as_of_date', *person])} FROM {_PERSON}")
+    grant("identity.link", ["record_id", "person_id"])
+    grant("identity.redirect", ["old_person_id", "person_id"])
+    if role.household:
+        relation = ["relation"] if "relation" in role.household else []
+        grant("core.household_member", ["kind", "person_id", "household_id", *relation])
+        grant("core.household", ["household_id", "kind", *(["members"] if "size" in role.household else [])])
+        view("member", f"SELECT {', '.join(['kind', 'person_id', 'household_id', *relation])} FROM core.household_member")
+        size = ", members AS size" if "size" in role.household else ""
+        view("household", f"SELECT household_id, kind{size} FROM core.household")
+    for stem in stems:
+        columns = [c if f is None else forms.column_name(c, f) for c, f in role.sources.get(stem, {}).items()]
+        columns += [question_column(q) for q in role.questions.get(stem, ())]
+        if columns:
+            table = agency_tables.core_table(stem)
+            grant(table, ["record_id", "as_of_date", "withdrawn_date", *columns])
+            listed = ", ".join(f"r.{_ident(c)}" for c in columns)
+            view(
+                stem,
+                f"SELECT l.person_id, r.record_id, r.as_of_date, {listed} FROM {table} r JOIN identity.link l USING (record_id)"
+                " WHERE r.withdrawn_date IS NULL",
+            )
+    _finders(connection, role, name)
+
+
+def _ident(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _drop_finders(connection: sa.Connection) -> None:
+    query = (
+        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'share'::regnamespace"
+        " AND (proname LIKE '%\\_\\_find' OR proname LIKE '%\\_\\_find\\_named')"
+    )
+    for function in connection.scalars(sa.text(query)).all():
+        connection.execute(sa.text(f"DROP FUNCTION {function}"))
+
+
+def _finders(connection: sa.Connection, role: RoleRule, name: str) -> None:
+    """Functions that lead from a number, or a name and birth date, to persons of the grant: a role need not see what it asks by."""
+    condition = condition_sql(role.rows).replace(":", "\\:")
+    made = []
+    if "resident_id" in role.lookup:
+        made.append(
+            (
+                f'share."{role.name}__find"(asked text[])',
+                "TABLE (place bigint, person_id uuid)",
+                "SELECT a.place, p.person_id FROM unnest(asked) WITH ORDINALITY AS a(number, place) JOIN core.person p ON p.resident_id = a.number"
+                f" WHERE {condition}",
+            )
+        )
+    if "name_birth_date" in role.lookup:
+        made.append(
+            (
+                f'share."{role.name}__find_named"(asked_name text, asked_birth date, most integer)',
+                "TABLE (person_id uuid, records bigint, by_number bigint)",
+                "SELECT l.person_id, count(*), count(r.id_key) FROM identity.record r JOIN identity.link l USING (record_id)"
+                f" JOIN (SELECT person_id AS id FROM core.person WHERE {condition}) AS p ON p.id = l.person_id"
+                " WHERE r.name_key = asked_name AND r.birth_date = asked_birth GROUP BY l.person_id ORDER BY 2 DESC, 1 LIMIT most",
+            )
+        )
+    for signature, returns, query in made:
+        connection.execute(
+            sa.text(
+                f"CREATE FUNCTION {signature} RETURNS {returns} LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog ROWS 1 AS $$ {query} $$"
+            )
+        )
+        connection.execute(sa.text(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC"))
+        connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION {signature} TO "{name}"'))
+
+
+def _retire(connection: sa.Connection, living: set[str]) -> None:
+    """Take every right in this database from roles of grants that are no more. The empty role stays: another database may know it."""
+    login = login_name(connection)
+    prefix = role_name(connection, "")
+    for name in connection.scalars(sa.text("SELECT rolname FROM pg_roles WHERE starts_with(rolname, :prefix)"), {"prefix": prefix}).all():
+        if name not in living and name != login:
+            connection.execute(sa.text(f'DROP OWNED BY "{name}"'))
+            connection.execute(sa.text(f'REVOKE "{name}" FROM "{login}"'))
