@@ -18,6 +18,8 @@ from identity.name_levels import names as _names
 
 # Parts of a long text that agree, in any order.
 _NEARLY, _PARTLY = 86.0, 65.0
+# Numbers rounded by a spreadsheet, as digits or as a power of ten, and numbers with a part made unreadable on purpose.
+_LOST_DIGITS = r"^\d{15}000$|^\dE?\d*E\+?\d+$|\*{2}|#{2}|X{2}|\?{2}"
 
 
 def _plain(coded: Coded, a: Rows, b: Rows, differ: Callable[[Rows, Rows], npt.NDArray[Any]]) -> Levels:
@@ -73,6 +75,12 @@ def _numbers(features: Features, a: Rows, b: Rows) -> Levels:
 
     levels = _plain(coded, a, b, differ)
     levels[(levels == 1) & ~both_valid] = 2
+    # What is left of two numbers that lost digits is area and birth date, which are weighed for themselves, or four digits that many share;
+    # and where they differ, in however few places, nobody knows how they differed before.
+    lost = np.append(pl.Series(coded.values, dtype=pl.String).str.contains(_LOST_DIGITS).to_numpy(), False)[coded.codes]
+    both_lost = lost[a] & lost[b]
+    levels[both_lost & (levels == 2)] = 0
+    levels[both_lost & (levels >= 3)] = 5
     # A number that neither record's birth date bears out is a third person's: two children under their mother's number.
     levels[(levels == 1) & ~features.is_believed[a] & ~features.is_believed[b]] = 5
     # Two valid numbers cannot be one slip apart: the check character finds every single slip.

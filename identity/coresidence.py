@@ -86,10 +86,11 @@ def _shares(told: pl.DataFrame) -> pl.DataFrame:
 
 
 def has_door(features: Features) -> npt.NDArray[np.bool_]:
-    """Which records tell an address down to the door: one with a number in it, or one that cannot be taken apart."""
-    numbered = np.append(pl.Series(features.coded["address"].values, dtype=pl.String).str.contains(r"\d").to_numpy(), False)
+    """Which records tell an address down to the door: one with a number in it that does not end with a village or street."""
+    told = pl.Series(features.coded["address"].values, dtype=pl.String)
+    numbered = told.str.contains(r"\d") & ~told.str.contains(r"(?:村|社区|居委会|村委会|村民委员会|居民委员会|镇|乡|街道|路|街)$")
     address = features.code("address")
-    return np.asarray((address != MISSING) & (numbered[address] | (features.code("place") == MISSING)))
+    return np.asarray((address != MISSING) & (np.append(numbered.to_numpy(), False)[address] | (features.code("place") == MISSING)))
 
 
 def gather(features: Features, person: Labels, unit: Labels) -> Traces:

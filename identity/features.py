@@ -62,9 +62,17 @@ class Features:
     content: npt.NDArray[np.uint64] = field(repr=False)
 
     @property
+    def has_citizens_numbers(self) -> bool:
+        """Whether most numbers are valid numbers of Chinese citizens or residents."""
+        known = self.code("number") != MISSING
+        return bool(known.any() and self.is_valid[known].mean() > 0.5)
+
+    @property
     def is_chinese(self) -> bool:
-        """Whether most names are written in Chinese characters."""
+        """Whether most names are written in Chinese characters; where nobody is named, whether numbers are of citizens."""
         names = self.coded["full"]
+        if not names.values:
+            return self.has_citizens_numbers
         han = np.fromiter((v >= "\u3400" or v[:1] == "□" for v in names.values), np.bool_, len(names.values))
         return bool((names.share * han).sum() > 0.5)
 

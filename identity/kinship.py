@@ -158,15 +158,17 @@ def people(features: Features, person: Labels, on: date | None = None) -> People
     Args:
         features: all records.
         person: the person of each record.
-        on: the day ages are counted on where no record says when it was changed; None = the newest birth date.
+        on: today: no record was changed later, and where none says when it was, ages are counted on this day; None = not known.
     """
     n = int(person.max(initial=-1)) + 1
     known = features.birth != NO_DAY
     born = _most_told(person[known], features.birth[known], n)
     has_day = born > np.iinfo(np.int64).min
     days = features.updated[features.updated != NO_DAY]
+    if on is not None:
+        days = days[days <= (on - date(1970, 1, 1)).days]
     if days.size:
-        today = float(np.quantile(days, 0.999))  # a few dates in a far future are slips
+        today = float(np.quantile(days, 0.999))  # a few dates later than all others are slips
     elif on is not None:
         today = float((on - date(1970, 1, 1)).days)
     else:

@@ -35,8 +35,14 @@ _GENERATIONS = 4
 
 
 def _members(features: Features, person: Labels) -> pl.DataFrame:
-    """Persons on lists that may be families: ``list``, ``p``, ``role``; one row each, of the newest record with a role."""
-    frame = pl.DataFrame({"list": features.code("home"), "p": person, "role": kinship.roles(features), "day": features.updated})
+    """Persons on lists that may be families: ``list``, ``p``, ``role``; one row each, of the newest record with a role.
+
+    Where nobody gives household numbers, those at one door are taken for a list.
+    """
+    listed = features.code("home")
+    if (listed == MISSING).all():
+        listed = np.where(coresidence.has_door(features), features.code("address"), MISSING)
+    frame = pl.DataFrame({"list": listed, "p": person, "role": kinship.roles(features), "day": features.updated})
     frame = frame.filter(pl.col("list") != MISSING).with_columns(is_told=pl.col("role") > 0)
     order = ["list", "p", "is_told", "day", "role"]
     first = frame.sort(order, descending=[False, False, True, True, False]).unique(["list", "p"], keep="first", maintain_order=True)

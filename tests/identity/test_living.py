@@ -21,12 +21,12 @@ def homes(*rows: tuple[str, str, str, str | None, str | None]) -> dict[str, int]
     return {told[i]["name"]: int(h) for i, h in enumerate(found.household)}
 
 
-def families(*rows: str) -> set[frozenset[str]]:
+def families(*rows: str, changed: str = "2026-03-01") -> set[frozenset[str]]:
     """Households by name, from lines ``source | name | sex | birth date | number | relation | address | guardian | occupation``."""
     fields = ("source", "name", "sex", "birth_date", "household_id_local", "relation", "address", "guardian_name", "occupation")
     told = [dict(zip(fields, (v if v != "-" else None for v in row.split("|")), strict=True)) for row in rows]
-    told = [{"record_id": str(i), "updated_at": "2026-03-01", **row} for i, row in enumerate(told)]
-    found = engine.resolve(pl.DataFrame(told, schema=dict.fromkeys(COLUMNS, pl.String)), is_fitted=False)
+    told = [{"record_id": str(i), "updated_at": changed, **row} for i, row in enumerate(told)]
+    found = engine.resolve(pl.DataFrame(told, schema=dict.fromkeys(COLUMNS, pl.String)), is_fitted=False, on=date(2026, 3, 2))
     homes = pl.DataFrame({"h": found.household, "n": [row["name"] for row in told]}).unique().group_by("h").agg("n")
     return {frozenset(h) for h in homes["n"]}
 
@@ -99,6 +99,20 @@ def test_where_no_relation_is_told_ages_tell_whose_children_they_are():
     child = [f"health|王子涵|1|2014-06-07|f1|-|{HOME}|-|-", f"insurance|王子涵|1|2014-06-07|r1|-|{HOME}|-|-"]
     rows = ["|".join([*row.split("|")[:5], "-", *row.split("|")[6:]]) for row in (*GRANDPARENTS, *PARENTS_AWAY)]
     assert families(*rows, *child) == {frozenset({"王德福", "陈桂兰"}), frozenset({"王建军", "李秀英", "王子涵"})}
+
+
+def test_a_village_without_a_door_is_no_home():
+    found = homes(("a", "王建军", "1980-04-05", None, "斗湖堤镇第3村"), ("b", "陈志强", "1975-10-02", None, "斗湖堤镇第3村"))
+    assert found["王建军"] != found["陈志强"]
+
+
+def test_dates_of_change_in_the_future_make_nobody_older():
+    rows = [
+        f"insurance|王建军|1|1980-04-05|r1|02|{HOME}|-|-",
+        f"insurance|李秀英|2|1982-01-10|r1|12|{HOME}|-|-",
+        f"insurance|王子涵|1|2014-06-07|r1|20|{FAR}|-|-",
+    ]
+    assert families(*rows, changed="2099-01-01") == {frozenset({"王建军", "李秀英", "王子涵"})}
 
 
 def test_one_number_is_one_home():

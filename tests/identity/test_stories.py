@@ -53,6 +53,18 @@ STORIES: dict[str, tuple[str, list[str]]] = {
     "changed number after a gender correction": ("ab", [f"{A}|欧阳文静|1|1980-04-05|{P}|{HOME}|-", f"{A3}|欧阳文静|2|1980-04-05|{P}|{HOME}|-"]),
     "a residence permit of Hong Kong": ("ab", [f"{HM}|陈大文|1|1980-04-05|-|-|-", f"{HM}|陳大文|1|-|-|-|-"]),
     "a foreigner's permit": ("ab", ["USA110080040500|JOHN SMITH|1|1980-04-05|-|-|-", "usa 110080040500|John Smith|1|1980-04-05|-|-|-"]),
+    "brothers whose numbers a spreadsheet rounded to one": (
+        "a b", [f"{A[:15]}000|王建军|1|1980-04-05|{P}|{HOME}|-", f"{A[:15]}000|王建国|1|1980-04-05|{P}|{HOME}|-"]
+    ),
+    "neighbours whose rounded numbers differ in one digit": (
+        "a b", [f"{A[:15]}000|王建军|1|1980-04-05|{Q}|{HOME}|-", f"{A[:12]}15{A[14]}000|王建民|1|1980-04-15|{R}|{DOOR2}|-"]
+    ),
+    "strangers whose masked numbers end alike": (
+        "a b", [f"421022********{A[14:]}|王建军|1|1980-04-05|{P}|{HOME}|-", f"421022********{A[14:]}|陈志强|1|1975-10-02|{Q}|{FAR}|-"]
+    ),
+    "one person, both numbers as a spreadsheet's power of ten": (
+        "ab", [f"4.21022E+17|王建军|1|1980-04-05|{P}|{HOME}|-", f"4.21022E+17|王建军|1|1980-04-05|-|{HOME}|-"]
+    ),
     "numbers that are only fillers": ("a b", ["000000000000000000|王伟|1|-|-|-|-", "000000000000000000|李强|1|-|-|-|-"]),
     # --- twins and families
     "twins with neighbouring numbers": ("a b", [f"{C}|王子轩|1|2019-06-07|{P}|{HOME}|王建军", f"{C2}|王子豪|1|2019-06-07|{P}|{HOME}|王建军"]),

@@ -76,6 +76,16 @@ def test_columns_by_other_names_and_in_parts(folder):
     assert out["source"].to_list() == ["latin", "latin"]
 
 
+def test_numbers_alone_are_enough(folder):
+    """Where nothing but valid numbers is told, nothing speaks against equal ones."""
+    numbers = ["421022198004051010", "421022198201100029", "421022198004051010", "421022194903120018"]
+    pl.DataFrame({"record_id": ["1", "2", "3", "4"], "resident_id": numbers}).write_csv(folder / "numbers.csv")
+    run(folder / "numbers.csv", "--out", folder / "out.csv")
+    person = pl.read_csv(folder / "out.csv", infer_schema=False)["person_id"].to_list()
+    assert person[0] == person[2]
+    assert len(set(person)) == 3
+
+
 def test_parquet_in_and_out_and_a_configuration(folder):
     pl.DataFrame({**ROWS, "xm": ROWS["name"]}).drop("name").write_parquet(folder / "records.parquet")
     (folder / "match.yml").write_text("map: {xm: name}\n")
