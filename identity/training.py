@@ -55,9 +55,8 @@ def strangers(features: Features, start: Model, *, is_known: bool, seed: int = 1
     levels = compare(features, a[keep], b[keep])
     ones = np.ones(int(keep.sum()))
     found = {f: _shares(levels[f], ones, f, start.stranger[f], _PRIOR_STRANGER) for f in FIELDS if f != "home"}
-    if (
-        is_known or features.has_citizens_numbers
-    ):  # random pairs hold a few pairs of one person: enough to spoil what chance alone hardly ever gives
+    # Random pairs hold a few pairs of one person: enough to spoil what chance alone hardly ever gives.
+    if is_known or features.has_citizens_numbers:
         found["number"][1:4] = start.stranger["number"][1:4]
     return replace(start, stranger={**start.stranger, **found})
 
