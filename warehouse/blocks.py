@@ -94,16 +94,25 @@ def gather_open(connection: sa.Connection) -> None:
 
 
 def gather_versions(connection: sa.Connection) -> None:
-    """Make `version`: the keys that shaken records had, and those they will have."""
+    """Make `version`: the keys that shaken records had, and those they will have; and `touched_key`, those of all touched ones."""
     _make(
         connection, "version",
         f"SELECT DISTINCT {KEYS} FROM shaken JOIN identity.record r USING (record_id)"
         f" UNION SELECT {KEYS} FROM shaken JOIN staging.work_candidate r USING (record_id)",
     )  # fmt: skip
+    stays = "CASE WHEN EXISTS (SELECT FROM staging.work_gone g WHERE g.record_id = r.record_id) THEN 0 ELSE 1 END"
+    _make(
+        connection, "touched_key",
+        f"SELECT {KEYS}, 1 AS before, {stays} AS after FROM staging.work_touched JOIN identity.record r USING (record_id)"
+        f" UNION ALL SELECT {KEYS}, 0, 1 FROM staging.work_candidate r",
+    )  # fmt: skip
 
 
 def _measured(rule: Rule, keys: str) -> str:
     """Sizes of blocks, in records: before and after the night."""
+    if rule.is_strict:  # touched records are closed under what strict rules begin with
+        listed = ", ".join(rule.parts)
+        return f"SELECT {listed}, sum(before) AS before, sum(after) AS after FROM touched_key JOIN ({keys}) AS k USING ({listed}) GROUP BY {listed}"
     return (
         f"SELECT {rule.of('k')}, sum(before) AS before, sum(after) AS after FROM (SELECT {rule.of('k')}, 1 AS before,"
         " CASE WHEN EXISTS (SELECT FROM staging.work_gone g WHERE g.record_id = r.record_id) THEN 0 ELSE 1 END AS after"

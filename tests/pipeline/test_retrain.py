@@ -62,6 +62,19 @@ def test_nights_under_a_fitted_model_are_those_of_a_pool_that_was_judged_by_it_a
     assert again.counts["links"] == 0 and hub.fingerprint() == nightly
 
 
+def test_a_pool_that_was_never_weighed_is_weighed_by_the_next_night(borrowed: Hub) -> None:
+    """As it is after the version of the warehouse that brought weights: nodes are persons, and there is no bond."""
+    hub = borrowed
+    hub.restore("night_5")
+    before, bonds = hub.fingerprint(), count(hub, "SELECT count(*) FROM identity.bond")
+    with database.engine(hub.settings).begin() as connection:
+        connection.execute(sa.text("UPDATE ops.weighing SET made_by = NULL; DELETE FROM identity.bond; DELETE FROM identity.crowd"))
+        connection.execute(sa.text("UPDATE identity.link SET person_id = node_id, rule_id = node_rule_id, is_open = false"))
+    hub.night(5)
+    assert hub.fingerprint() == before
+    assert count(hub, "SELECT count(*) FROM identity.bond") == bonds > 0
+
+
 def test_it_waits_for_a_night_at_work_and_knows_its_versions(borrowed: Hub) -> None:
     hub = borrowed
     hub.restore("night_1")

@@ -3,6 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
+from identity import frozen
 from pipeline import identify
 from warehouse import database, identity_pool
 
@@ -22,7 +23,7 @@ MADE = {
 }
 
 
-def rebuild(connection, pool_id):
+def rebuild(connection, pool_id, by=None):
     """Judge the pool as a whole, in the working tables of a transaction that is to be taken back."""
     identity_pool.drop_work(connection)
     for statement in (
@@ -33,7 +34,7 @@ def rebuild(connection, pool_id):
     ):
         connection.execute(sa.text(statement))
     identity_pool.judge(connection)
-    identify.identify(connection, identify.adopted(connection, 1), pool=pool_id, everything=True)
+    identify.identify(connection, by or frozen.load(), pool=pool_id, everything=True)
 
 
 def differing(connection, table):

@@ -2,10 +2,12 @@
 
 import random
 import uuid
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
 
+from identity import frozen
 from pipeline import identify
 from tests.warehouse.test_identity_pool import KEPT, differing, rebuild
 from warehouse import blocks, database, identity_pool, pool
@@ -71,10 +73,15 @@ def judge(connection, chance):
             run(connection, "INSERT INTO identity.retraction VALUES (:id, 'x', 'y')", id=judgement)
 
 
-def publish(connection, pool_id):
+# Where every pair that is compared is a bond, the bonds tell which pairs were compared, and what each weighs.
+SHIPPED = frozen.load()
+ALL_BONDS = replace(SHIPPED, weights=replace(SHIPPED.weights, threshold_bits=-90.0))
+
+
+def publish(connection, pool_id, by, everything=False):
     """Take the drawn rows and the judgements in force into the pool."""
     identity_pool.judge(connection)
-    found = identify.identify(connection, identify.adopted(connection, 1), pool=pool_id, everything=False)
+    found = identify.identify(connection, by, pool=pool_id, everything=everything)
     pool.write(connection, was_empty=False)
     return found
 
@@ -84,26 +91,24 @@ def opened(five_nights, monkeypatch):
     """A pool of five nights in a transaction that is taken back; blocks are bounded so low that many are crossed."""
     monkeypatch.setattr(blocks, "LARGEST", 6)
     with database.engine(five_nights.settings).connect() as connection:
-        run(connection, "UPDATE ops.weighing SET made_by = NULL")
-        draw(connection, random.Random(0))
-        identity_pool.judge(connection)
-        identify.identify(connection, identify.adopted(connection, 1), pool=five_nights.settings.pool_id, everything=True)
-        pool.write(connection, was_empty=False)
         yield connection
         connection.rollback()
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_nights_of_chance_leave_what_a_full_rebuild_makes(opened, five_nights, seed):
+@pytest.mark.parametrize(("seed", "by"), [(1, SHIPPED), (2, ALL_BONDS)], ids=["as shipped", "every pair a bond"])
+def test_nights_of_chance_leave_what_a_full_rebuild_makes(opened, five_nights, seed, by):
     chance, pool_id = random.Random(seed), five_nights.settings.pool_id
+    draw(opened, chance)
+    publish(opened, pool_id, by, everything=True)
     for night in range(4):
         draw(opened, chance)
         judge(opened, chance)
-        found = publish(opened, pool_id)
+        found = publish(opened, pool_id, by)
         assert found.weighed > 0
         run(opened, "DISCARD TEMP")
         taken_back = opened.begin_nested()
-        rebuild(opened, pool_id)
+        rebuild(opened, pool_id, by)
         assert {table: differing(opened, table) for table in KEPT} == dict.fromkeys(KEPT, 0), f"night {night}"
         taken_back.rollback()
     assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd")) > 0
+    assert opened.scalar(sa.text("SELECT count(*) FROM identity.bond")) > (100 if by is ALL_BONDS else 5)
