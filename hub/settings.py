@@ -91,6 +91,12 @@ class Settings(BaseSettings):
     ticket_due_days: int = Field(
         10, ge=1, le=250, description="Working days an agency has to answer a ticket of quarantined rows; the project's assumption."
     )
+    dispute_due_days: int = Field(
+        10,
+        ge=1,
+        le=250,
+        description="Working days an agency has to answer a disputed value; a dated local rule, here the project's assumption.",
+    )
     ticket_escalation_days: int = Field(15, ge=1, le=250, description="Working days after which a ticket that is not closed is escalated.")
     sharing_port: int | None = Field(None, ge=1, le=65535, description="Port of the sharing service; empty = a free one.")
     sharing_url: str | None = Field(

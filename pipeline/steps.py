@@ -20,7 +20,7 @@ from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity.normalise import CONCEPTS, normalise
-from pipeline import identify, parsing, readers, tickets
+from pipeline import disputes, identify, parsing, readers, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
@@ -357,6 +357,8 @@ def merge(day: date, settings: Settings) -> Outcome:
                 ledger.note(connection, day, contract.stem, state="merged")
                 tickets.settled(connection, settings, contract, day, delivery)
             pool.write(connection, was_empty=was_empty)
+            for contract, _, delivery in waiting:
+                disputes.answered(connection, contract, day, delivery.delivery_id)
             identity_pool.drop_work(connection)
             for contract, _, _ in waiting:
                 changes.drop(connection, contract.stem, str(day))

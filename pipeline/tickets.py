@@ -97,6 +97,11 @@ def today(settings: Settings, connection: sa.Connection) -> date:
     return last.business_date if last else settings.sandbox_epoch
 
 
+def owner_of(contract: Contract) -> str:
+    """Who at the agency is asked."""
+    return "，".join(filter(None, (contract.team, contract.contact)))
+
+
 # -- what the night does -------------------------------------------------------------------------------------------------------------------
 
 
@@ -185,14 +190,13 @@ def _open(connection: sa.Connection, settings: Settings, contract: Contract, gro
     ticket_id = f"{group.stem}.{group.rule_id}.{group.opened_date:%Y%m%d}"
     due = working_days(settings).after(group.opened_date, settings.ticket_due_days)
     zh, en = _titles(connection, contract, group)
-    owner = "，".join(filter(None, (contract.team, contract.contact)))
     tickets.add(
         connection,
         ticket_id,
         group,
         title_zh=zh,
         title_en=en,
-        owner=owner,
+        owner=owner_of(contract),
         due_date=due.day,
         is_due_provisional=due.is_provisional,
     )

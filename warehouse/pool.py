@@ -7,12 +7,12 @@ import sqlalchemy as sa
 from warehouse import fingerprint, identity_pool, weighing
 
 # A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
-_GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
+GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
 _ATTRIBUTES = ("sex", "birth_date", "phone", "address", "area_code")
 
 
 def _first(column: str, alias: str) -> str:
-    return f"(array_agg({column} ORDER BY {_GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
+    return f"(array_agg({column} ORDER BY {GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
 
 
 def write(connection: sa.Connection, *, was_empty: bool) -> None:

@@ -20,7 +20,7 @@ def _rows(connection: sa.Connection, query: str, key: str) -> list[dict[str, Any
 
 
 def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
-    """One person with records and households; an id that leads elsewhere is followed.
+    """One person with records, households and open disputes; an id that leads elsewhere is followed.
 
     Raises:
         ConfigError: no such person.
@@ -44,7 +44,14 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
         "SELECT kind, household_id::text, relation, stem, evidence FROM core.household_member WHERE person_id = :key ORDER BY kind",
         key,
     )
-    return {**found[0], "records": records, "households": homes}
+    disputes = _rows(
+        connection,
+        "SELECT d.attribute, d.kind, d.stem, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d JOIN identity.link l USING (record_id)"
+        " WHERE l.person_id = :key AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open')"
+        " ORDER BY d.dispute_id",
+        key,
+    )
+    return {**found[0], "records": records, "households": homes, "disputes": disputes}
 
 
 def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:

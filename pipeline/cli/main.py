@@ -14,7 +14,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
 from hub.settings import Settings, get_settings, origin
-from pipeline.cli import doctor, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
+from pipeline.cli import dispute, doctor, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract, load_contracts
@@ -46,6 +46,7 @@ app.add_typer(identity.app, name="identity", help="身份识别 / how persons ar
 app.add_typer(review.app, name="review", help="人工核对 / what people say of pairs of records.")
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(dispute.app, name="dispute", help="校核纠错与异议 / values somebody says are wrong.")
 app.add_typer(ticket.app, name="ticket", help="退回更正工单 / what agencies are asked to mend.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DateFlag = Annotated[str | None, typer.Option("--date", help="Business date, 2026-03-01; the next night if not given.")]

@@ -19,7 +19,8 @@ _TITLES = {
     "address": "住址 address", "area_code": "区划 area", "as_of_date": "截至 as of", "size": "人数 members", "kind": "类别 kind",
     "relation": "关系 relation", "evidence": "依据 evidence", "stem": "来源 source", "record_key": "记录 record",
     "rule_id": "归并规则 rule", "delivery_id": "交付 delivery", "records": "记录 records", "households": "家庭 households",
-    "members": "成员 members",
+    "members": "成员 members", "disputes": "办理中的异议 disputes", "attribute": "字段 value", "opened_date": "提出 opened",
+    "due_date": "期限 due", "dispute_id": "编号 dispute",
 }  # fmt: skip
 _CODES = {"sex": "sex", "relation": "relation_to_head"}
 _KINDS = {"registered": "户籍 registered", "living": "共同生活 living"}
@@ -42,9 +43,11 @@ def _title(name: str) -> str:
 def print_found(console: Console, found: dict[str, Any]) -> None:
     """Print single values as a list, lists of rows as tables."""
     values = Table.grid(padding=(0, 2))
+    disputed = {d["attribute"] for d in found.get("disputes", ())}
     for name, value in found.items():
         if not isinstance(value, list):
-            values.add_row(_title(name), Text(_shown(name, value)))
+            mark = Text.assemble("  ", ("⚠ 有异议 disputed", "yellow")) if name in disputed else Text()
+            values.add_row(_title(name), Text(_shown(name, value)) + mark)
     console.print(values)
     for name, rows in found.items():
         if not isinstance(rows, list):

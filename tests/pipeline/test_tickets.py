@@ -18,14 +18,15 @@ from python_calamine import CalamineWorkbook
 
 from hub.errors import ConfigError
 from hub.settings import get_settings, load_endpoint
-from pipeline import parsing, readers, run, scorecard, sendback, tickets
+from pipeline import disputes, parsing, readers, run, scorecard, sendback, tickets
 from pipeline.cli import main
 from pipeline.tickets import State
 from sandbox import agency, clock, corrections
 from schemas.contract import Contract, load_contract
 from tests import population
 from tests.conftest import Hub
-from warehouse import database, landing, quarantine
+from warehouse import database, landing, quarantine, questions
+from warehouse import disputes as ledger_of_disputes
 from warehouse import tickets as ledger
 
 pytestmark = pytest.mark.slow
@@ -308,6 +309,73 @@ def test_tickets_do_not_depend_on_the_order_of_nights(desk: Hub) -> None:
     in_turn = after(8, 15)
     assert any("education.not_date.20260308" in line and "2026-03-15" in line for line in in_turn)
     assert after(15, 8) == in_turn
+
+
+# -- disputed values -----------------------------------------------------------------------------------------------------------------------
+
+
+def moved(hub: Hub, until: int) -> str:
+    """Somebody whose address comes from the health commission and is another one there by a later night."""
+    contract = load_contract("health")
+    key, address = contract.key.physical_name, contract.by_concept("person.address")
+    assert address
+    before, after = (agency.snapshot(contract, n, hub.settings).select(key, value=address.physical_name) for n in (1, until))
+    changed = before.join(after, on=key).filter(pl.col("value") != pl.col("value_right"))[key].to_list()
+    with database.engine(hub.settings).connect() as connection:
+        for person_id in connection.scalars(
+            sa.text(
+                "SELECT l.person_id::text FROM identity.record r JOIN identity.link l USING (record_id) WHERE stem = 'health' AND record_key = ANY(:keys) ORDER BY 1"
+            ),  # noqa: E501
+            {"keys": changed},
+        ):
+            source = ledger_of_disputes.source(connection, person_id, "address")
+            mine = connection.scalar(
+                sa.text("SELECT record_key FROM identity.record WHERE record_id = CAST(:key AS uuid)"),
+                {"key": source.record_id if source else None},
+            )
+            if source and source.stem == "health" and mine in changed:
+                return str(person_id)
+    raise AssertionError("nobody moved")
+
+
+def test_a_disputed_value_is_asked_of_its_agency_marked_and_answered_by_what_it_delivers_next(desk: Hub) -> None:
+    night = 12
+    person = moved(desk, night)
+    dispute = disputes.open_dispute(desk.settings, person, "address", kind="objection", reason="outdated", asker="本人")
+    assert (dispute.stem, dispute.outcome, dispute.due_date) == ("health", None, date(2026, 3, 13))
+    with database.engine(desk.settings).connect() as connection:
+        shown = questions.person(connection, person)
+    assert [d["attribute"] for d in shown["disputes"]] == ["address"]
+    with pytest.raises(ConfigError, match="disputed already"):
+        disputes.open_dispute(desk.settings, person, "address", kind="correction", reason="wrong", asker="民政")
+    desk.night(night, only="health")
+    with database.engine(desk.settings).connect() as connection:
+        (ended,) = disputes.listed(connection, desk.settings, closed=True)
+        assert not questions.person(connection, person)["disputes"]
+    assert (ended.outcome, ended.ended_date) == ("answered", date(2026, 3, night)) and ended.delivery_id
+
+
+def test_a_refusal_has_a_reason_and_ends_a_dispute_once(desk: Hub, command: Callable[..., Told]) -> None:
+    with database.engine(desk.settings).connect() as connection:
+        person = str(connection.scalar(sa.text("SELECT person_id FROM core.person WHERE phone IS NOT NULL ORDER BY 1 LIMIT 1")))
+    opened = command("dispute", "open", person, "phone", "--by", "民政")
+    assert opened.status == 0, opened.err
+    number = opened.out.split()[0]
+    for arguments, says in {
+        ("dispute", "refuse", number): "a refusal has a reason",
+        ("dispute", "refuse", "nothing"): "0 disputes",
+        ("dispute", "open", person, "shoe_size"): "not known",
+        ("dispute", "open", person, "phone", "--reason", "no"): "not known",
+        ("dispute", "open", "00000000-0000-7000-8000-000000000000", "phone"): "no such person",
+    }.items():
+        done = command(*arguments)
+        assert done.status == 2 and says in done.err and done.err.count("错误 / error: ") == 1, (arguments, done.err)
+    assert command("dispute", "refuse", number, "--because", "核实无误").status == 0
+    again = command("dispute", "withdraw", number)
+    assert again.status == 2 and "has ended" in again.err
+    listed = command("dispute", "list", "--all")
+    assert "核实无误" in listed.out and number not in command("dispute", "list").out
+    assert population.told(population.search(population.of(desk.settings, [1]), {"list": listed.out})) == {}
 
 
 # -- the file ------------------------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,79 @@
+"""`hub dispute`: a value somebody says is wrong, asked of its agency (校核纠错, 异议)."""
+
+import getpass
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from hub.settings import get_settings
+from pipeline.cli.screen import print_json, screen
+
+app = typer.Typer(no_args_is_help=True)
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Id = Annotated[str, typer.Argument(metavar="DISPUTE", help="Id of a dispute, see `hub dispute list`.")]
+By = Annotated[str | None, typer.Option("--by", help="Who asks or notes it; the account on this machine if not given.")]
+KINDS = {"correction": "校核纠错 correction", "objection": "异议 objection", "recheck": "核对复核 recheck"}
+REASONS = {"wrong": "有误 wrong", "outdated": "过时 outdated", "not_mine": "非本人 not mine"}
+OUTCOMES = {None: "办理中 open", "answered": "已更正 answered", "refused": "不予更正 refused", "withdrawn": "已撤回 withdrawn"}
+
+
+@app.command("open")
+def open_dispute(
+    person: Annotated[str, typer.Argument(help="Id of a person.")],
+    attribute: Annotated[str, typer.Argument(help="Which value, as `hub person` names it.")],
+    kind: Annotated[str, typer.Option("--kind", help=" | ".join(KINDS))] = "correction",
+    reason: Annotated[str, typer.Option("--reason", help=" | ".join(REASONS))] = "wrong",
+    by: By = None,
+) -> None:
+    """Say that a value is wrong: it is asked of the agency it comes from, and marked while that lasts."""
+    from pipeline import disputes
+
+    done = disputes.open_dispute(get_settings(), person, attribute, kind=kind, reason=reason, asker=by or getpass.getuser())
+    screen().print(Text(f"{done.dispute_id} · {KINDS[done.kind]} · {done.stem} · 期限 due {done.due_date}"), soft_wrap=True)
+
+
+@app.command("list")
+def list_disputes(closed: Annotated[bool, typer.Option("--all", help="Ended ones as well.")] = False, as_json: AsJson = False) -> None:
+    """Disputes that are open: what, whose agency, how old in working days, until when."""
+    from pipeline import disputes
+    from warehouse import database
+
+    settings = get_settings()
+    database.migrate(settings)
+    with database.engine(settings).connect() as connection:
+        found = disputes.listed(connection, settings, closed=closed)
+    if as_json:
+        print_json([asdict(d) for d in found])
+        return
+    table = Table("编号 dispute", "类别 kind", "来源 source", "字段 value", "理由 reason", "工作日 days", "期限 due", "结果 outcome",
+                  box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
+    for d in found:
+        age = f"[red]{d.age_days} 超期[/red]" if d.is_overdue else str(d.age_days)
+        told = OUTCOMES[d.outcome] + (f" {d.delivery_id[:8]}" if d.delivery_id else f"：{d.words}" if d.words else "")
+        table.add_row(d.dispute_id, KINDS[d.kind], d.stem, d.attribute, REASONS[d.reason], age, str(d.due_date), Text(told))
+    screen().print(table)
+
+
+@app.command()
+def refuse(
+    dispute: Id, because: Annotated[str, typer.Option("--because", help="What the agency says; no person's data.")] = "", by: By = None
+) -> None:
+    """Note that the agency stands by its value, with its reason."""
+    _end(dispute, "refused", by, because)
+
+
+@app.command()
+def withdraw(dispute: Id, by: By = None) -> None:
+    """Note that the asker took it back."""
+    _end(dispute, "withdrawn", by)
+
+
+def _end(dispute: str, outcome: str, by: str | None, words: str | None = None) -> None:
+    from pipeline import disputes
+
+    done = disputes.end(get_settings(), dispute, outcome, actor=by or getpass.getuser(), words=words)
+    screen().print(Text(f"{done.dispute_id} · {OUTCOMES[done.outcome]}"), soft_wrap=True)
