@@ -20,7 +20,9 @@ from identity.score import Bits, Frequencies
 from identity.sure import Labels
 
 # Two valid numbers in one person need evidence beyond doubt, as in :mod:`identity.engine`.
-_TWO_NUMBERS_BITS = 5.0
+TWO_NUMBERS_BITS = 5.0
+# Pairs so many bits below the threshold are kept as well: they tie nothing, and are what reviewers should look at.
+NEAR_BITS = 6.0
 RECORD = (
     "node", "source", "resident_id", "name", "sex", "birth_date", "phone", "address", "area_code", "household_id_local"
 )  # fmt: skip
@@ -85,11 +87,16 @@ def weigh(scene: Scene, a: Rows, b: Rows) -> Bits:
     return np.asarray(np.round(alone + context.by_own_sources(scene.around, a, b), 3), dtype=np.float32)
 
 
-def links(scene: Scene, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Those pairs (``a``, ``b``: node ids) whose weight is a link of its own; columns of :data:`BOND`."""
+def close(scene: Scene, pairs: pl.DataFrame) -> pl.DataFrame:
+    """Those pairs (``a``, ``b``: node ids) whose weight is a link of its own, or nearly; columns of :data:`BOND`."""
     bits = weigh(scene, scene.at(pairs["a"]), scene.at(pairs["b"]))
     found = pairs.select("a", "b").with_columns(bits=pl.Series(bits, dtype=pl.Float32))
-    return found.filter(pl.col("bits") >= scene.by.weights.threshold_bits)
+    return found.filter(pl.col("bits") >= scene.by.weights.threshold_bits - NEAR_BITS)
+
+
+def links(by: Frozen, bonds: pl.DataFrame) -> pl.DataFrame:
+    """The bonds that are links of their own."""
+    return bonds.filter(pl.col("bits") >= by.weights.threshold_bits)
 
 
 def unite(scene: Scene, bonds: pl.DataFrame, apart: pl.DataFrame) -> pl.DataFrame:
@@ -113,7 +120,7 @@ def unite(scene: Scene, bonds: pl.DataFrame, apart: pl.DataFrame) -> pl.DataFram
 
     def is_forbidden(p: Rows, q: Rows, bits: Bits) -> npt.NDArray[np.bool_]:
         number = scene.number
-        two_numbers = (number[p] >= 0) & (number[q] >= 0) & (number[p] != number[q]) & (bits < _TWO_NUMBERS_BITS)
+        two_numbers = (number[p] >= 0) & (number[q] >= 0) & (number[p] != number[q]) & (bits < TWO_NUMBERS_BITS)
         return np.asarray(two_numbers | np.isin(judgements.pair_key(p, q), barred))
 
     person: Labels = clusters.cluster(component, a, b, weigh(scene, a, b), threshold, is_forbidden)

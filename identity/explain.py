@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from rich.cells import set_cell_size
 
 from identity.engine import Found
 from identity.evidence import Members, Parts, take_apart
 from identity.levels import FIELDS, LEVELS
 from identity.model import Model
 
+_LABEL = 28  # columns of a terminal; a Chinese character takes two
 _LEAST = 0.05  # bits too few to be told
 _FIELDS_OF_RECORDS = frozenset(FIELDS) - {"home"}
 
@@ -131,11 +133,11 @@ class Explanation:
     def as_text(self) -> str:
         """A waterfall of weights, Chinese first."""
         lines = [f"{self.verdict} · 模型 model {self.version}"]
-        lines.append(f"  {'起点 before':<24}{self.prior:>+7.1f}  对照 against: {self.kind}")
+        lines.append(f"  {set_cell_size('起点 before', _LABEL)}{self.prior:>+7.1f}  对照 against: {self.kind}")
         for r in self.reasons:
             bar = ("█" if r.bits >= 0 else "░") * min(int(round(abs(r.bits))), 30)
-            lines.append(f"  {r.label:<24}{r.bits:>+7.1f}  {bar} {r.zh} / {r.en}")
-        lines.append(f"  {'合计 together':<24}{self.bits:>+7.1f}  门槛 threshold {self.threshold:+.1f} (log2 of the odds)")
+            lines.append(f"  {set_cell_size(r.label, _LABEL)}{r.bits:>+7.1f}  {bar} {r.zh} / {r.en}")
+        lines.append(f"  {set_cell_size('合计 together', _LABEL)}{self.bits:>+7.1f}  门槛 threshold {self.threshold:+.1f} (log2 of the odds)")
         if self.opposite:
             lines.append(f"  {self.opposite}")
         return "\n".join(lines)

@@ -53,15 +53,15 @@ def compare(connection: sa.Connection, *, everything: bool) -> tuple[int, pl.Dat
 
 def settle(connection: sa.Connection, by: Frozen, pairs: pl.DataFrame, *, pool: str, everything: bool) -> None:
     """Weigh pairs of nodes, unite nodes into persons, and persons into households."""
-    former = weighing.bonds(connection, everything=everything)
+    former = bonds.links(by, weighing.bonds(connection, by.weights.threshold_bits, everything=everything))
     stale = former.filter("is_stale")
     # Whatever a new bond may join, or a former one joined, is looked at as a whole.
     start = pl.concat([frame[end] for frame in (pairs, stale) for end in ("a", "b")])
     ids, records, listed = weighing.scene(connection, bonds.reached(start, former), largest_home=context.LARGEST_HOME)
     scene = bonds.prepare(by, ids, records, listed)
-    found = bonds.links(scene, pairs)
+    found = bonds.close(scene, pairs)
     inside = former.filter(~pl.col("is_stale")).join(pl.DataFrame({"a": ids}), on="a", how="semi")
-    united = bonds.unite(scene, pl.concat([inside.select(found.columns), found]), weighing.judged_apart(connection))
+    united = bonds.unite(scene, pl.concat([inside.select(found.columns), bonds.links(by, found)]), weighing.judged_apart(connection))
     weighing.keep(connection, found, united, everything=everything)
     identity_pool.assign(connection)
     identity_pool.group(connection, households.resolve, pool)

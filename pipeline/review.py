@@ -144,8 +144,8 @@ def listed(
 ) -> list[dict[str, Any]]:
     """Judgements, newest first (see :func:`warehouse.review.listed`)."""
     with database.engine(settings).connect() as connection:
-        key = None if record is None else kept.record_id(connection, record)
-        return kept.listed(connection, record=key, reviewer=reviewer, retracted=retracted, limit=limit)
+        keys = None if record is None else [kept.record_id(connection, record)]
+        return kept.listed(connection, records=keys, reviewer=reviewer, retracted=retracted, limit=limit)
 
 
 def values(settings: Settings, records: list[str], *, viewer: str | None, reason: str | None) -> dict[str, dict[str, str | None]]:

@@ -130,12 +130,14 @@ def in_force(connection: sa.Connection) -> pl.DataFrame:
     )
 
 
-def listed(connection: sa.Connection, *, record: str | None, reviewer: str | None, retracted: bool, limit: int) -> list[dict[str, Any]]:
+def listed(
+    connection: sa.Connection, *, records: Sequence[str] | None, reviewer: str | None, retracted: bool, limit: int
+) -> list[dict[str, Any]]:
     """Judgements, newest first, with what became of each.
 
     Args:
         connection: an open connection.
-        record: only those on this record.
+        records: only those on one of these.
         reviewer: only theirs.
         retracted: also those taken back.
         limit: so many at most.
@@ -148,10 +150,11 @@ def listed(connection: sa.Connection, *, record: str | None, reviewer: str | Non
             " WHEN f.judgement IS NULL THEN 'waits' WHEN f.judgement = j.judgement THEN 'in force' ELSE 'outvoted' END AS state"
             " FROM identity.judgement j LEFT JOIN identity.retraction t USING (judgement_id)"
             " LEFT JOIN identity.judgement_in_force f ON f.record_a = j.record_a AND f.record_b = j.record_b"
-            " WHERE (:retracted OR t.judgement_id IS NULL) AND (CAST(:record AS uuid) IS NULL OR CAST(:record AS uuid) IN (j.record_a, j.record_b))"
+            " WHERE (:retracted OR t.judgement_id IS NULL) AND (CAST(:records AS uuid[]) IS NULL OR j.record_a = ANY(CAST(:records AS uuid[]))"
+            " OR j.record_b = ANY(CAST(:records AS uuid[])))"
             " AND (CAST(:reviewer AS text) IS NULL OR j.reviewer = :reviewer) ORDER BY j.judged_at DESC, j.judgement_id DESC LIMIT :limit"
         ),
-        {"record": record, "reviewer": reviewer, "retracted": retracted, "limit": limit},
+        {"records": None if records is None else list(records), "reviewer": reviewer, "retracted": retracted, "limit": limit},
     )
     return [dict(r._mapping) for r in rows]
 

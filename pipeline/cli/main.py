@@ -14,7 +14,7 @@ from rich.table import Table
 from hub import log
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
 from hub.settings import Settings, get_settings, origin
-from pipeline.cli import dispute, doctor, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
+from pipeline.cli import dispute, doctor, explain, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
 from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract, load_contracts
@@ -40,7 +40,7 @@ sharing.register(app)
 app.command("doctor")(doctor.command)
 app.command("new-agency")(new_agency.command)
 app.command("match")(match.match)
-app.command("explain")(match.explain)
+app.command("explain")(explain.command)
 app.command("scorecard")(scorecard.command)
 app.add_typer(identity.app, name="identity", help="身份识别 / how persons are found.")
 app.add_typer(review.app, name="review", help="人工核对 / what people say of pairs of records.")

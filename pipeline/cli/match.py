@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +18,7 @@ from identity.columns import COLUMNS
 if TYPE_CHECKING:
     from identity.engine import Found
 
-_KEYS = ("source", "record_id")
+KEYS = ("source", "record_id")
 _JUDGEMENTS_HELP = (
     "source_a, record_id_a, source_b, record_id_b, judgement (must, cannot, unsure)[, retracted]: people's decisions, which always win."
 )
@@ -40,7 +39,7 @@ class MatchConfig(BaseModel):
     registers: frozenset[str] = frozenset()
 
 
-def _configured(path: Path | None, maps: list[str]) -> MatchConfig:
+def configured(path: Path | None, maps: list[str]) -> MatchConfig:
     config = MatchConfig()
     if path is not None:
         try:
@@ -134,7 +133,7 @@ def read_records(files: list[Path], mapped: dict[str, str]) -> pl.DataFrame:
     if missing:
         raise ConfigError(f"no file has the column {missing[0]!r}", where="--map", next_step="check its spelling")
     records = pl.concat(frames, how="diagonal")
-    twice = int(records.select(pl.struct(_KEYS).is_duplicated().sum()).item())
+    twice = int(records.select(pl.struct(KEYS).is_duplicated().sum()).item())
     if twice:
         raise ConfigError(
             f"{twice:,} records share source and record_id with another",
@@ -171,7 +170,7 @@ def evaluate(clusters: pl.DataFrame, truth: pl.DataFrame) -> dict[str, Any]:
     """Scores of clusters against the truth: persons over records, households over persons."""
     from identity import scorecard
 
-    joined = clusters.join(truth, on=list(_KEYS), how="inner", maintain_order="left")
+    joined = clusters.join(truth, on=list(KEYS), how="inner", maintain_order="left")
     if joined.is_empty():
         raise ConfigError(
             "truth and files have no record in common", where="--truth", next_step="source and record_id must be the same in both"
@@ -191,10 +190,10 @@ def run(records: pl.DataFrame, judged: pl.DataFrame | None = None) -> tuple[pl.D
     from identity import engine
 
     found = engine.resolve(records, judged=judged, on=datetime.now(UTC).date())
-    keyed = records.select(*_KEYS).with_columns(
-        p=pl.Series(found.person), h=pl.Series(found.household), _key=pl.concat_str(_KEYS, separator=":")
+    keyed = records.select(*KEYS).with_columns(
+        p=pl.Series(found.person), h=pl.Series(found.household), _key=pl.concat_str(KEYS, separator=":")
     )
-    clusters = keyed.select(*_KEYS, person_id=pl.col("_key").min().over("p"), household_id=pl.col("_key").min().over("h"))
+    clusters = keyed.select(*KEYS, person_id=pl.col("_key").min().over("p"), household_id=pl.col("_key").min().over("h"))
     return clusters, found
 
 
@@ -212,11 +211,11 @@ def registered_households(clusters: pl.DataFrame, found: "Found", sources: froze
             "nothing in these files says who is on which household register", where="--registered",
             next_step="map a column to registered_household_id_local, or name the sources in the configuration: `registers: [source]`",
         )  # fmt: skip
-    keyed = clusters.select(*_KEYS, "person_id").with_columns(
-        h=pl.Series(household[found.person]), _key=pl.concat_str(_KEYS, separator=":")
+    keyed = clusters.select(*KEYS, "person_id").with_columns(
+        h=pl.Series(household[found.person]), _key=pl.concat_str(KEYS, separator=":")
     )
     name = pl.when(pl.col("h") >= 0).then(pl.col("_key").min().over("h"))
-    return keyed.select(*_KEYS, "person_id", registered_household_id=name)
+    return keyed.select(*KEYS, "person_id", registered_household_id=name)
 
 
 def _write(clusters: pl.DataFrame, out: Path) -> None:
@@ -250,13 +249,13 @@ def match(
 ) -> None:
     """Which records of some files are one person, and which persons one household. Needs no tuning; any subset of columns will do."""
     started = time.perf_counter()
-    configured = _configured(config, mapped or [])
-    records = read_records(files, configured.map)
+    chosen = configured(config, mapped or [])
+    records = read_records(files, chosen.map)
     known = _truth(truth, records) if truth else None
     clusters, found = run(records, _judgements(judged) if judged else None)
     _write(clusters, out)
     if registered is not None:
-        _write(registered_households(clusters, found, configured.registers), registered)
+        _write(registered_households(clusters, found, chosen.registers), registered)
     capped = [b for b in found.blocks if b.capped]
     told: dict[str, Any] = {
         "records": records.height, "persons": clusters["person_id"].n_unique(), "households": clusters["household_id"].n_unique(),
@@ -278,27 +277,3 @@ def match(
         if kind != "records":
             print(f"{kind:<11}" + "  ".join(f"{k} {v:.5f}" for k, v in values.items()))
     print(f"已写入 written to {out}")
-
-
-def _row(records: pl.DataFrame, name: str) -> int:
-    found = records.select((pl.concat_str(_KEYS, separator=":") == name).arg_true()).to_series()
-    if found.len() != 1:
-        raise ConfigError("there is no such record in the files", where=name, next_step="write it as source:record_id")
-    return int(found[0])
-
-
-def explain(
-    one: Annotated[str, typer.Argument(help="A record, as source:record_id.")],
-    other: Annotated[str, typer.Argument(help="Another record.")],
-    files: Annotated[list[Path], typer.Option("--file", help="Files of records, as for `hub match`. May be repeated.")],
-    config: Annotated[Path | None, typer.Option("--config", help="YAML file: map.")] = None,
-    mapped: Annotated[list[str] | None, typer.Option("--map", help="theirs=ours. May be repeated.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Why two records are one person or not: each field's agreement and weight, what decided, what would turn it. Shows no value."""
-    from identity import explain as explaining
-
-    records = read_records(files, _configured(config, mapped or []).map)
-    a, b = _row(records, one), _row(records, other)
-    told = explaining.explain(run(records)[1], a, b)
-    print(json.dumps(asdict(told), ensure_ascii=False) if as_json else told.as_text())

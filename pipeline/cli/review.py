@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hub.settings import get_settings
+from pipeline.cli.explain import JUDGEMENTS, STATES, print_judgements
 from pipeline.cli.screen import print_json, screen
 
 app = typer.Typer(help="人工核对 / what people say of pairs of records.", no_args_is_help=True)
@@ -16,11 +17,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Record = Annotated[str, typer.Argument(help="A record: its id, or stem:key.")]
 Reviewer = Annotated[str, typer.Option("--reviewer", help="Who says so.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; without a value of a person.")]
-JUDGEMENTS = {"must": "同一人 must", "cannot": "不是同一人 cannot", "unsure": "无法判断 unsure"}
-_STATES = {
-    "in force": "生效 in force", "waits": "待复核 waits for another reviewer", "nothing follows": "不产生结果 nothing follows",
-    "outvoted": "未获多数 outvoted", "retracted": "已撤回 retracted",
-}  # fmt: skip
 
 
 @app.command()
@@ -39,7 +35,7 @@ def judge(
     if as_json:
         print_json(asdict(entered))
         return
-    print(f"{JUDGEMENTS[judgement]} · {_STATES[entered.standing]}")
+    print(f"{JUDGEMENTS[judgement]} · {STATES[entered.standing]}")
     print(f"裁定编号 judgement {entered.judgement_id}")
     if entered.needs_second:
         print("抽样双人复核 in the sample on which two reviewers must agree")
@@ -56,7 +52,7 @@ def retract(
     if as_json:
         print_json({"judgement_id": judgement, "standing": "retracted"})
     else:
-        print(f"{_STATES['retracted']} {judgement}")
+        print(f"{STATES['retracted']} {judgement}")
 
 
 @app.command("list")
@@ -77,12 +73,7 @@ def list_(
     if not found:
         print("尚无裁定 no judgement yet")
     console = screen()
-    for row in found:
-        head = f"{JUDGEMENTS[row['judgement']]} · {_STATES[row['state']]} · {row['reviewer']} · {row['judged_at']:%Y-%m-%d %H:%M}"
-        console.print(Text(head), Text(f"  {row['judgement_id']}: {row['record_a']} {row['record_b']}"), sep="\n", soft_wrap=True)
-        console.print(Text(f"  理由 reason: {row['reason']}"), soft_wrap=True)
-        if row["retracted_at"]:
-            console.print(Text(f"  撤回 retracted: {row['retracted_by']}, {row['retracted_for']}"), soft_wrap=True)
+    print_judgements(console, found)
 
 
 def table(*columns: str) -> Table:
