@@ -137,7 +137,9 @@ class Explanation:
         for r in self.reasons:
             bar = ("█" if r.bits >= 0 else "░") * min(int(round(abs(r.bits))), 30)
             lines.append(f"  {set_cell_size(r.label, _LABEL)}{r.bits:>+7.1f}  {bar} {r.zh} / {r.en}")
-        lines.append(f"  {set_cell_size('合计 together', _LABEL)}{self.bits:>+7.1f}  门槛 threshold {self.threshold:+.1f} (log2 of the odds)")
+        lines.append(
+            f"  {set_cell_size('合计 together', _LABEL)}{self.bits:>+7.1f}  门槛 threshold {self.threshold:+.1f} (log2 of the odds)"
+        )
         if self.opposite:
             lines.append(f"  {self.opposite}")
         return "\n".join(lines)

@@ -5,14 +5,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from hub.errors import ConfigError, IdentityConflict
 from hub.settings import Settings
-from identity import contradictions, reviewers, sampling
+from identity import calibration, contradictions, reviewers, sampling
+from identity import queue as queueing
 from identity.judgements import Judgement
-from warehouse import database
+from pipeline import identify, weights
+from warehouse import database, scenes, weighing
 from warehouse import review as kept
+
+# A pair of one person this much more probable than not needs no look.
+_CLEAR_BITS = 12.0
 
 
 class Standing(StrEnum):
@@ -114,7 +120,10 @@ def judge(settings: Settings, one: str, other: str, judgement: str, *, reviewer:
             others = in_force.filter(~is_pair) if needs_second else in_force
             vote = _pair(a, b).with_columns(judgement=pl.lit(judgement))
             _refuse_contradiction(pl.concat([others.select(*vote.columns), vote]), standing)
-        added = kept.append(connection, a, b, judgement, reviewer=reviewer, reason=reason, needs_second=needs_second)
+        stood, bits, model = kept.stand(connection, a, b)
+        added = kept.append(
+            connection, a, b, judgement, reviewer=reviewer, reason=reason, needs_second=needs_second, stood=stood, bits=bits, model_version=model
+        )  # fmt: skip
         decided = kept.in_force(connection).filter(is_pair)["judgement"].to_list()
     return Entered(added, _standing(judgement, decided), needs_second)
 
@@ -176,6 +185,90 @@ def values(settings: Settings, records: list[str], *, viewer: str | None, reason
 
 
 @dataclass(frozen=True)
+class Queued:
+    """A pair that somebody should look at.
+
+    Attributes:
+        record_a, record_b: the pair.
+        person_a, person_b: the persons they belong to now.
+        bits: its weight (log2 odds); None = not weighed: it is one of two records that contradict each other within a person.
+        why: ``weight``, or what contradicts: ``numbers``, ``sexes``, ``birth_years``.
+        chance: that the present decision is wrong.
+        records: of the persons.
+        households: they belong to.
+        effect: the product of the three: expected wrong answers.
+        waits: how many reviewers have judged it and another one is wanted.
+    """
+
+    record_a: str
+    record_b: str
+    person_a: str
+    person_b: str
+    bits: float | None
+    why: str
+    chance: float
+    records: int
+    households: int
+    effect: float
+    waits: int
+
+
+def queue(settings: Settings, *, reviewer: str | None = None) -> list[Queued]:
+    """Undecided pairs, the most useful first (see :mod:`identity.queue`).
+
+    Args:
+        settings: whose pool.
+        reviewer: leave out what they have judged.
+    """
+    with database.engine(settings).connect() as connection:
+        weighed = kept.weighed(connection, clear_bits=_CLEAR_BITS).with_columns(why=pl.lit("weight"))
+        strange = kept.suspicious(connection).rename({"person_id": "person_a"}).with_columns(person_b="person_a")
+        pairs = pl.concat([weighed, strange.with_columns(bits=pl.lit(None, dtype=pl.Float64)).select(weighed.columns)])
+        concerned = pl.concat([pairs["person_a"], pairs["person_b"]]).unique().to_list()
+        ordered = queueing.order(
+            pairs, kept.sizes(connection, concerned), kept.memberships(connection, concerned), kept.in_force(connection),
+            kept.standing(connection), reviewer=reviewer,
+        )  # fmt: skip
+    return [Queued(**row) for row in ordered.iter_rows(named=True)]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What judgements say of the threshold.
+
+    Attributes:
+        present: the threshold in use.
+        judged: pairs decided that were weighed; those sure links tie say nothing of it.
+        proposal: what they ask for; None = they are too few.
+    """
+
+    present: float
+    judged: int
+    proposal: calibration.Proposal | None
+
+
+def learn(settings: Settings) -> Learned:
+    """Where the threshold should be, by the judgements in force. Nothing is changed.
+
+    Weights are those of the model in use, with records grouped as if nobody had judged any: what was judged must not speak for itself.
+    """
+    with database.engine(settings).connect() as connection:
+        decided = kept.in_force(connection)
+        records = scenes.around(connection, pl.concat([decided["record_a"], decided["record_b"]]).unique().to_list())
+        if records.is_empty():
+            by = identify.adopted(connection, weighing.version(connection).adopted)
+            return Learned(by.weights.threshold_bits, 0, None)
+        setting = weights.set_up(connection, records, without_judgements=True)
+    there = set(records["record_id"])
+    pairs = [row for row in decided.select("record_a", "record_b", "judgement").iter_rows() if row[0] in there and row[1] in there]
+    found = [(weights.bits(setting, a, b), judgement == Judgement.MUST) for a, b, judgement in pairs]
+    usable = [(b, is_one) for b, is_one in found if b is not None]
+    present = setting.by.weights.threshold_bits
+    proposal = calibration.propose(np.array([b for b, _ in usable]), np.array([one for _, one in usable], bool), present)
+    return Learned(present, len(usable), proposal)
+
+
+@dataclass(frozen=True)
 class Figures:
     """How the review is going.
 
@@ -185,10 +278,14 @@ class Figures:
         agreement: of first and second reviewers.
         couples: of each two reviewers.
         reviewers: what each got done.
+        queued: pairs in the queue.
+        waiting: of them, judged by somebody and waiting for another.
     """
 
     judgements: dict[str, int]
     in_force: int
+    queued: int
+    waiting: int
     agreement: reviewers.Agreement
     couples: list[reviewers.Agreement]
     reviewers: list[reviewers.Throughput]
@@ -200,4 +297,6 @@ def figures(settings: Settings) -> Figures:
         standing, in_force, made = kept.standing(connection), kept.in_force(connection), kept.made(connection)
     whole, couples = reviewers.agreements(standing)
     by_kind = {kind.value: int((standing["judgement"] == kind.value).sum()) for kind in Judgement}
-    return Figures(by_kind, in_force.height, whole, couples, reviewers.throughput(made))
+    open_pairs = queue(settings)
+    waiting = sum(q.waits > 0 for q in open_pairs)
+    return Figures(by_kind, in_force.height, len(open_pairs), waiting, whole, couples, reviewers.throughput(made))

@@ -1,17 +1,18 @@
 """Judgements of reviewers: appended, retracted, read back. What a pair of records is worth is decided elsewhere."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
+from warehouse import binary_copy
 
 _SCHEMA: dict[str, type[pl.DataType]] = {
     "judgement_id": pl.String, "record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewer": pl.String,
-    "needs_second": pl.Boolean, "bits": pl.Float64, "judged_at": pl.Datetime,
+    "needs_second": pl.Boolean, "stood": pl.String, "bits": pl.Float64, "judged_at": pl.Datetime,
 }  # fmt: skip
 _IN_FORCE: dict[str, type[pl.DataType]] = {"record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewers": pl.Int64}
 # What reviewers may not write into a reason, and values that are shown on request.
@@ -59,18 +60,30 @@ def as_uuid(text: str, where: str = "RECORD") -> str:
 
 def append(
     connection: sa.Connection, a: str, b: str, judgement: str, *, reviewer: str, reason: str, needs_second: bool,
-    bits: float | None = None, model_version: str | None = None,
+    stood: str | None = None, bits: float | None = None, model_version: str | None = None,
 ) -> str:  # fmt: skip
-    """Append a judgement on two different records; its id."""
+    """Append a judgement on two different records; its id.
+
+    Args:
+        connection: a transaction.
+        a, b: record ids.
+        judgement: must, cannot, unsure.
+        reviewer: who says so.
+        reason: why.
+        needs_second: whether the pair is in the sample that two reviewers must agree on.
+        stood: how the pair stood (:func:`stand`).
+        bits: its weight; None = not weighed.
+        model_version: by which model.
+    """
     row = {
         "a": min(a, b), "b": max(a, b), "judgement": judgement, "reviewer": reviewer, "reason": reason, "needs_second": needs_second,
-        "bits": bits, "model": model_version,
+        "stood": stood, "bits": bits, "model": model_version,
     }  # fmt: skip
     return str(
         connection.scalar(
             sa.text(
-                "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason, needs_second, bits, model_version)"
-                " VALUES (:a, :b, :judgement, :reviewer, :reason, :needs_second, :bits, :model) RETURNING judgement_id::text"
+                "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason, needs_second, stood, bits, model_version)"
+                " VALUES (:a, :b, :judgement, :reviewer, :reason, :needs_second, :stood, :bits, :model) RETURNING judgement_id::text"
             ),
             row,
         )
@@ -94,7 +107,7 @@ def retract(connection: sa.Connection, judgement_id: str, *, reviewer: str, reas
 
 
 def _frame(
-    connection: sa.Connection, query: str, schema: dict[str, type[pl.DataType]], values: dict[str, Any] | None = None
+    connection: sa.Connection, query: str, schema: Mapping[str, type[pl.DataType]], values: dict[str, Any] | None = None
 ) -> pl.DataFrame:
     rows = connection.execute(sa.text(query), values or {}).all()
     return pl.DataFrame([tuple(r) for r in rows], schema=schema, orient="row")
@@ -104,7 +117,7 @@ def standing(connection: sa.Connection) -> pl.DataFrame:
     """Judgements that were not retracted, one row each, whether or not they decide already."""
     return _frame(
         connection,
-        "SELECT judgement_id::text, record_a::text, record_b::text, judgement, reviewer, needs_second, bits::float8, judged_at AT TIME ZONE 'UTC'"
+        "SELECT judgement_id::text, record_a::text, record_b::text, judgement, reviewer, needs_second, stood, bits::float8, judged_at AT TIME ZONE 'UTC'"
         " FROM identity.judgement j WHERE NOT EXISTS (SELECT FROM identity.retraction r WHERE r.judgement_id = j.judgement_id)"
         " ORDER BY judged_at, judgement_id",
         _SCHEMA,
@@ -157,6 +170,93 @@ def listed(
         {"records": None if records is None else list(records), "reviewer": reviewer, "retracted": retracted, "limit": limit},
     )
     return [dict(r._mapping) for r in rows]
+
+
+def stand(connection: sa.Connection, a: str, b: str) -> tuple[str, float | None, str | None]:
+    """How a pair stands: ``sure``, ``one`` or ``two``; the weight kept of it, and the model it is of. None = none is kept."""
+    row = connection.execute(
+        sa.text(
+            "SELECT CASE WHEN x.node_id = y.node_id THEN 'sure' WHEN x.person_id = y.person_id THEN 'one' ELSE 'two' END, bits::float8,"
+            " CASE WHEN bits IS NOT NULL THEN (SELECT made_by::text FROM ops.weighing) END FROM identity.link x JOIN identity.link y ON true"
+            " LEFT JOIN identity.bond ON a = least(x.node_id, y.node_id) AND b = greatest(x.node_id, y.node_id)"
+            " WHERE x.record_id = :a AND y.record_id = :b"
+        ),
+        {"a": a, "b": b},
+    ).one()
+    return row[0], row[1], row[2]
+
+
+_DOUBTFUL = {
+    "numbers": ("id_key", "id_key IS NOT NULL"),
+    "sexes": ("sex", "sex IN ('1', '2')"),
+    "birth_years": ("extract(year FROM birth_date)", "birth_date IS NOT NULL"),
+}
+_CONTRADICTING = (
+    "SELECT person_id, {flags} FROM identity.link JOIN identity.record USING (record_id) GROUP BY person_id HAVING count(*) > 1 AND ({any})"
+)
+
+
+def suspicious(connection: sa.Connection) -> pl.DataFrame:
+    """Persons whose records contradict each other: ``person_id``, ``why``, and two of the records that do, ``record_a``, ``record_b``.
+
+    One row a person and kind of contradiction: several valid numbers, sexes or birth years.
+    """
+    flags = {
+        why: f"min({value}) FILTER (WHERE {known}) <> max({value}) FILTER (WHERE {known})" for why, (value, known) in _DOUBTFUL.items()
+    }
+    listed_flags = ", ".join(f"coalesce({f}, false) AS {why}" for why, f in flags.items())
+    any_of = " OR ".join(f"coalesce({f}, false)" for f in flags.values())
+    persons = _CONTRADICTING.format(flags=listed_flags, any=any_of)
+    parts = [
+        f"SELECT person_id::text, '{why}', first.record_id::text, last.record_id::text FROM contradicting c"
+        + "".join(
+            " CROSS JOIN LATERAL (SELECT r.record_id FROM identity.link l JOIN identity.record r USING (record_id)"
+            f" WHERE l.person_id = c.person_id AND {known} ORDER BY {value} {way}, r.record_id LIMIT 1) AS {name}"
+            for name, way in (("first", "ASC"), ("last", "DESC"))
+        )
+        + f" WHERE c.{why}"
+        for why, (value, known) in _DOUBTFUL.items()
+    ]
+    schema = {"person_id": pl.String, "why": pl.String, "record_a": pl.String, "record_b": pl.String}
+    return _frame(connection, f"WITH contradicting AS MATERIALIZED ({persons}) {' UNION ALL '.join(parts)} ORDER BY 1, 2", schema)
+
+
+def weighed(connection: sa.Connection, *, clear_bits: float | None) -> pl.DataFrame:
+    """Pairs of nodes with a kept weight, by their oldest records: ``record_a``, ``record_b``, ``person_a``, ``person_b``, ``bits``.
+
+    Args:
+        connection: an open connection.
+        clear_bits: leave out pairs of one person with a weight of so many bits and more; None = leave out none.
+    """
+    where = "" if clear_bits is None else f" WHERE bits < {clear_bits} OR x.person_id <> y.person_id"
+    schema = {"record_a": pl.String, "record_b": pl.String, "person_a": pl.String, "person_b": pl.String, "bits": pl.Float64}
+    return _frame(
+        connection,
+        "SELECT a::text, b::text, x.person_id::text, y.person_id::text, bits::float8 FROM identity.bond"
+        f" JOIN identity.link x ON x.record_id = a JOIN identity.link y ON y.record_id = b{where} ORDER BY a, b",
+        schema,
+    )
+
+
+def sure_ties(connection: sa.Connection) -> pl.DataFrame:
+    """Each record that a sure rule, not a judgement, ties to the oldest of its node: ``record_a``, ``record_b``, as integers."""
+    return binary_copy.read(
+        connection,
+        "SELECT node_id, record_id FROM identity.link WHERE record_id <> node_id AND node_rule_id <> 'judged'",
+        {"record_a": "uuid", "record_b": "uuid"},
+    )
+
+
+def sizes(connection: sa.Connection, persons: Sequence[str]) -> pl.DataFrame:
+    """How many records some persons have: ``person_id``, ``records``."""
+    query = "SELECT person_id::text, records FROM core.person WHERE person_id = ANY(CAST(:ids AS uuid[]))"
+    return _frame(connection, query, {"person_id": pl.String, "records": pl.Int64}, {"ids": list(persons)})
+
+
+def memberships(connection: sa.Connection, persons: Sequence[str]) -> pl.DataFrame:
+    """Households of either kind that some persons belong to: ``person_id``, ``household_id``."""
+    query = "SELECT DISTINCT person_id::text, household_id::text FROM core.household_member WHERE person_id = ANY(CAST(:ids AS uuid[]))"
+    return _frame(connection, query, {"person_id": pl.String, "household_id": pl.String}, {"ids": list(persons)})
 
 
 def quotes_a_value(connection: sa.Connection, records: Sequence[str], text: str) -> bool:
