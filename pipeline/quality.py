@@ -66,8 +66,7 @@ class Report:
 def report(settings: Settings) -> Report:
     """The report on the pool as last published."""
     with database.engine(settings).connect() as connection:
-        version = weighing.version(connection)
-        threshold = identify.adopted(connection, version.made_by or version.adopted).weights.threshold_bits
+        made_by, threshold = weighing.version(connection).made_by, _threshold(connection)
         sizes = identity_figures.sizes(connection)
         strange = kept.suspicious(connection)
         found = estimate(connection, threshold)
@@ -83,9 +82,20 @@ def report(settings: Settings) -> Report:
         for persons in [strange.filter(pl.col("why") == why)]
     )
     return Report(
-        version.made_by, threshold, counts, grouped, suspicious, tuple(crowds), tuple(agencies), found, len(queued),
+        made_by, threshold, counts, grouped, suspicious, tuple(crowds), tuple(agencies), found, len(queued),
         sum(q.waits > 0 for q in queued), in_force,
     )  # fmt: skip
+
+
+def strata(settings: Settings) -> tuple[quality.Stratum, ...]:
+    """The samples that precision and recall are estimated from, and which of their pairs to judge next."""
+    with database.engine(settings).connect() as connection:
+        return estimate(connection, _threshold(connection)).strata
+
+
+def _threshold(connection: sa.Connection) -> float:
+    version = weighing.version(connection)
+    return identify.adopted(connection, version.made_by or version.adopted).weights.threshold_bits
 
 
 _PAIR = ["record_a", "record_b"]

@@ -1,6 +1,6 @@
 """A new model for the night: judged on the whole pool first, adopted in one transaction or not at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -37,12 +37,13 @@ class Outcome:
     fingerprint: str | None
 
 
-def retrain(settings: Settings, *, version: int | None = None, adopt: bool = False) -> Outcome:
+def retrain(settings: Settings, *, version: int | None = None, threshold: float | None = None, adopt: bool = False) -> Outcome:
     """Judge the whole pool by another model; publish the outcome if it is to be adopted.
 
     Args:
         settings: whose pool.
-        version: a model that is known; None = one fitted to the pool now.
+        version: a model that is known; None = one fitted to the pool now, or with a threshold the one in use.
+        threshold: its weights with this threshold instead of its own, as a model of a new version.
         adopt: publish, and let nights weigh by it from now on. Otherwise nothing is kept.
 
     Raises:
@@ -50,13 +51,13 @@ def retrain(settings: Settings, *, version: int | None = None, adopt: bool = Fal
         ConfigError: the pool is empty, a night is not published yet, or there is no such version.
     """
     with database.alone(settings, "night"), database.alone(settings, "pool"), database.publishing(settings) as connection:
-        outcome = _retrained(connection, settings, version, adopt=adopt)
+        outcome = _retrained(connection, settings, version, threshold, adopt=adopt)
         if not adopt:
             connection.rollback()
     return outcome
 
 
-def _retrained(connection: sa.Connection, settings: Settings, version: int | None, *, adopt: bool) -> Outcome:
+def _retrained(connection: sa.Connection, settings: Settings, version: int | None, threshold: float | None, *, adopt: bool) -> Outcome:
     last = ledger.last_night(connection, published=True)
     if last is None or identity_pool.is_empty(connection):
         raise ConfigError("the pool holds no record yet", next_step="run `hub night` first")
@@ -66,12 +67,17 @@ def _retrained(connection: sa.Connection, settings: Settings, version: int | Non
     identity_pool.collect(connection, [])
     identity_pool.judge(connection, again=True)
     _, pairs = identify.compare(connection, everything=True)
-    by = _fitted(connection, pairs, former.adopted) if version is None else identify.adopted(connection, version)
+    is_new = version is None or threshold is not None
+    if threshold is not None:
+        by = _moved(connection, identify.adopted(connection, version or former.adopted), threshold)
+    else:
+        by = _fitted(connection, pairs, former.adopted) if version is None else identify.adopted(connection, version)
     identify.settle(connection, by, pairs, pool=settings.pool_id, everything=True)
-    counts, where, examples = retraining.effect(connection)
+    before = identify.adopted(connection, former.made_by or former.adopted).weights.threshold_bits
+    counts, where, examples = retraining.effect(connection, before, by.weights.threshold_bits)
     value = None
     if adopt:
-        if version is None:
+        if is_new:
             retraining.put(connection, by.version, by.to_json(), by.listed())
         retraining.adopt(connection, by.version)
         pool.write(connection, was_empty=False)
@@ -81,6 +87,13 @@ def _retrained(connection: sa.Connection, settings: Settings, version: int | Non
         ledger.note_night(connection, last.business_date, fingerprint=value)
     identity_pool.drop_work(connection)
     return Outcome(by.version, former.made_by, adopt, counts, where, examples, value)
+
+
+def _moved(connection: sa.Connection, by: Frozen, threshold: float) -> Frozen:
+    """A model with another threshold: what agreement weighs stays, for that is what the threshold was judged by."""
+    number = retraining.next_version(connection)
+    name = f"{by.weights.version.partition('+')[0]}+{number}"
+    return replace(by, version=number, weights=replace(by.weights, version=name, threshold_bits=threshold))
 
 
 def _fitted(connection: sa.Connection, pairs: pl.DataFrame, start: int) -> Frozen:

@@ -71,7 +71,8 @@ SELECT (SELECT count(*) FROM would_move WHERE before <> after) AS links,
     (SELECT count(DISTINCT after) FROM would_move) AS persons_after,
     (SELECT count(*) FROM (SELECT FROM would_move GROUP BY before HAVING count(DISTINCT after) > 1) AS s) AS parted,
     (SELECT count(*) FROM (SELECT FROM would_move GROUP BY after HAVING count(DISTINCT before) > 1) AS s) AS joined,
-    (SELECT count(*) FROM identity.bond) AS bonds_before, (SELECT count(*) FROM staging.work_bond) AS bonds_after
+    (SELECT count(*) FROM identity.bond WHERE bits >= CAST(:before AS real)) AS bonds_before,
+    (SELECT count(*) FROM staging.work_bond WHERE thousandths >= 1000 * CAST(:after AS numeric)) AS bonds_after
 """
 _WHERE = """
 SELECT r.stem AS source, "left"(r.area_code, 9) AS township, count(*) AS links
@@ -79,14 +80,20 @@ FROM would_move JOIN identity.record r USING (record_id) WHERE before <> after G
 """
 
 
-def effect(connection: sa.Connection) -> tuple[dict[str, int], list[dict[str, object]], dict[str, list[list[str]]]]:
+def effect(
+    connection: sa.Connection, before: float, after: float
+) -> tuple[dict[str, int], list[dict[str, object]], dict[str, list[list[str]]]]:
     """What publishing the working tables would change.
+
+    Args:
+        connection: the transaction that made them.
+        before, after: thresholds, bits: from where a pair was a link, and will be.
 
     Returns:
         Counts; changed links by source and township (null = not told); and some pairs of record ids that would be ``joined`` or ``parted``.
     """
     connection.execute(sa.text(_MOVED))
-    counts = dict(connection.execute(sa.text(_COUNTS)).one()._mapping)
+    counts = dict(connection.execute(sa.text(_COUNTS), {"before": before, "after": after}).one()._mapping)
     where = [dict(r._mapping) for r in connection.execute(sa.text(_WHERE))]
     shown = {}
     for kind, one, other in (("joined", "after", "before"), ("parted", "before", "after")):

@@ -187,7 +187,12 @@ def stand(connection: sa.Connection, a: str, b: str) -> tuple[str, float | None,
 
 
 _DOUBTFUL = {
-    "numbers": ("id_key", "id_key IS NOT NULL"),
+    # A number the record's own birth date contradicts is somebody else's, and says nothing of who this is.
+    "numbers": (
+        "id_key",
+        "id_key IS NOT NULL AND (birth_date IS NULL OR birth_date = substr(id_key, 7, 8)::date"
+        " OR (extract(doy FROM birth_date) = 1 AND extract(year FROM birth_date) = substr(id_key, 7, 4)::int))",
+    ),
     "sexes": ("sex", "sex IN ('1', '2')"),
     "birth_years": ("extract(year FROM birth_date)", "birth_date IS NOT NULL"),
 }

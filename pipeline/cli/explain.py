@@ -91,12 +91,12 @@ def command(
     if html:
         _write(html, told)
     if as_json:
-        print_json(_as_json(told, shown))
+        print_json(as_object(told, shown))
     elif not html:
         print_told(screen(), told, shown)
 
 
-def _as_json(told: "Told", shown: dict[str, dict[str, str | None]]) -> dict[str, Any]:
+def as_object(told: "Told", shown: dict[str, dict[str, str | None]]) -> dict[str, Any]:
     """Two records: the explanation itself, as of files; a person: everything."""
     whole = asdict(told) | ({"values": shown} if shown else {})
     if told.person_id is None:
