@@ -27,9 +27,7 @@ def pool(borrowed):
 @pytest.fixture(scope="module")
 def people(pool):
     """Persons by how they came to be: of several groups of records, of one group of several, of one record."""
-    query = (
-        "SELECT person_id::text, count(DISTINCT node_id) AS nodes, count(*) AS records FROM identity.link GROUP BY person_id ORDER BY 2 DESC, 3 DESC, 1"
-    )
+    query = "SELECT person_id::text, count(DISTINCT node_id) AS nodes, count(*) AS records FROM identity.link GROUP BY person_id ORDER BY 2 DESC, 3 DESC, 1"
     with database.engine(pool.settings).connect() as connection:
         rows = connection.execute(sa.text(query)).all()
     several = [r.person_id for r in rows if r.nodes > 1]
@@ -49,7 +47,10 @@ def test_a_pair_weighs_by_day_what_the_night_weighed_it(pool):
         (link,) = explanation.pair(pool.settings, a, b).links
         assert link.why.bits == pytest.approx(bits, abs=0.01)
         assert link.why.prior + sum(r.bits for r in link.why.reasons) == pytest.approx(bits, abs=0.06)
-        assert link.why.is_one is (link.why.decision != Decision.TWO_NUMBERS and bits >= link.why.threshold) or link.why.decision == Decision.OTHERS
+        assert (
+            link.why.is_one is (link.why.decision != Decision.TWO_NUMBERS and bits >= link.why.threshold)
+            or link.why.decision == Decision.OTHERS
+        )
 
 
 @pytest.mark.parametrize("kind", ["weighed", "sure", "single"])
@@ -75,7 +76,9 @@ def test_records_tied_by_a_sure_link_name_its_rule(pool, people):
 def test_weights_set_judgements_aside_when_asked(pool):
     """Two groups that a judgement made one are parted again, and weigh what they weighed before."""
     with database.engine(pool.settings).connect() as connection:
-        a, b, bits = connection.execute(sa.text("SELECT a::text, b::text, bits::float8 FROM identity.bond ORDER BY bits DESC LIMIT 1")).one()
+        a, b, bits = connection.execute(
+            sa.text("SELECT a::text, b::text, bits::float8 FROM identity.bond ORDER BY bits DESC LIMIT 1")
+        ).one()
         records = scenes.around(connection, [a, b])
         judged = records.with_columns(node_id=pl.col("node_id").min(), node_rule_id=pl.lit("judged"))
         assert weights.bits(weights.set_up(connection, judged), a, b) is None
