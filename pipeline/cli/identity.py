@@ -30,7 +30,7 @@ def retrain(
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option("--threshold", min=-20, max=40, help="The model in use, or --version, with this threshold; see `hub review learn`."),
+        typer.Option("--threshold", min=-20, max=100, help="The model in use, or --version, with this threshold; see `hub review learn`."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -11,7 +11,7 @@ from hub.errors import AlreadyRunning, ConfigError
 from identity import frozen
 from pipeline import retrain
 from tests.conftest import Hub
-from warehouse import database, retraining
+from warehouse import database, retraining, weighing
 
 pytestmark = pytest.mark.slow
 
@@ -73,6 +73,25 @@ def test_a_pool_that_was_never_weighed_is_weighed_by_the_next_night(borrowed: Hu
     hub.night(5)
     assert hub.fingerprint() == before
     assert count(hub, "SELECT count(*) FROM identity.bond") == bonds > 0
+
+
+def test_another_threshold_keeps_the_weights_of_the_model_in_use(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_5")
+    before = hub.fingerprint()
+    done = hub.command("identity", "retrain", "--threshold", "60", "--json")
+    assert done.returncode == 0, done.stderr
+    tried = json.loads(done.stdout)
+    assert tried["counts"]["bonds_before"] > 0 and tried["counts"]["bonds_after"] == 0 and tried["counts"]["parted"] > 0
+    assert hub.fingerprint() == before and count(hub, "SELECT count(*) FROM identity.model") == 0
+    adopted = retrain.retrain(hub.settings, threshold=60.0, adopt=True)
+    assert adopted.counts == tried["counts"]
+    with database.engine(hub.settings).connect() as connection:
+        kept = frozen.from_json(2, *weighing.model(connection, 2))
+    shipped = frozen.load()
+    assert kept.weights.threshold_bits == 60.0 and kept.weights.version != shipped.weights.version
+    assert kept.persons == shipped.persons
+    assert all(kept.weights.same[f].tolist() == pytest.approx(shipped.weights.same[f].tolist()) for f in shipped.weights.same)
 
 
 def test_it_waits_for_a_night_at_work_and_knows_its_versions(borrowed: Hub) -> None:
