@@ -211,9 +211,7 @@ def registered_households(clusters: pl.DataFrame, found: "Found", sources: froze
             "nothing in these files says who is on which household register", where="--registered",
             next_step="map a column to registered_household_id_local, or name the sources in the configuration: `registers: [source]`",
         )  # fmt: skip
-    keyed = clusters.select(*KEYS, "person_id").with_columns(
-        h=pl.Series(household[found.person]), _key=pl.concat_str(KEYS, separator=":")
-    )
+    keyed = clusters.select(*KEYS, "person_id").with_columns(h=pl.Series(household[found.person]), _key=pl.concat_str(KEYS, separator=":"))
     name = pl.when(pl.col("h") >= 0).then(pl.col("_key").min().over("h"))
     return keyed.select(*KEYS, "person_id", registered_household_id=name)
 
