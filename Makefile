@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format bench bench-night bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format locks bench bench-sharing bench-night bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,12 @@ docs: setup ## Write the generated pages under docs/ again
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+locks: setup ## Attack the sharing side: a table of tries and how many got through
+	@$(BIN)/python -m benchmarks.locks
+
+bench-sharing: setup ## What an answer costs, beside a bare endpoint on the same pool
+	@$(BIN)/python -m benchmarks.sharing
 
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hub.settings import CHECKOUT
-from manual import catalogue, cli, dags, errors, schema, settings
+from manual import catalogue, cli, dags, errors, problems, schema, settings
 
 # File under docs/ → what makes it.
 PAGES: dict[str, Callable[[], str]] = {
@@ -16,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "schema.md": schema.page,
     "errors.md": errors.page,
     "dags.md": dags.page,
+    "problems.md": problems.page,
 }
 _NOTICE = "<!-- Made from the code by `make docs`; edits here are lost. -->\n\n"
 

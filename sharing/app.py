@@ -85,6 +85,13 @@ def _answer(scope: Scope, problem: Problem) -> Response:
     return Response(orjson.dumps(problem.body(spoken, scope["state"]["request_id"])), problem.kind.status, headers, MEDIA)
 
 
+def _token_error(request: Request) -> Response | None:
+    """The token endpoint has its own words for what is malformed (RFC 6749 section 5.2); None elsewhere."""
+    if request.url.path != "/oauth2/token" or request.method != "POST":
+        return None
+    return Response(orjson.dumps({"error": "invalid_request"}), 400, {"Cache-Control": "no-store"}, "application/json")
+
+
 def _pointers(error: RequestValidationError) -> list[dict[str, str]]:
     """Places of what is wrong, never the value that is."""
     return [{"pointer": "/".join(str(p)[:60] for p in e["loc"]), "message": e["type"]} for e in error.errors()[:20]]
@@ -139,14 +146,14 @@ def create(settings: Settings, audience: str) -> FastAPI:
 
     @app.exception_handler(RequestValidationError)
     async def _malformed(request: Request, error: RequestValidationError) -> Response:
-        return _answer(request.scope, Problem("bad-request", errors=_pointers(error)))
+        return _token_error(request) or _answer(request.scope, Problem("bad-request", errors=_pointers(error)))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
         code = {404: "not-found", 405: "method-not-allowed"}.get(error.status_code, "bad-request")
         if request.scope["state"].get("is_too_large"):
             code = "too-large"
-        return _answer(request.scope, Problem(code))
+        return _token_error(request) or _answer(request.scope, Problem(code))
 
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(_Envelope)

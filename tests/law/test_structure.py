@@ -65,8 +65,8 @@ def test_rooms_import_only_what_the_law_allows() -> None:
         ("airflow", {"dags"}),
         ("great_expectations", {"expectations"}),
         ("splink", {"identity", "benchmarks"}),
-        ("fastapi", {"sharing", "sandbox"}),
-        ("asyncpg", {"warehouse"}),
+        ("fastapi", {"sharing", "sandbox", "benchmarks"}),
+        ("asyncpg", {"warehouse", "benchmarks"}),
         ("joserfc", {"sharing"}),
     ],
 )

@@ -1,0 +1,188 @@
+"""What an answer costs: look-ups beside a bare FastAPI endpoint on the same pool, many at once, the log.
+
+    python -m benchmarks.sharing [--requests 4000] [--clients 50]
+
+Runs on the pool of the configured hub, after a night. Bare and full alternate in one run on one machine, so their ratio holds where
+the figures do not. It adds a client of its own and revokes it at the end; the log keeps its entries.
+"""
+
+import argparse
+import asyncio
+import os
+import secrets
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+
+import orjson
+import sqlalchemy as sa
+
+from hub.postgres import free_port
+from hub.settings import get_settings
+from sharing import enforcement, keys, secret
+from sharing.ledger import Entry, Ledger
+from warehouse import asking, audit_log, clients, database
+
+_PURPOSE = "roster_monitoring"
+_ASKED = f"purpose={_PURPOSE}&attributes=person.name&attributes=person.birth_date&attributes=person.area_code"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run: requests a second, and milliseconds of the median and of the 95th in a hundred."""
+
+    per_s: float
+    p50_ms: float
+    p95_ms: float
+
+
+async def _worker(port: int, paths: list[str], headers: str, taken: list[float]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    while paths:
+        path = paths.pop()
+        began = time.perf_counter()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: hub\r\n{headers}\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise RuntimeError(f"an answer was not 200 but {head[:12]!r}")
+        length = next(int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+        await reader.readexactly(length)
+        taken.append(time.perf_counter() - began)
+    writer.close()
+
+
+async def _load(port: int, paths: list[str], headers: str, workers: int) -> Run:
+    taken: list[float] = []
+    began = time.perf_counter()
+    await asyncio.gather(*(_worker(port, paths, headers, taken) for _ in range(workers)))
+    whole = time.perf_counter() - began
+    cuts = statistics.quantiles(taken, n=100)
+    return Run(len(taken) / whole, cuts[49] * 1000, cuts[94] * 1000)
+
+
+def _wait(url: str) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise RuntimeError("a server did not come up")
+
+
+def _token(base: str, client_id: str, made: str) -> str:
+    form = f"grant_type=client_credentials&client_id={client_id}&client_secret={made}".encode()
+    with urllib.request.urlopen(f"{base}/oauth2/token", form, timeout=30) as answer:
+        return str(orjson.loads(answer.read())["access_token"])
+
+
+def _post(url: str, token: str, body: object) -> float:
+    request = urllib.request.Request(url, orjson.dumps(body), {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+    began = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        answer.read()
+    return time.perf_counter() - began
+
+
+async def _append(batch: int, batches: int) -> tuple[float, float]:
+    """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
+    settings = get_settings()
+    opened = await asking.connect(settings, enforcement.password(settings))
+    ledger = Ledger(opened)
+    ledger.start()
+    entry = Entry(None, None, "benchmark", "refused", "benchmark", "benchmark", secrets.token_bytes(32))
+    began = time.perf_counter()
+    for _ in range(batches):
+        await ledger.commit([entry] * batch, None)
+    rate = batch * batches / (time.perf_counter() - began)
+    from sharing import merkle
+    from sharing.service import Service
+
+    size = await audit_log.size(opened)
+    service = Service(settings, "http://benchmark")
+    service.asking = opened
+    took = []
+    for _ in range(20):
+        index = secrets.randbelow(size)
+        start = time.perf_counter()
+        await service.prove(lambda read, i=index: merkle.inclusion(i, size, read), size)  # type: ignore[misc]
+        took.append(time.perf_counter() - start)
+    await ledger.stop()
+    await opened.close()
+    return rate, statistics.median(took) * 1000
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--requests", type=int, default=4000)
+    parser.add_argument("--clients", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    settings = get_settings()
+    database.migrate(settings)
+    keys.token_keys(settings)
+    ports = free_port(), free_port()
+    environment = {**os.environ, "HUB_SHARING_PORT": str(ports[1]), "HUB_SHARING_REQUESTS_A_MINUTE": "100000000"}
+    servers = [
+        subprocess.Popen([sys.executable, "-m", "benchmarks.bare", str(ports[0])], env=environment),
+        subprocess.Popen([sys.executable, "-m", "sharing"], env=environment),
+    ]
+    client_id, made = f"benchmark-{secrets.token_hex(4)}", secret.make()
+    try:
+        base = f"http://127.0.0.1:{ports[1]}"
+        _wait(f"http://127.0.0.1:{ports[0]}/openapi.json")
+        _wait(f"{base}/healthz")
+        with database.engine(settings).begin() as connection:
+            clients.add(connection, client_id, department="civil_affairs", title="benchmark", purposes=None)
+            clients.add_secret(connection, client_id, secret.hashed(made), keep_former_s=0)
+            rows = connection.execute(
+                sa.text(
+                    "SELECT person_id::text, resident_id FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '2010-01-01' LIMIT 100000"
+                )
+            ).all()
+            persons = connection.scalar(sa.text("SELECT count(*) FROM core.person"))
+        ids = [r[0] for r in rows]
+        print(f"{persons:,} persons · {given.requests} requests · {given.clients} at one time")
+        figures: dict[str, list[Run]] = {"bare": [], "full": []}
+        for n in range(given.rounds + 1):
+            chosen = [ids[secrets.randbelow(len(ids))] for _ in range(given.requests)]
+            token = _token(base, client_id, made)
+            bare = asyncio.run(_load(ports[0], [f"/persons/{i}" for i in chosen], "", given.clients))
+            full = asyncio.run(
+                _load(ports[1], [f"/v1/persons/{i}?{_ASKED}" for i in chosen], f"Authorization: Bearer {token}\r\n", given.clients)
+            )
+            if n:  # the first round warms up
+                figures["bare"].append(bare)
+                figures["full"].append(full)
+        for name, runs in figures.items():
+            middle = sorted(runs, key=lambda r: r.per_s)[len(runs) // 2]
+            print(f"{name}: {middle.per_s:,.0f}/s · p50 {middle.p50_ms:.1f} ms · p95 {middle.p95_ms:.1f} ms")
+        ratios = sorted(f.per_s / b.per_s for b, f in zip(figures["bare"], figures["full"], strict=True))
+        print(f"full ÷ bare: {ratios[len(ratios) // 2]:.2f}")
+        token = _token(base, client_id, made)
+        numbers = [r[1] for r in rows if r[1]][:10_000]
+        body = {
+            "purpose": _PURPOSE,
+            "attributes": ["person.name"],
+            "questions": ["insured"],
+            "applicants": [{"resident_id": n} for n in numbers],
+        }
+        took = min(_post(f"{base}/v1/persons/compare", token, body) for _ in range(3))
+        print(f"compare: {len(numbers):,} persons in {took:.2f} s ({took / len(numbers) * 1e6:,.0f} µs each)")
+        rate, proof_ms = asyncio.run(_append(10_000, 5))
+        print(f"log: {rate:,.0f} entries/s in batches of 10,000 · proof of inclusion {proof_ms:.1f} ms")
+    finally:
+        for server in servers:
+            server.terminate()
+        for server in servers:
+            server.wait(20)
+        with database.engine(settings).begin() as connection:
+            clients.revoke(connection, client_id)
+
+
+if __name__ == "__main__":
+    main()

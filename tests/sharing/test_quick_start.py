@@ -1,0 +1,56 @@
+"""The quick start is true: its own commands, as they stand in the page, lead from credentials to a verified receipt."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.settings import CHECKOUT
+from tests.sharing.test_answers import a_person
+
+pytestmark = pytest.mark.slow
+PAGE = (CHECKOUT / "docs" / "sharing.md").read_text(encoding="utf-8")
+START = PAGE.split("## Quick start")[1].split("\n## ")[0]
+
+
+@pytest.fixture
+def address(pool):
+    """A service of its own process, as `hub serve` starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value(),
+        "HUB_SHARING_PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    child = subprocess.Popen([sys.executable, "-m", "sharing"], cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        subprocess.run(
+            ["curl", "-s", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", f"{url}/healthz"], check=True, capture_output=True
+        )
+        yield url, environment
+    finally:
+        child.terminate()
+        child.wait(20)
+
+
+def test_from_credentials_to_a_verified_receipt_by_the_pages_own_commands(pool, address, tmp_path):
+    url, environment = address
+    row = a_person(pool)
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", START, re.MULTILINE | re.DOTALL))
+    python = "\n".join(re.findall(r"^```python\n(.*?)^```", START, re.MULTILINE | re.DOTALL))
+    assert shell.count("curl") >= 5 and "requests.post" in python
+    (tmp_path / "example.py").write_text(python, encoding="utf-8")
+    variables = {**environment, "HUB": url, "RESIDENT_ID": row.resident_id, "CHECKOUT": str(CHECKOUT)}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{shell}\nexport ID SECRET\npython3 example.py"], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "verified" in done.stdout and re.search(r"^(yes|no|unknown) [0-9a-f-]{36}$", done.stdout, re.MULTILINE)
+    answer = (tmp_path / "answer.json").read_text(encoding="utf-8")
+    assert row.id in answer and row.resident_id not in answer and row.name not in answer
