@@ -43,13 +43,15 @@ def normalise(records: pl.DataFrame) -> pl.DataFrame:
     """
     blank = pl.lit(None, dtype=pl.String)
     columns = {c: pl.col(c) if c in records.columns else blank for c in CONCEPTS}
-    keys = records.select(
+    # Lazily, so that a part of an expression that stands in it twice is computed once.
+    found = records.lazy().select(
         _id_key=columns["person.resident_id"].cast(pl.String),
         _name_key=names(columns["person.name"].cast(pl.String)),
         _birth_date=columns["person.birth_date"].cast(pl.Date),
         _phone_key=phones(columns["person.phone"].cast(pl.String)),
         _address_key=addresses(columns["person.address"].cast(pl.String)),
     )
+    keys = found.collect()
     if keys.height < records.height:  # nothing but literals was selected
         keys = keys.select(pl.all().repeat_by(records.height).list.explode())
     keys = keys.with_columns(resident_id.normalise(keys["_id_key"]))

@@ -13,6 +13,9 @@ from schemas.contract import Contract, Field
 _TEXT_LIMIT = 4000
 # What a spreadsheet would run when somebody opens an export.
 _FORMULA = r"^(?:[=@＝＠]|[+\-][^\d].*[(|!])"
+# The same, for values written side by side; it may see one where there is none, never the other way round.
+_BETWEEN = "\x1f"
+_FORMULA_BEGINS = _BETWEEN + r"(?:[=@＝＠]|[+\-][^\d])"
 _ISO_DATES = ("%Y-%m-%d", "%Y%m%d")
 _ISO_INSTANTS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d %H:%M:%S%z", "%Y-%m-%dT%H:%M:%S%.f%z")
 _LOCAL_INSTANTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y%m%d%H%M%S", "%Y-%m-%d")
@@ -102,25 +105,24 @@ def _integer(name: str) -> pl.Expr:
 
 def _number(name: str) -> pl.Expr:
     # Kept as text: decimals go to the database as written, not through binary floating point.
-    plain = pl.col(name).str.replace_all(",", "")
+    plain = pl.col(name).str.replace_all(",", "", literal=True)
     return pl.when(plain.str.contains(r"^[+-]?\d{1,15}(\.\d{1,6})?$")).then(plain)
 
 
-def _date(name: str, formats: Iterable[str]) -> pl.Expr:
-    tries = [pl.col(name).str.to_date(f, strict=False, exact=True) for f in dict.fromkeys([*formats, *_ISO_DATES])]
-    found = pl.coalesce(tries)
-    return pl.when(found.dt.year().is_between(1800, 9999)).then(found)
+def _dates(name: str, formats: Iterable[str]) -> list[pl.Expr]:
+    return [pl.col(name).str.to_date(f, strict=False, exact=True) for f in dict.fromkeys([*formats, *_ISO_DATES])]
 
 
-def _instant(name: str, formats: Iterable[str]) -> pl.Expr:
-    zoned = [f for f in dict.fromkeys([*formats, *_ISO_INSTANTS]) if "%z" in f]
-    local = [f for f in dict.fromkeys([*formats, *_LOCAL_INSTANTS]) if "%z" not in f]
-    tries = [pl.col(name).str.to_datetime(f, strict=False, time_zone="UTC") for f in zoned]
-    # An instant without a zone is China's: the contracts are with Chinese agencies.
-    tries += [
-        pl.col(name).str.to_datetime(f, strict=False).dt.replace_time_zone("Asia/Shanghai").dt.convert_time_zone("UTC") for f in local
-    ]
-    return pl.coalesce(tries)
+def _instants(name: str, formats: Iterable[str]) -> list[pl.Expr]:
+    tries = []
+    for form in dict.fromkeys([*formats, *_ISO_INSTANTS, *_LOCAL_INSTANTS]):
+        if "%z" in form:
+            tries.append(pl.col(name).str.to_datetime(form, strict=False, time_zone="UTC"))
+        else:
+            # An instant without a zone is China's: the contracts are with Chinese agencies.
+            local = pl.col(name).str.to_datetime(form, strict=False).dt.replace_time_zone("Asia/Shanghai")
+            tries.append(local.dt.convert_time_zone("UTC"))
+    return tries
 
 
 def _boolean(spec: Field) -> pl.Expr:
@@ -128,20 +130,34 @@ def _boolean(spec: Field) -> pl.Expr:
     return pl.col(spec.name).replace_strict(list(truth), list(truth.values()), default=None, return_dtype=pl.Boolean)
 
 
-def _typed(spec: Field) -> pl.Expr:
+def _tries(spec: Field) -> list[pl.Expr]:
+    """The ways a field's text may be read; of a value, the first way that reads it counts."""
     match spec.logical_type:
         case "integer":
-            return _integer(spec.name)
+            return [_integer(spec.name)]
         case "number":
-            return _number(spec.name)
+            return [_number(spec.name)]
         case "date":
-            return _date(spec.name, spec.date_formats)
+            return _dates(spec.name, spec.date_formats)
         case "timestamp":
-            return _instant(spec.name, spec.date_formats)
+            return _instants(spec.name, spec.date_formats)
         case "boolean":
-            return _boolean(spec)
+            return [_boolean(spec)]
         case _:
-            return _text(spec.name)
+            return [_text(spec.name)]
+
+
+def _typed(contract: Contract, text: pl.DataFrame) -> pl.DataFrame:
+    """Text as typed values; null where it cannot be read. Another way to read a column is tried only while some of it is unread."""
+    tries = {spec.name: _tries(spec) for spec in contract.fields}
+    typed = text.lazy().select("row_number", *(ways[0].alias(name) for name, ways in tries.items())).collect()
+    for name, ways in tries.items():
+        for way in ways[1:]:
+            if typed[name].null_count() == text[name].null_count():
+                break
+            typed = typed.with_columns(pl.coalesce(name, text.select(way).to_series()).alias(name))
+    dates = [spec.name for spec in contract.fields if spec.logical_type == "date"]
+    return typed.with_columns(pl.when(pl.col(name).dt.year().is_between(1800, 9999)).then(pl.col(name)).alias(name) for name in dates)
 
 
 def _header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, str]:
@@ -182,12 +198,31 @@ def _refusals(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
     return found
 
 
-def _rejects(contract: Contract, both: pl.DataFrame) -> pl.DataFrame:
-    """One row a refused row and rule. Most batches have none: all conditions are looked at in one pass first."""
+def _is_good(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> bool:
+    """Whether no row can be refused, seen from the columns as wholes; False = look at every condition."""
+    texts = [spec.name for spec in contract.fields if spec.logical_type == "string"]
+    typed_all = all(typed[s.name].null_count() == text[s.name].null_count() for s in contract.fields if s.logical_type != "string")
+    if not typed_all or text[contract.key.name].null_count():
+        return False
+    side_by_side = pl.concat_str(pl.lit(""), *texts, separator=_BETWEEN, ignore_nulls=True)
+    row = text.select(side_by_side.alias("row"))["row"]
+    return not (
+        int(row.str.len_bytes().max() or 0) > _TEXT_LIMIT  # type: ignore[arg-type]
+        or row.str.contains("\x00", literal=True).any()
+        or row.str.contains("\ufffd", literal=True).any()
+        or row.str.contains(_FORMULA_BEGINS).any()
+    )
+
+
+def _rejects(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
+    """One row a refused row and rule. Most batches have none."""
+    found = [pl.DataFrame(schema=REJECTS)]
+    if _is_good(contract, text, typed):
+        return found[0]
+    both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
     refusals = _refusals(contract)
     masks = both.select("row_number", *(c.fill_null(False).alias(str(i)) for i, (_, _, c) in enumerate(refusals)))
     hit = masks.filter(pl.any_horizontal(pl.exclude("row_number")))
-    found = [pl.DataFrame(schema=REJECTS)]
     for i, (rule_id, name, _) in enumerate(refusals if hit.height else []):
         rows = hit.filter(pl.col(str(i)))
         found.append(rows.select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String)))
@@ -207,11 +242,12 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
         SourceChanged: an agreed column is missing.
     """
     found = _header(contract, raw.columns, drift)
-    text = raw.select(_clean(pl.col(column).cast(pl.String)).alias(name) for name, column in found.items())
+    # Lazily, so that a part of an expression that stands in it twice is computed once.
+    cleaned = raw.lazy().select(_clean(pl.col(column).cast(pl.String)).alias(name) for name, column in found.items())
+    text = cleaned.collect()
     text = text.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
-    typed = text.select("row_number", *(_typed(spec).alias(spec.name) for spec in contract.fields))
-    both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
-    rejects = _rejects(contract, both)
+    typed = _typed(contract, text)
+    rejects = _rejects(contract, text, typed)
     refused = _keys(contract, typed.filter(pl.col("row_number").is_in(rejects["row_number"].implode())))
     refused = refused.filter(~pl.col("record_key").str.contains("[\x00\ufffd]"))
     if rejects.height:

@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 import polars as pl
-import pyzipper
-from python_calamine import CalamineError, CalamineWorkbook
 
 from hub.errors import ContractError, SourceChanged
 from schemas.contract import Contract
@@ -138,6 +136,8 @@ def _csv(contract: Contract, parts: Parts, _password: str | None) -> Iterator[pl
 
 
 def _xlsx_zip(contract: Contract, parts: Parts, password: str | None) -> Iterator[pl.DataFrame]:
+    import pyzipper  # here, because it loads a library of ciphers and few deliveries need it
+
     for name, chunks in parts:
         data = _whole(name, chunks, _PAGE_BYTES)
         try:
@@ -157,6 +157,8 @@ def _xlsx_zip(contract: Contract, parts: Parts, password: str | None) -> Iterato
 
 
 def _sheet(book: bytes, contract: Contract, part: str) -> Iterator[pl.DataFrame]:
+    from python_calamine import CalamineError, CalamineWorkbook
+
     _refuse_inflating(book, part)
     try:
         with warnings.catch_warnings():
