@@ -50,10 +50,10 @@ class Night:
         seconds: of the whole command, start of Python to exit.
         verbs: seconds a verb, added up over sources that run side by side.
         rows: delivered by all agencies.
-        hub_cpu: seconds of CPU of the hub's process.
+        hub_cpu: seconds of CPU of the hub's processes.
         postgres_cpu: of PostgreSQL's processes.
-        hub_mib: peak resident memory of the hub's process.
-        postgres_mib: peak of PostgreSQL's processes, shared pages counted once.
+        hub_mib: peak memory of the hub's processes, shared pages counted once.
+        postgres_mib: the same of PostgreSQL's.
     """
 
     date: str
@@ -106,11 +106,12 @@ def _ask_once(settings: Settings, day: date) -> None:
                     nowhere.write(chunk)
 
 
-def _postgres_mib(pid: int) -> float:
+def _mib(pid: int) -> float:
+    """Memory of a process and all it started, shared pages counted once."""
     total = 0
     with contextlib.suppress(psutil.Error):
-        server = psutil.Process(pid)
-        for process in [server, *server.children()]:
+        first = psutil.Process(pid)
+        for process in [first, *first.children(recursive=True)]:
             with contextlib.suppress(psutil.Error):
                 total += process.memory_full_info().pss
     return total / _MIB
@@ -134,19 +135,20 @@ def _server(settings: Settings) -> int:
 def _night(settings: Settings, day: date) -> Night:
     _ask_once(settings, day)
     server = _server(settings)
-    peak, over = [0.0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.2):
-            peak[0] = max(peak[0], _postgres_mib(server))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
     used_before = _postgres_cpu(server)
     started = time.perf_counter()
     child = subprocess.Popen(
         [sys.executable, "-m", "pipeline.cli.main", "night", "--date", str(day), "--json"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     )
+    peak, over = {"hub": 0.0, "postgres": 0.0}, threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.5):  # looking costs something too
+            for name, pid in (("hub", child.pid), ("postgres", server)):
+                peak[name] = max(peak[name], _mib(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
     assert child.stdout is not None
     printed = child.stdout.read()
     _, status, usage = os.wait4(child.pid, 0)
@@ -159,7 +161,7 @@ def _night(settings: Settings, day: date) -> Night:
     told: dict[str, Any] = json.loads(printed)
     rows = sum(s["delivered"] for s in told["sources"].values())
     hub_cpu = usage.ru_utime + usage.ru_stime
-    return Night(str(day), seconds, told["seconds"], rows, hub_cpu, used, usage.ru_maxrss / 1024, peak[0])
+    return Night(str(day), seconds, told["seconds"], rows, hub_cpu, used, max(peak["hub"], usage.ru_maxrss / 1024), peak["postgres"])
 
 
 def _floor(settings: Settings) -> tuple[float, float, int]:

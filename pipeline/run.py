@@ -16,9 +16,10 @@ from pipeline import steps
 from schemas.contract import stems
 from warehouse import database, landing, ledger
 
-# Sources in work at one time: agencies are waited for, PostgreSQL and this process each keep one core busy.
-_SIDE_BY_SIDE = 4
+# Sources in work at one time: agencies are waited for, while PostgreSQL, the gate and this process each keep a core busy.
+_SIDE_BY_SIDE = 5
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
+Keeper = Callable[[str, date], dict[str, Any]]
 ALL = "all"  # stands for the source where a verb works on all of them
 
 
@@ -58,7 +59,9 @@ class NightReport:
         return asdict(self)
 
 
-def run(settings: Settings, day: date, *, only: str | None = None, reporter: Reporter | None = None) -> NightReport:
+def run(
+    settings: Settings, day: date, *, only: str | None = None, reporter: Reporter | None = None, keeper: Keeper | None = None
+) -> NightReport:
     """Take a night through the seven verbs. A broken source never stops the others.
 
     Args:
@@ -66,6 +69,7 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
         day: an open night.
         only: one source; None = all.
         reporter: told how it goes; None = nobody asks.
+        keeper: judges deliveries in a process of its own; None = this process does.
 
     Raises:
         MergeError: the night cannot be published; nothing was.
@@ -78,11 +82,13 @@ def run(settings: Settings, day: date, *, only: str | None = None, reporter: Rep
     seconds: dict[str, float] = dict.fromkeys(("fetch", "land", "parse", "gate", "resolve", "merge", "share"), 0.0)
 
     with database.alone(settings, "night"):
-        _through(settings, day, [only] if only else list(known), seconds, reporter or Reporter())
+        _through(settings, day, [only] if only else list(known), seconds, reporter or Reporter(), keeper)
     return report(settings, day, seconds)
 
 
-def _through(settings: Settings, day: date, sources: list[str], seconds: dict[str, float], reporter: Reporter) -> None:
+def _through(
+    settings: Settings, day: date, sources: list[str], seconds: dict[str, float], reporter: Reporter, keeper: Keeper | None
+) -> None:
     adding = threading.Lock()
 
     def timed(source: str, verb: str, call: Callable[..., Any], *arguments: Any) -> None:
@@ -104,13 +110,14 @@ def _through(settings: Settings, day: date, sources: list[str], seconds: dict[st
             timed(stem, "fetch", partial(steps.fetch, progress=moved["fetch"]), stem, day)
             timed(stem, "land", steps.land, stem, day)
             timed(stem, "parse", partial(steps.parse, progress=moved["parse"]), stem, day)
-            timed(stem, "gate", steps.gate, stem, day)
+            timed(stem, "gate", partial(steps.gate, keeper=keeper), stem, day)
         except HubError:
             pass  # told, and in the ledger: the other sources go on
 
     workers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="intake")
     try:
-        workers.submit(steps.warm_gate)
+        if keeper is None:
+            workers.submit(steps.warm_gate)
         list(workers.map(intake, sources))
     finally:
         workers.shutdown(wait=False, cancel_futures=True)

@@ -20,7 +20,7 @@ from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity.normalise import CONCEPTS, normalise
-from pipeline import disputes, identify, parsing, readers, tickets
+from pipeline import disputes, parsing, readers, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     agency_tables,
@@ -214,8 +214,11 @@ def warm_gate() -> None:
 
 
 @_verb
-def gate(stem: str, day: date, settings: Settings) -> Outcome:
+def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, date], Outcome] | None = None) -> Outcome:
     """Let Great Expectations judge the staged rows: quarantine bad rows, hold a bad delivery.
+
+    Args:
+        keeper: does it in a process of its own; None = here.
 
     Raises:
         GateHeld: something critical failed; the last good delivery stays.
@@ -223,6 +226,8 @@ def gate(stem: str, day: date, settings: Settings) -> Outcome:
     contract, now = load_contract(stem), _intake(settings, stem, day)
     if now.state != "parsed":
         return {"state": now.state, "did": False}
+    if keeper is not None:
+        return keeper(stem, day)
     # Here, because Great Expectations takes seconds to load and nothing else needs it.
     from expectations import gate as gatekeeper
     from expectations.report import as_dict
@@ -298,6 +303,9 @@ def _waiting(settings: Settings, day: date) -> list[tuple[Contract, ledger.Intak
 @_pool_verb
 def resolve(day: date, settings: Settings) -> Outcome:
     """Find out what the night changes, and who is who among the records it touches. Writes only working tables."""
+    # Here, because the processes that only fetch or judge have no use for it.
+    from pipeline import identify
+
     started = time.perf_counter()
     waiting = _waiting(settings, day)
     for contract, intake, _ in waiting:

@@ -183,6 +183,16 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def on_behalf(work: str) -> Iterator[None]:
+    """Do a piece of work for another process, which holds it by :func:`alone` and waits."""
+    token = _held.set(_held.get() | {work})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+@contextlib.contextmanager
 def publishing(settings: Settings) -> Iterator[sa.Connection]:
     """One transaction in which a night is published; only one exists at a time.
 

@@ -59,25 +59,27 @@ def night(
     as_json: AsJson = False,
 ) -> None:
     """Run a night through the seven verbs, without Airflow. Running it again is harmless."""
-    from pipeline import run as running
-    from pipeline.cli.progress import reporting
-    from pipeline.cli.summary import print_seconds, print_summary
-    from pipeline.services import agencies
-    from sandbox import clock
+    from pipeline.gatekeeper import Gatekeeper
 
     settings = get_settings()
     asked = parse_date(date)
     # A wrong contract is told before anything is done.
     load_contracts() if source is None else load_contract(source)
-    day = open_night(settings, day=asked)
-    if settings.business_clock == "sandbox":
-        clock.set_night(settings, max(clock.current_night(settings), clock.night_of(settings, day)))
-        agencies.start(settings)
+    with Gatekeeper(settings) as keeper:  # first, because it takes the longest to get ready
+        from pipeline import run as running
+        from pipeline.cli.progress import reporting
+        from pipeline.cli.summary import print_seconds, print_summary
+        from pipeline.services import agencies
+        from sandbox import clock
 
-    console = screen()
-    started = time.perf_counter()
-    with reporting(console, silent=as_json) as reporter:
-        found = running.run(settings, day, only=source, reporter=reporter)
+        day = open_night(settings, day=asked)
+        if settings.business_clock == "sandbox":
+            clock.set_night(settings, max(clock.current_night(settings), clock.night_of(settings, day)))
+            agencies.start(settings)
+        console = screen()
+        started = time.perf_counter()
+        with reporting(console, silent=as_json) as reporter:
+            found = running.run(settings, day, only=source, reporter=reporter, keeper=keeper)
     if as_json:
         print_json(found.as_json())
     else:

@@ -1,5 +1,6 @@
 """Everything a hub needs on one machine, started and stopped in order."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from hub.settings import Settings
@@ -46,10 +47,9 @@ def up(settings: Settings, *, with_airflow: bool = True) -> None:
 
 
 def down(settings: Settings) -> None:
-    """Stop them in the opposite order; the data stays."""
-    airflow.stop(settings)
-    sharing.stop(settings)
-    agencies.stop(settings)
+    """Stop them, the database last and all others together; the data stays."""
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda stop: stop(settings), (airflow.stop, sharing.stop, agencies.stop)))
     if (settings.home / "postgres").exists():
         embedded.stop(settings)
 

@@ -1,0 +1,112 @@
+"""The gate in a process of its own: loading Great Expectations takes seconds, and beside the rest of a night it holds nothing up."""
+
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from datetime import date
+from types import TracebackType
+from typing import Any, Self
+
+from hub import log
+from hub.errors import HubError, ServiceError, unforeseen
+from hub.settings import CHECKOUT, Settings
+
+Outcome = dict[str, Any]
+_UNFORESEEN = 1  # exit status
+
+
+class Gatekeeper:
+    """A process that judges one delivery at a time, for as long as this one lives."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start it; returns before it is ready."""
+        self._one_at_a_time = threading.Lock()
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.gatekeeper"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        )  # fmt: skip
+        self._say(settings)
+
+    def _say(self, something: object) -> None:
+        assert self._child.stdin is not None
+        pickle.dump(something, self._child.stdin)
+        self._child.stdin.flush()
+
+    def __call__(self, stem: str, day: date) -> Outcome:
+        """Judge a source's delivery: :func:`pipeline.steps.gate`, whose lock the caller holds.
+
+        Raises:
+            HubError: as the gate does.
+            ServiceError: the process ended.
+        """
+        assert self._child.stdout is not None
+        with self._one_at_a_time:
+            try:
+                self._say((stem, day))
+                answer: Outcome | HubError = pickle.load(self._child.stdout)
+            except (OSError, EOFError, pickle.UnpicklingError):
+                raise ServiceError(
+                    f"the gate's process ended with status {self._child.wait()}", where=stem, next_step="running the same again is harmless"
+                ) from None
+        if isinstance(answer, HubError):
+            raise answer
+        return answer
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """End it."""
+        assert self._child.stdin is not None and self._child.stdout is not None
+        for pipe in (self._child.stdin, self._child.stdout):
+            try:
+                pipe.close()
+            except OSError:  # it ended by itself
+                pass
+        self._child.wait()
+
+
+def _listen(asked: "queue.SimpleQueue[Any]") -> None:
+    """Hand on what is asked. When nobody can ask any more, for the night is over or was killed, nothing more may be done."""
+    try:
+        while True:
+            asked.put(pickle.load(sys.stdin.buffer))
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def main() -> None:
+    """Read settings, then sources and days; write what the gate says to each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the night, which ends this process by ending
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints shall not get between the answers
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+
+    from pipeline import steps
+    from warehouse import database
+
+    steps.warm_gate()
+    settings: Settings = asked.get()
+    log.configure(settings.log_level)
+    while True:
+        stem, day = asked.get()
+        try:
+            with database.on_behalf(f"source {stem}"):
+                answer: Outcome | HubError = steps.gate.__wrapped__(stem, day, settings)  # type: ignore[attr-defined]
+        except HubError as error:
+            answer = error
+        except Exception as error:
+            print(f"错误 / error: {unforeseen(error)}", file=sys.stderr, flush=True)
+            os._exit(_UNFORESEEN)
+        pickle.dump(answer, answers)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
