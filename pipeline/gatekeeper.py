@@ -3,7 +3,6 @@
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -23,11 +22,11 @@ class Gatekeeper:
     """A process that judges one delivery at a time, for as long as this one lives."""
 
     def __init__(self, settings: Settings) -> None:
-        """Start it; returns before it is ready."""
+        """Start it; returns before it is ready. An interrupt of the night's process group is not for it: it ends when the night has."""
         self._one_at_a_time = threading.Lock()
         self._child = subprocess.Popen(
             [sys.executable, "-m", "pipeline.gatekeeper"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, process_group=0,
         )  # fmt: skip
         self._say(settings)
 
@@ -82,7 +81,6 @@ def _listen(asked: "queue.SimpleQueue[Any]") -> None:
 
 def main() -> None:
     """Read settings, then sources and days; write what the gate says to each."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is for the night, which ends this process by ending
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints shall not get between the answers
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
