@@ -179,6 +179,29 @@ def take_down(connection: sa.Connection) -> None:
     connection.execute(sa.text("DELETE FROM share.applied"))
 
 
+def withdraw(connection: sa.Connection) -> None:
+    """Take everything off that hangs on a table's columns, so that a migration may change them; nobody is told anything until :func:`apply`."""
+    if connection.scalar(sa.text("SELECT to_regclass('share.applied')")) is None:
+        return
+    take_down(connection)
+    _drop_finders(connection)
+    _drop_policies(connection, "polname LIKE 'share\\_%' AND polname <> 'share_owner'")
+    tables = connection.scalars(
+        sa.text(
+            "SELECT DISTINCT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
+            " WHERE attgenerated = 'v' AND NOT attisdropped AND relnamespace = 'core'::regnamespace"
+        )
+    )
+    _generated(connection, {table: {} for table in tables.all()})
+
+
+def _drop_policies(connection: sa.Connection, which: str) -> None:
+    for name, table in connection.execute(
+        sa.text(f"SELECT quote_ident(polname), polrelid::regclass::text FROM pg_policy WHERE {which}")
+    ).all():
+        connection.execute(sa.text(f"DROP POLICY {name} ON {table}"))
+
+
 def apply(connection: sa.Connection, plan: Plan, *, password: str) -> None:
     """Make the database hold a policy, and nothing of a former one. In the caller's transaction.
 
@@ -274,10 +297,7 @@ def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> Non
     conditions = dict(_DEPENDENT)
     for stem in stems:
         conditions[agency_tables.core_table(stem)] = f'EXISTS (SELECT FROM identity.link l WHERE l.record_id = "{stem}".record_id)'
-    for name, table in connection.execute(
-        sa.text("SELECT quote_ident(polname), polrelid::regclass::text FROM pg_policy WHERE polname LIKE 'share\\_%'")
-    ).all():
-        connection.execute(sa.text(f"DROP POLICY {name} ON {table}"))
+    _drop_policies(connection, "polname LIKE 'share\\_%'")
     for table in (_PERSON, *conditions):
         connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
         connection.execute(sa.text(f"CREATE POLICY share_owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)"))

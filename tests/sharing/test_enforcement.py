@@ -221,6 +221,21 @@ def test_a_policy_that_is_taken_back_leaves_no_right_behind(pool, connection):
     assert refused(connection, "SELECT person_id FROM identity.link")
 
 
+def test_a_migration_may_change_a_column_the_policy_hangs_on_and_the_policy_is_held_again_after_it(pool, connection):
+    """Between the two nobody is shown a row."""
+    plan = enforcement.plan(policies_of_the_hub.in_force(DAY), DAY)
+    before = connection.execute(sa.text("SELECT count(*) FROM pg_policy WHERE polname LIKE 'share%'")).scalar()
+    disclosure.withdraw(connection)
+    as_role(connection, ROLE)
+    assert connection.execute(sa.text("SELECT person_id FROM core.person")).all() == []
+    connection.execute(sa.text("RESET ROLE"))
+    connection.execute(sa.text("ALTER TABLE core.person ALTER COLUMN area_code TYPE varchar(12), ALTER COLUMN name TYPE varchar(200)"))
+    disclosure.apply(connection, plan, password="x" * 32)
+    assert connection.execute(sa.text("SELECT count(*) FROM pg_policy WHERE polname LIKE 'share%'")).scalar() == before
+    as_role(connection, ROLE)
+    assert connection.execute(sa.text(f'SELECT name__masked FROM share."{ROLE}__person"')).all() != []
+
+
 def test_generated_columns_leave_the_fingerprint_as_it_was(pool, connection, five_nights):
     from warehouse import fingerprint
 
