@@ -170,28 +170,36 @@ def _touch_crossing(connection: sa.Connection, rule: Rule) -> None:
     connection.execute(sa.text(f"INSERT INTO focus {query}"))
 
 
-def _strict_keys(connection: sa.Connection, rule: Rule) -> str:
-    """Keys of all blocks with more than one node, or an open one, under a strict rule.
+def _strict_keys(connection: sa.Connection, rule: Rule, everything: bool) -> str:
+    """Keys of the blocks of a strict rule that hold more than one node, or an open one.
 
-    Records that agree in more than what sure links look at are few: they are gathered once for all such rules.
+    Nodes that agree in what the rule begins with (number; name and birth date) are few: they are gathered once for all rules that do.
     """
     wide = rule.parts[:2]
     several = f"several_{'_'.join(wide)}"
     if not connection.scalar(sa.text("SELECT to_regclass(:name)"), {"name": f"pg_temp.{several}"}):
         keys = ", ".join(f"{PARTS[p]} AS {p}" for p in wide)
         known = " AND ".join(f"{PARTS[p]} IS NOT NULL" for p in wide)
-        sources = ("staging.work_candidate r", f"(SELECT * FROM identity.record r WHERE {_PRESENT}) AS r")
-        rows = " UNION ALL ".join(f"SELECT record_id, {keys} FROM {source} WHERE {known}" for source in sources)
-        node = "uuid_hash_extended(w.node_id, 1)"
+        if everything:
+            sources = ("staging.work_candidate r", f"(SELECT * FROM identity.record r WHERE {_PRESENT}) AS r")
+            rows = " UNION ALL ".join(f"SELECT record_id, {keys} FROM {source} WHERE {known}" for source in sources)
+        else:
+            named = ", ".join(f"f.{p}" for p in wide)
+            looked_at = f"SELECT DISTINCT {named} FROM focus_record f WHERE {' AND '.join(f'f.{p} IS NOT NULL' for p in wide)}"
+            _make(connection, "looked_at", looked_at)
+            rows = future(f"r.record_id, {keys}", "looked_at k", " AND ".join(f"{PARTS[p]} = k.{p}" for p in wide))
+        node = "uuid_hash_extended(coalesce(w.node_id, l.node_id), 1)"
         _make(
             connection, several,
-            f"SELECT {', '.join(wide)} FROM ({rows}) AS k JOIN staging.work_node w USING (record_id)"
-            f" GROUP BY {', '.join(wide)} HAVING min({node}) <> max({node})",
+            f"SELECT {', '.join(wide)} FROM ({rows}) AS k LEFT JOIN staging.work_node w USING (record_id)"
+            f" LEFT JOIN identity.link l USING (record_id) GROUP BY {', '.join(wide)} HAVING min({node}) <> max({node})",
         )  # fmt: skip
+        connection.execute(sa.text("DROP TABLE IF EXISTS looked_at"))
     on = " AND ".join(f"{PARTS[p]} = s.{p}" for p in wide)
     keys = ", ".join(f"{PARTS[p]} AS {p}" for p in rule.parts)
     members = f"SELECT {rule.of('m')} FROM ({future(keys, f'{several} s', on)}) AS m WHERE {rule.known('m')}"
-    return f"{members} UNION SELECT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
+    opened = f"SELECT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
+    return f"{members} UNION {opened}" if everything else f"SELECT DISTINCT * FROM ({members}) AS m"
 
 
 def find_pairs(connection: sa.Connection, everything: bool) -> None:
@@ -204,10 +212,10 @@ def find_pairs(connection: sa.Connection, everything: bool) -> None:
     for rule in RULES:
         own = f"SELECT DISTINCT {rule.of('o')} FROM open_record o WHERE {rule.known('o')}"
         focus = f"FROM focus_record f WHERE {rule.known('f')}"
-        if everything:
-            keys = _strict_keys(connection, rule) if rule.is_strict else own
-        elif rule.is_strict:
-            keys = f"SELECT DISTINCT {rule.of('f')} {focus}"
+        if rule.is_strict:
+            keys = _strict_keys(connection, rule, everything)
+        elif everything:
+            keys = own
         else:
             keys = f"SELECT {rule.of('f')} {focus} AND f.is_open UNION (SELECT {rule.of('f')} {focus} INTERSECT {own})"
         _make(connection, "block", f"SELECT row_number() OVER () AS n, * FROM ({keys}) AS k")

@@ -37,12 +37,17 @@ def run(connection, statement, **values):
     return connection.execute(sa.text(statement), values)
 
 
-def draw(connection, chance):
-    """The rows of a night: records that change, that go, and that come, some of them born before those that are there."""
+def draw(connection, chance, village):
+    """The rows of a night: records that change, that go, and that come, some of them born before those that are there.
+
+    Most of it befalls one village, so that its people get into each other's blocks and homes, and out again.
+    """
     run(connection, "DISCARD TEMP")
     identity_pool.drop_work(connection)
     known = list(connection.scalars(sa.text("SELECT record_id FROM identity.record ORDER BY record_id")))
-    changed, gone, copied = chance.sample(known, 25), chance.sample(known, 8), chance.sample(known, 25)
+    village = sorted(set(village) & set(known))
+    changed, gone, copied = ([*chance.sample(village, n), *chance.sample(known, n // 3)] for n in (18, 3, 9))
+    gone, copied = list(dict.fromkeys(gone)), list(dict.fromkeys(copied))
     run(connection, "CREATE UNLOGGED TABLE staging.work_candidate (LIKE identity.record)")
     run(connection, "CREATE UNLOGGED TABLE staging.work_gone (record_id uuid)")
     run(connection, "INSERT INTO staging.work_gone SELECT unnest(CAST(:ids AS uuid[]))", ids=list({*changed, *gone}))
@@ -55,8 +60,16 @@ def draw(connection, chance):
         run(connection, "INSERT INTO staging.work_candidate TABLE one; DROP TABLE one")
     for record in list(connection.scalars(sa.text("SELECT record_id FROM staging.work_candidate ORDER BY record_id"))):
         for mishap in chance.sample(_MISHAPS, chance.randint(0, 3)):
-            values = {"other": chance.choice(known)} if ":other" in mishap else {}
+            values = {"other": chance.choice(village)} if ":other" in mishap else {}
             run(connection, f"UPDATE staging.work_candidate SET {mishap} WHERE record_id = :record", record=record, **values)
+
+
+def settle(connection, chance):
+    """Records of some dozen persons, open ones among them."""
+    persons = list(connection.scalars(sa.text("SELECT DISTINCT person_id FROM identity.link ORDER BY 1")))
+    lonely = list(connection.scalars(sa.text("SELECT record_id FROM identity.link WHERE is_open ORDER BY 1 LIMIT 8")))
+    some = sa.text("SELECT record_id FROM identity.link WHERE person_id = ANY(CAST(:ids AS uuid[])) ORDER BY 1")
+    return [*connection.scalars(some, {"ids": chance.sample(persons, 12)}), *lonely]
 
 
 def judge(connection, chance):
@@ -95,13 +108,15 @@ def opened(five_nights, monkeypatch):
         connection.rollback()
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("seed", "by"), [(1, SHIPPED), (2, ALL_BONDS)], ids=["as shipped", "every pair a bond"])
 def test_nights_of_chance_leave_what_a_full_rebuild_makes(opened, five_nights, seed, by):
     chance, pool_id = random.Random(seed), five_nights.settings.pool_id
-    draw(opened, chance)
+    village = settle(opened, chance)
+    draw(opened, chance, village)
     publish(opened, pool_id, by, everything=True)
     for night in range(4):
-        draw(opened, chance)
+        draw(opened, chance, village)
         judge(opened, chance)
         found = publish(opened, pool_id, by)
         assert found.weighed > 0
