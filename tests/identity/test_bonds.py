@@ -41,7 +41,7 @@ def every_pair(made):
 
 def persons(made, apart=APART):
     """Groups of node ids."""
-    united = bonds.unite(made, bonds.links(made, every_pair(made)), apart)
+    united = bonds.unite(made, bonds.links(made.by, bonds.close(made, every_pair(made))), apart)
     return {frozenset(g) for g in united.group_by("person_id").agg("node_id")["node_id"]}
 
 
