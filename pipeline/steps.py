@@ -262,8 +262,8 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         tickets.opened(connection, settings, contract, day, delivery.delivery_id, verdict)
         if verdict.state == "accepted":
             ledger.note(connection, day, stem, state="accepted", quarantined=held_rows)
-        else:
-            quarantine.clear(connection, delivery.delivery_id)
+        let_in = delivery.delivery_id if verdict.state == "accepted" else None
+        quarantine.clear_replaced(connection, stem=stem, business_date=day, delivery_id=let_in)
     if verdict.state == "held":
         reasons = "; ".join(r.told for r in verdict.reasons)
         raise GateHeld(

@@ -16,14 +16,16 @@ from hub.settings import Settings, load_endpoint
 from hub.working_days import working_days
 from pipeline import parsing, readers
 from pipeline.nights import CHINA
-from schemas.contract import Contract, load_contract, readable_contracts
-from warehouse import database, landing, ledger, tickets
-from warehouse.tickets import Group, Rows, Stored
+from schemas.contract import Contract, readable_contracts
+from warehouse import database, items, landing, ledger, tickets
+from warehouse.items import Rows
+from warehouse.tickets import Group, Stored
 
 if TYPE_CHECKING:  # it loads Great Expectations, which a list of tickets does not need
     from expectations.gate import Verdict
 
 NIGHT = "hub"  # who acts where no person does
+_UNDER_WAY = ("pending", "fetched", "landed", "parsed")
 _MISSING = ("应交付而未收到可用的交付", "a delivery that was due did not come in usable form")
 _KEY_REPEATED = ("主键重复", "the key came more than once")
 
@@ -110,18 +112,18 @@ def _read(settings: Settings, connection: sa.Connection, contract: Contract, del
     delivery = landing.deliveries(connection, delivery=delivery_id)[0]
     password = load_endpoint(contract.stem, settings).extra.get("zip_password")
     raw = readers.read(contract, landing.Store(settings).parts(delivery.object), password=password)
-    return tickets.landed(connection, parsing.keys(contract, raw))
+    return items.landed(connection, parsing.keys(contract, raw))
 
 
 def opened(connection: sa.Connection, settings: Settings, contract: Contract, day: date, delivery_id: str, verdict: "Verdict") -> None:
     """Open what the gate found in a delivery; part of the transaction that writes its verdict."""
     tickets.lock(connection)
-    for older in tickets.unopened(connection, contract.stem, but=delivery_id):
-        tickets.open_rows(connection, contract.stem, older, _read(settings, connection, contract, older))
-    tickets.open_rows(connection, contract.stem, delivery_id, tickets.staged(contract, day))
+    for older in items.unopened(connection, contract.stem, but=delivery_id):
+        items.open_rows(connection, contract.stem, older, _read(settings, connection, contract, older))
+    items.open_rows(connection, contract.stem, delivery_id, items.staged(contract, day))
     for reason in verdict.reasons if verdict.state == "held" else ():
         fails = verdict.conditions.get(reason.rule_id)
-        tickets.open_held(connection, contract, day, delivery_id, reason.rule_id, reason.field, fails)
+        items.open_held(connection, contract, day, delivery_id, reason.rule_id, reason.field, fails)
     _keep(connection, settings, contract, day)
 
 
@@ -135,28 +137,40 @@ def settled(connection: sa.Connection, settings: Settings, contract: Contract, d
         MergeError: a row of it is in quarantine and on no ticket.
     """
     tickets.lock(connection)
-    if delivery.delivery_id in tickets.unopened(connection, contract.stem):
+    if delivery.delivery_id in items.unopened(connection, contract.stem):
         raise MergeError(
             "rows are in quarantine that are on no ticket", where=f"delivery {delivery.delivery_id[:8]}",
             next_step=f"run `hub replay {delivery.delivery_id[:8]}`",
         )  # fmt: skip
-    tickets.settle(connection, contract.stem, delivery, tickets.staged(contract, day))
-    for newer in tickets.later(connection, contract.stem, delivery.business_date):
+    items.settle(connection, contract.stem, delivery, items.staged(contract, day))
+    for newer in items.later(connection, contract.stem, delivery.business_date):
         found = landing.deliveries(connection, delivery=newer)[0]
-        tickets.settle(connection, contract.stem, found, _read(settings, connection, contract, newer))
+        items.settle(connection, contract.stem, found, _read(settings, connection, contract, newer))
     _keep(connection, settings, contract, day)
 
 
 def missing(connection: sa.Connection, settings: Settings, day: date) -> None:
-    """Open tickets for deliveries that were due and failed to come; part of the transaction that publishes without them."""
-    failed = [i for i in ledger.intakes(connection, day) if i.state == "failed"]
-    contracts = readable_contracts() if failed else {}
-    for intake in failed:
+    """Open tickets for deliveries that were due and are not there; part of the transaction that publishes without them."""
+    absent = [i for i in ledger.intakes(connection, day) if i.state in ("failed", *_UNDER_WAY)]
+    contracts = readable_contracts() if absent else {}
+    for intake in absent:
         contract = contracts.get(intake.stem)
-        if contract is not None and contract.delivery.is_due(day):
+        if contract is not None and is_missing(contract, intake, settings, datetime.now(CHINA)):
             tickets.lock(connection)
-            tickets.open_missing(connection, intake.stem, day)
+            items.open_missing(connection, intake.stem, day)
             _keep(connection, settings, contract, day, words=intake.error)
+
+
+def is_missing(contract: Contract, intake: ledger.Intake, settings: Settings, now: datetime) -> bool:
+    """Whether a night that is published now goes without a delivery that was due.
+
+    One that could not be read is missing. One that is under way, or that nobody has asked for, is missing once its deadline has passed by
+    the clock in China; the county's calendar knows no hours.
+    """
+    if not contract.delivery.is_due(intake.business_date):
+        return False
+    deadline = datetime.combine(intake.business_date, contract.delivery.deadline, CHINA)
+    return intake.state == "failed" or (intake.state in _UNDER_WAY and settings.business_clock == "wall" and now >= deadline)
 
 
 def _keep(connection: sa.Connection, settings: Settings, contract: Contract, day: date, words: str | None = None) -> None:
@@ -205,7 +219,7 @@ def _open(connection: sa.Connection, settings: Settings, contract: Contract, gro
 
 def _titles(connection: sa.Connection, contract: Contract, group: Group) -> tuple[str, str]:
     """What the rule asks, in Chinese and English."""
-    if group.rule_id == tickets.MISSING:
+    if group.rule_id == items.MISSING:
         return _MISSING
     if group.rule_id == "key_repeated":
         return _KEY_REPEATED
@@ -281,8 +295,3 @@ def send(settings: Settings, ticket_id: str, *, actor: str, words: str | None = 
         detail = {**_counts(group), **({"words": words} if words else {})}
         tickets.note(connection, ticket_id, State.SENT, today(settings, connection), actor, detail)
         return find(connection, settings, ticket_id)[0]
-
-
-def contract_of(ticket: Ticket) -> Contract:
-    """The contract of a ticket's agency."""
-    return load_contract(ticket.stem)

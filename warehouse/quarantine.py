@@ -49,9 +49,17 @@ def clear_gate(connection: sa.Connection, delivery_id: str) -> None:
     )
 
 
-def clear(connection: sa.Connection, delivery_id: str) -> None:
-    """Take out the rows of a delivery that is held: none of it is let in, and its ticket has them."""
-    connection.execute(sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery"), {"delivery": delivery_id})
+def clear_replaced(connection: sa.Connection, *, stem: str, business_date: date, delivery_id: str | None) -> None:
+    """Take out the rows of a night's deliveries of a source but one: held, or broken off and another took their place.
+
+    None of them is let in; their tickets have their rows.
+    """
+    connection.execute(
+        sa.text(
+            "DELETE FROM quarantine.row WHERE stem = :stem AND quarantined_date = :day AND delivery_id IS DISTINCT FROM CAST(:delivery AS uuid)"
+        ),
+        {"stem": stem, "day": business_date, "delivery": delivery_id},
+    )
 
 
 def add_failing(

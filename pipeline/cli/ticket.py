@@ -152,12 +152,12 @@ def send(
 @app.command()
 def books(as_json: AsJson = False) -> None:
     """The books of quarantine: what came in is open, passed or withdrawn; nothing else."""
-    from warehouse import database, tickets
+    from warehouse import database, items
 
     settings = get_settings()
     database.migrate(settings)
     with database.engine(settings).connect() as connection:
-        found = tickets.books(connection)
+        found = items.books(connection)
     if as_json:
         print_json([asdict(b) for b in found])
         return

@@ -18,7 +18,7 @@ from python_calamine import CalamineWorkbook
 
 from hub.errors import ConfigError
 from hub.settings import get_settings, load_endpoint
-from pipeline import disputes, parsing, readers, run, scorecard, sendback, tickets
+from pipeline import disputes, nights, parsing, readers, run, scorecard, sendback, steps, tickets
 from pipeline.cli import main
 from pipeline.tickets import State
 from sandbox import agency, clock, corrections
@@ -27,6 +27,8 @@ from tests import population
 from tests.conftest import Hub
 from warehouse import database, landing, quarantine, questions
 from warehouse import disputes as ledger_of_disputes
+from warehouse import items as warehouse_items
+from warehouse import ledger as warehouse_ledger
 from warehouse import tickets as ledger
 
 pytestmark = pytest.mark.slow
@@ -140,7 +142,7 @@ def desk_rows(hub: Hub, number: str) -> list[str]:
 
 def test_everything_in_quarantine_is_on_a_ticket_and_the_books_balance(desk: Hub) -> None:
     with database.engine(desk.settings).connect() as connection:
-        books = ledger.books(connection)
+        books = warehouse_items.books(connection)
         assert sum(b.opened for b in books) == connection.scalar(sa.text("SELECT count(*) FROM quarantine.row")) > 5
     assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in books)
     assert sum(t.rows for t in desk.tickets().values()) == sum(b.opened for b in books)
@@ -232,6 +234,25 @@ def test_a_night_published_without_a_source_asks_for_its_delivery_until_one_is_l
     done = one(desk, number)
     assert (done.state, done.closed_date, done.age_days) == (State.CLOSED, date(2026, 3, 4), 2)
     assert items(desk, number)[0]["proof_kind"] == "delivered"
+
+
+def test_rows_of_a_delivery_that_another_took_the_place_of_leave_quarantine_but_not_their_ticket(desk: Hub) -> None:
+    """The night broke off between parse and gate, and the agency has corrected its file when it is run again."""
+    day = date(2026, 3, 8)
+    desk.break_by("education", "impossible_dates")
+    clock.set_night(desk.settings, 8)
+    nights.open_night(desk.settings, day=day)
+    for verb in (steps.fetch, steps.land, steps.parse):
+        verb("education", day, desk.settings)
+    with database.engine(desk.settings).begin() as connection:
+        warehouse_ledger.note(connection, day, "education", state="failed", error="the server went away")
+    desk.mend("education")
+    desk.night(8, only="education")
+    assert desk.quarantined("education", day) == []
+    (ticket,) = [t for t in desk.tickets(stem="education").values() if t.opened_date == day]
+    assert (ticket.rule_id, ticket.state, ticket.passed) == ("not_date", State.CLOSED, ticket.rows)
+    with database.engine(desk.settings).connect() as connection:
+        assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
 
 
 # -- the scorecard -------------------------------------------------------------------------------------------------------------------------

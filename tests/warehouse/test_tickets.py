@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hub.settings import Settings
-from warehouse import database, embedded, landing, tickets
+from warehouse import database, embedded, items, landing, tickets
 
 pytestmark = pytest.mark.slow
 STEM = "health"
@@ -80,11 +80,11 @@ def publish(connection: sa.Connection, night: Night, known: dict[str, Night]) ->
                 sa.text("INSERT INTO quarantine.row VALUES (:key, :n, :rule, :stem, :stage, NULL, :day)"),
                 {**values, "n": number, "rule": broken[0], "stage": broken[1]},
             )
-    tickets.open_rows(connection, STEM, one.delivery_id, tickets.landed(connection, [night.frame]))
-    tickets.settle(connection, STEM, one, tickets.landed(connection, [night.frame]))
-    for newer in tickets.later(connection, STEM, one.business_date):
+    items.open_rows(connection, STEM, one.delivery_id, items.landed(connection, [night.frame]))
+    items.settle(connection, STEM, one, items.landed(connection, [night.frame]))
+    for newer in items.later(connection, STEM, one.business_date):
         found = known[newer]
-        tickets.settle(connection, STEM, found.delivery, tickets.landed(connection, [found.frame]))
+        items.settle(connection, STEM, found.delivery, items.landed(connection, [found.frame]))
 
 
 Item = tuple[int, str, str, str | None, int | None, int]
@@ -139,7 +139,7 @@ def test_items_and_proofs_do_not_depend_on_the_order_of_nights_nor_on_running_on
         known: dict[str, Night] = {}
         for night in order:
             publish(connection, night, known)
-            books = {b.stem: b for b in tickets.books(connection)}.get(STEM)
+            books = {b.stem: b for b in items.books(connection)}.get(STEM)
             if books:
                 assert books.opened == books.open + books.passed + books.withdrawn and books.unaccounted == 0
         assert history(connection) == told(connection, nights)
@@ -185,9 +185,9 @@ def test_rows_without_a_key_are_counted_and_settled_by_a_full_delivery_alone(poo
                     sa.text("INSERT INTO quarantine.row VALUES (:key, :n, 'key_missing', :stem, 'parse', NULL, :day)"),
                     {"key": one.delivery_id, "n": number, "stem": STEM, "day": one.business_date},
                 )
-            publish_again = tickets.landed(connection, [night.frame])
-            tickets.open_rows(connection, STEM, one.delivery_id, publish_again)
-            tickets.settle(connection, STEM, one, publish_again)
+            publish_again = items.landed(connection, [night.frame])
+            items.open_rows(connection, STEM, one.delivery_id, publish_again)
+            items.settle(connection, STEM, one, publish_again)
         (group,) = tickets.groups(connection, STEM)
         assert (group.opened_date, group.rows, group.open, group.withdrawn) == (DAY, 5, 3, 2)
         connection.rollback()
