@@ -176,7 +176,7 @@ def stand(connection: sa.Connection, a: str, b: str) -> tuple[str, float | None,
     """How a pair stands: ``sure``, ``one`` or ``two``; the weight kept of it, and the model it is of. None = none is kept."""
     row = connection.execute(
         sa.text(
-            "SELECT CASE WHEN x.node_id = y.node_id THEN 'sure' WHEN x.person_id = y.person_id THEN 'one' ELSE 'two' END, bits::float8,"
+            "SELECT CASE WHEN x.node_id = y.node_id THEN 'sure' WHEN x.person_id = y.person_id THEN 'one' ELSE 'two' END, round(bits::numeric, 3)::float8,"
             " CASE WHEN bits IS NOT NULL THEN (SELECT made_by::text FROM ops.weighing) END FROM identity.link x JOIN identity.link y ON true"
             " LEFT JOIN identity.bond ON a = least(x.node_id, y.node_id) AND b = greatest(x.node_id, y.node_id)"
             " WHERE x.record_id = :a AND y.record_id = :b"
@@ -237,7 +237,7 @@ def weighed(connection: sa.Connection, *, clear_bits: float | None) -> pl.DataFr
     schema = {"record_a": pl.String, "record_b": pl.String, "person_a": pl.String, "person_b": pl.String, "bits": pl.Float64}
     return _frame(
         connection,
-        "SELECT a::text, b::text, x.person_id::text, y.person_id::text, bits::float8 FROM identity.bond"
+        "SELECT a::text, b::text, x.person_id::text, y.person_id::text, round(bits::numeric, 3)::float8 FROM identity.bond"
         f" JOIN identity.link x ON x.record_id = a JOIN identity.link y ON y.record_id = b{where} ORDER BY a, b",
         schema,
     )

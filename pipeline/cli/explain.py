@@ -106,9 +106,9 @@ def as_object(told: "Told", shown: dict[str, dict[str, str | None]]) -> dict[str
 
 def pointed(one: "Pointer") -> str:
     """A record in a line: agency and key, day, id."""
-    return " · ".join(
-        filter(None, (f"{one.source}:{one.record_key}", f"截至 as of {one.as_of_date}" if one.as_of_date else "", one.record_id))
-    )
+    name = f"{one.source}:{one.record_key}"
+    told = (name, f"截至 as of {one.as_of_date}" if one.as_of_date else "", one.record_id if one.record_id != name else "")
+    return " · ".join(filter(None, told))
 
 
 def print_told(console: Console, told: "Told", shown: dict[str, dict[str, str | None]]) -> None:

@@ -99,7 +99,7 @@ def report(as_json: AsJson = False) -> None:
 
 
 def _print_quality(console: Console, found: "Quality") -> None:
-    words = {"precision": "查准率 precision", "recall": "查全率 recall"}
+    words = {"precision": "查准率 precision", "recall": "查全率（仅就已比对者）recall among compared pairs"}
     told = {
         name: "裁定不足 not enough judgements" if i is None else f"{i.value:.4f} (95 %: {i.low:.4f} … {i.high:.4f})"
         for name, i in (("precision", found.precision), ("recall", found.recall))
