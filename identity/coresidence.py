@@ -33,8 +33,9 @@ _ADDRESS_TOGETHER, _ADDRESS_APART = np.array([0.80, 0.08, 0.05, 0.07]), np.array
 _PHONE_TOGETHER, _PHONE_APART = np.array([0.35, 0.65]), np.array([0.04, 0.96])
 # Being on one list, of those a source holds both; every other list may be a register, which says little of who lives apart.
 _LISTED_TOGETHER, _LISTED_APART = 0.97, 0.5
-# Odds that candidates live together: nothing known, single child and parent, married child and parent, siblings, other kin.
-_KIN_TOGETHER = np.array([0.4, 0.75, 0.5, 0.4, 0.5])
+# How likely candidates live together: on one list, single child and parent, married child and parent, siblings, other kin, nothing but one door.
+_KIN_TOGETHER = np.array([0.4, 0.75, 0.5, 0.4, 0.5, 0.3])
+_NOTHING_BUT_A_DOOR = 5
 # What comes with the hub counts as so many pairs seen before.
 _SEEN, _KIN_SEEN = 60.0, 20.0
 
@@ -171,6 +172,9 @@ def observe(traces: Traces, pairs: pl.DataFrame, kin: pl.DataFrame) -> Observed:
     held = traces.lists.select("u", "s").unique()
     both = pairs.join(held, on="u").join(held.rename({"u": "v"}), on=["v", "s"])
     one = pairs.join(traces.lists, on="u").join(traces.lists.rename({"u": "v"}), on=["v", "s", "list"], how="semi")
+    is_listed = np.zeros(pairs.height, np.bool_)
+    is_listed[one["i"].unique().to_numpy()] = True
+    related = np.where((related == 0) & ~is_listed, _NOTHING_BUT_A_DOOR, related)
     both = both.join(one.select("i", "s").unique().with_columns(is_one=True), on=["i", "s"], how="left").sort("i", "s")
     return Observed(
         address.astype(np.int8), phone.astype(np.int8), related.astype(np.int8), both["i"].to_numpy().astype(np.int64),
@@ -198,7 +202,10 @@ class Belief:
 
         Sources are not independent (registers are copied from one another), so the strongest voice of each side counts, not their sum.
         """
-        found = self.address[seen.address] + self.phone[seen.phone] + self.kin[seen.kin]
+        address = self.address[seen.address]
+        # One door is why such a pair is looked at: it is no further evidence.
+        address = np.where(seen.kin == _NOTHING_BUT_A_DOOR, np.minimum(address, 0.0), address)
+        found = address + self.phone[seen.phone] + self.kin[seen.kin]
         if seen.pair.size:
             said = np.where(seen.is_one, self.together[seen.source], self.apart[seen.source])
             first = np.flatnonzero(np.r_[True, seen.pair[1:] != seen.pair[:-1]])
@@ -217,6 +224,9 @@ def fit(seen: Observed, n_sources: int) -> Belief:
     one = np.full(n_sources, np.log2(_LISTED_TOGETHER / _LISTED_APART))
     two = np.full(n_sources, np.log2((1 - _LISTED_TOGETHER) / (1 - _LISTED_APART)))
     belief = Belief(_bits(_ADDRESS_TOGETHER, _ADDRESS_APART), _bits(_PHONE_TOGETHER, _PHONE_APART), start, one, two)
+    # Neighbours at one door are as many as the county is large; what they have in common tells nothing of how families are listed.
+    counts = (seen.kin != _NOTHING_BUT_A_DOOR).astype(np.float64)
+    counts_too = counts[seen.pair]
     for _ in range(_ROUNDS):
         q = 1.0 / (1.0 + np.exp2(-belief.bits(seen)))
         levels = []
@@ -224,16 +234,16 @@ def fit(seen: Observed, n_sources: int) -> Belief:
             (seen.address, _ADDRESS_TOGETHER, _ADDRESS_APART), (seen.phone, _PHONE_TOGETHER, _PHONE_APART)
         ):  # fmt: skip
             n = prior_one.size + 1
-            of_one, of_two = np.bincount(codes, q, n)[1:], np.bincount(codes, 1.0 - q, n)[1:]
+            of_one, of_two = np.bincount(codes, q * counts, n)[1:], np.bincount(codes, (1.0 - q) * counts, n)[1:]
             levels.append(_bits(of_one + _SEEN * prior_one, of_two + _SEEN * prior_two))
         n = _KIN_TOGETHER.size
         together = np.bincount(seen.kin, q, n) + _KIN_SEEN * _KIN_TOGETHER
         apart = np.bincount(seen.kin, 1.0 - q, n) + _KIN_SEEN * (1.0 - _KIN_TOGETHER)
-        of_pair = q[seen.pair]
+        of_pair, not_of_pair = q[seen.pair] * counts_too, (1.0 - q[seen.pair]) * counts_too
         listed_one = np.bincount(seen.source, of_pair * seen.is_one, n_sources) + _SEEN * _LISTED_TOGETHER
-        listed_two = np.bincount(seen.source, (1 - of_pair) * seen.is_one, n_sources) + _SEEN * _LISTED_APART
+        listed_two = np.bincount(seen.source, not_of_pair * seen.is_one, n_sources) + _SEEN * _LISTED_APART
         one_share = listed_one / (np.bincount(seen.source, of_pair, n_sources) + _SEEN)
-        two_share = listed_two / (np.bincount(seen.source, 1 - of_pair, n_sources) + _SEEN)
+        two_share = listed_two / (np.bincount(seen.source, not_of_pair, n_sources) + _SEEN)
         belief = Belief(
             levels[0], levels[1], np.log2(together / apart),
             np.clip(np.log2(one_share / two_share), 0.0, _MOST_FOR),

@@ -211,15 +211,51 @@ def _plausible(pairs: pl.DataFrame, who: People) -> pl.DataFrame:
     return pairs.with_columns(kin=pl.Series(np.where(wrong, Kin.UNKNOWN, kin).astype(np.int8)), older=pl.Series(older))
 
 
-def _couples(pairs: pl.DataFrame, n: int) -> Labels:
+def _couples(told: pl.DataFrame, n: int) -> Labels:
     """Couples: who is nearest in age to each other on a list, then who is told together most often."""
-    told = pairs.filter(pl.col("kin").is_in([Kin.COUPLE, Kin.PERHAPS_COUPLE])).with_columns(gap=pl.col("older").abs().fill_nan(99.0))
-    nearest = (pl.col("gap") == pl.col("gap").min().over("list", "p")) & (pl.col("gap") == pl.col("gap").min().over("list", "q"))
-    votes = told.filter(nearest).group_by("p", "q").agg(votes=pl.len(), gap=pl.col("gap").min())
+    votes = nearest(told).group_by("p", "q").agg(votes=pl.len(), gap=pl.col("gap").min())
     best = pl.struct(-pl.col("votes").cast(pl.Int64), "gap")
     votes = votes.with_columns(rank=best.rank("dense"))
     kept = votes.filter((pl.col("rank") == pl.col("rank").min().over("p")) & (pl.col("rank") == pl.col("rank").min().over("q")))
     return components(n, (kept["p"].to_numpy(), kept["q"].to_numpy()))
+
+
+def words() -> dict[str, Role]:
+    """Roles by code of GB/T 4761 or word."""
+    return _words()[0]
+
+
+def pairs(members: pl.DataFrame, who: People) -> pl.DataFrame:
+    """What members of lists are to each other: ``list``, ``p``, ``q``, ``kin`` (:class:`Kin`), ``older``; both ways, those known alone.
+
+    Args:
+        members: ``list``, ``p``, ``role``: persons on lists that may be families.
+        who: ages and sexes.
+    """
+    told = members.filter(pl.col("role") != Role.UNKNOWN).select("list", "p", "role")
+    both = told.join(told, on="list", suffix="_q").rename({"p_q": "q"}).filter(pl.col("p") != pl.col("q"))
+    return _plausible(both, who).drop("role", "role_q").filter(pl.col("kin") != Kin.UNKNOWN)
+
+
+def nearest(told: pl.DataFrame) -> pl.DataFrame:
+    """Couples on each list: of those who may be, who are nearest in age to each other."""
+    found = told.filter(pl.col("kin").is_in([Kin.COUPLE, Kin.PERHAPS_COUPLE])).with_columns(gap=pl.col("older").abs().fill_nan(99.0))
+    return found.filter((pl.col("gap") == pl.col("gap").min().over("list", "p")) & (pl.col("gap") == pl.col("gap").min().over("list", "q")))
+
+
+def parents(told: pl.DataFrame, couples: pl.DataFrame) -> pl.DataFrame:
+    """Parents on each list: ``list``, ``child``, ``parent``; where a couple of that list, or one person, alone can be meant.
+
+    Args:
+        told: as :func:`pairs` gives it.
+        couples: as :func:`nearest` gives it.
+    """
+    perhaps = told.filter(pl.col("kin") == Kin.PERHAPS_PARENT)
+    with_spouse = couples.group_by("list", "p").agg(spouse=pl.col("q").min())
+    perhaps = perhaps.join(with_spouse, on=["list", "p"], how="left").with_columns(c=pl.min_horizontal("p", "spouse"))
+    perhaps = perhaps.filter(pl.col("c").n_unique().over("list", "q") == 1)
+    sure = told.filter(pl.col("kin") == Kin.PARENT)
+    return pl.concat([frame.select("list", child="q", parent="p") for frame in (sure, perhaps)]).unique()
 
 
 def _by_ages(groups: pl.DataFrame, who: People) -> pl.DataFrame:
@@ -252,29 +288,31 @@ def _parents(pairs: pl.DataFrame, couple: Labels, *, is_guess: bool) -> pl.DataF
     return perhaps.filter(pl.col("c").n_unique().over("list", "q") == 1).select(child="q", parent="p")
 
 
-def find(members: pl.DataFrame, doors: pl.DataFrame, who: People) -> Kinship:
+def find(members: pl.DataFrame, doors: pl.DataFrame, listed: pl.DataFrame, who: People) -> Kinship:
     """Kinship of persons.
 
     Args:
         members: ``list``, ``p``, ``role``: persons on lists that may be families.
         doors: ``list``, ``p``: persons at one address; they tell of who is left without spouse or parents.
+        listed: ``p``, ``s``, ``list``: who is on which list of which source; two whom a source lists apart are no couple by their door.
         who: ages and sexes.
     """
     n = who.age.size
-    told = members.filter(pl.col("role") != Role.UNKNOWN)
-    pairs = _plausible(told.join(told, on="list", suffix="_q").rename({"p_q": "q"}).filter(pl.col("p") != pl.col("q")), who)
-    pairs = pairs.drop("role", "role_q").filter(pl.col("kin") != Kin.UNKNOWN)
+    told = pairs(members, who)
     guessed = _by_ages(members.filter((pl.col("role") == Role.UNKNOWN).all().over("list")), who)
-    couple = _couples(pl.concat([pairs, guessed]), n)
+    couple = _couples(pl.concat([told, guessed]), n)
     at_doors = _by_ages(doors, who)
+    both = at_doors.select("p", "q").unique().join(listed, on="p").join(listed.rename({"p": "q", "list": "other"}), on=["q", "s"])
+    apart = both.group_by("p", "q", "s").agg(is_one=(pl.col("list") == pl.col("other")).any()).filter(~pl.col("is_one"))
+    at_doors = at_doors.join(apart, on=["p", "q"], how="anti")
     is_single = np.bincount(couple, minlength=n)[couple] == 1
     free = pl.Series(is_single[at_doors["p"].to_numpy()] & is_single[at_doors["q"].to_numpy()])
     pairs_of_doors = at_doors.filter((pl.col("kin") == Kin.PERHAPS_PARENT) | free)
     of_doors = _couples(pairs_of_doors, n)
     couple = np.unique(np.where(is_single, of_doors + n, couple), return_inverse=True)[1].astype(np.int64)
-    sure = pairs.filter(pl.col("kin") == Kin.PARENT).select(child="q", parent="p")
-    parents = pl.concat([sure, _parents(pairs, couple, is_guess=False), _parents(guessed, couple, is_guess=True)]).unique()
+    sure = told.filter(pl.col("kin") == Kin.PARENT).select(child="q", parent="p")
+    parents = pl.concat([sure, _parents(told, couple, is_guess=False), _parents(guessed, couple, is_guess=True)]).unique()
     orphans = pairs_of_doors.filter(~pl.col("q").is_in(parents["child"].unique().implode()))
     parents = pl.concat([parents, _parents(orphans, couple, is_guess=True)]).unique()
-    other = pairs.filter(pl.col("p") < pl.col("q")).filter(pl.col("kin").is_in([Kin.SIBLING, Kin.OTHER]))
+    other = told.filter(pl.col("p") < pl.col("q")).filter(pl.col("kin").is_in([Kin.SIBLING, Kin.OTHER]))
     return Kinship(couple, parents, other.group_by("p", "q").agg(pl.col("kin").min()))

@@ -189,7 +189,10 @@ def resolve(features: Features, person: Labels, on: date | None = None) -> Label
         return np.zeros(0, np.int64)
     who = kinship.people(features, person, on)
     members = _members(features, person)
-    kin = kinship.find(members, _doors(features, person), who)
+    listed = (
+        pl.DataFrame({"p": person, "s": features.code("source"), "list": features.code("home")}).filter(pl.col("list") != MISSING).unique()
+    )
+    kin = kinship.find(members, _doors(features, person), listed, who)
     dependants = _dependants(kin, who, *_guardians(features, person, members, who))
     counts_not = _away_by_rule(features, person)
     dependants = dependants.filter(pl.Series(~counts_not[dependants["child"].to_numpy()]))

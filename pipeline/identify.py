@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 import sqlalchemy as sa
 
-from identity import bonds, context, frozen, households, persons
+from identity import bonds, context, following, frozen, households, persons
 from identity.frozen import Frozen
 from warehouse import identity_pool, weighing
 
@@ -64,4 +64,4 @@ def settle(connection: sa.Connection, by: Frozen, pairs: pl.DataFrame, *, pool: 
     united = bonds.unite(scene, pl.concat([inside.select(found.columns), bonds.links(by, found)]), weighing.judged_apart(connection))
     weighing.keep(connection, found, united, everything=everything)
     identity_pool.assign(connection)
-    identity_pool.group(connection, households.resolve, pool)
+    identity_pool.group(connection, households.resolve, following.follow, following.STEPS, pool)

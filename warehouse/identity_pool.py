@@ -225,61 +225,65 @@ def assign(connection: sa.Connection) -> None:
     connection.execute(sa.text("ANALYZE staging.work_link"))
 
 
-# Persons whose household may change: those of touched records, and everybody who shares a number with one of them.
-_AFFECTED = """
-CREATE UNLOGGED TABLE staging.work_affected AS
-WITH numbers AS MATERIALIZED (
-    SELECT stem, registered_no, living_no FROM identity.record JOIN staging.work_touched USING (record_id)
-    UNION SELECT stem, registered_no, living_no FROM staging.work_candidate
-), near AS (
-    SELECT record_id FROM staging.work_touched
-    UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
-    UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no
-)
-SELECT coalesce(w.person_id, l.person_id) AS person_id FROM near
-    LEFT JOIN staging.work_link w USING (record_id) LEFT JOIN identity.link l USING (record_id)
-    WHERE coalesce(w.person_id, l.person_id) IS NOT NULL
-UNION SELECT person_id FROM staging.work_link
-UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (record_id)
-"""
+def _number(kind: str) -> str:
+    return f"hashtextextended('{kind}' || stem || chr(31) || {kind}_no, 1)"
 
 
 def _memberships(kind: str) -> str:
+    return f"SELECT person_id, record_id, authority, as_of_date, {_number(kind)} FROM voice WHERE {kind}_no IS NOT NULL"
+
+
+def _told(kind: str) -> str:
+    """What records with a number tell of kinship: codes of sex and relation are numbers."""
+    code = f"CASE WHEN {kind}_relation ~ '^[0-9]{{2}}$' THEN {kind}_relation::smallint END"
     return (
-        f"SELECT person_id, record_id, authority, as_of_date, hashtextextended('{kind}' || stem || chr(31) || {kind}_no, 1)"
+        f"SELECT person_id, record_id, as_of_date, {_number(kind)}, {code}, birth_date, CASE WHEN sex ~ '^[0-9]$' THEN sex::smallint END"
         f" FROM voice WHERE {kind}_no IS NOT NULL"
     )
 
 
-# A step a table, each with the planner's figures: as parts of one query the planner would guess, and scan the pool.
-_VOICES = (
-    """CREATE TEMP TABLE near ON COMMIT DROP AS
-        SELECT record_id FROM staging.work_affected JOIN identity.link USING (person_id)
-        UNION SELECT record_id FROM staging.work_affected JOIN staging.work_link USING (person_id)""",
-    """CREATE TEMP TABLE numbers ON COMMIT DROP AS
-        SELECT stem, registered_no, living_no FROM near JOIN identity.record USING (record_id)
-        UNION SELECT stem, registered_no, living_no FROM staging.work_candidate""",
-    """CREATE TEMP TABLE voters ON COMMIT DROP AS
-        SELECT record_id FROM near
-        UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.registered_no = n.registered_no
-        UNION SELECT r.record_id FROM numbers n JOIN identity.record r ON r.stem = n.stem AND r.living_no = n.living_no""",
-    """CREATE TEMP TABLE persons ON COMMIT DROP AS
-        SELECT coalesce(w.person_id, l.person_id) AS person_id FROM voters LEFT JOIN staging.work_link w USING (record_id)
-            LEFT JOIN identity.link l USING (record_id)
-        UNION SELECT person_id FROM staging.work_affected""",
-    """CREATE TEMP TABLE holders ON COMMIT DROP AS
-        SELECT record_id, person_id FROM persons JOIN identity.link USING (person_id)
-            WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = link.record_id)
-        UNION ALL SELECT record_id, person_id FROM persons JOIN staging.work_link USING (person_id)""",
-)
+# One step from persons to all who share a number with them, as records were and as they will be. A step a table, each with the planner's
+# figures: as parts of one query the planner would guess, and scan the pool.
+_STEP = {
+    "hop_record": "SELECT record_id FROM hop_person JOIN identity.link USING (person_id)"
+    " UNION SELECT record_id FROM hop_person JOIN staging.work_link USING (person_id)",
+    "hop_number": "SELECT stem, registered_no, living_no FROM hop_record JOIN identity.record USING (record_id)"
+    " UNION SELECT stem, registered_no, living_no FROM hop_record JOIN staging.work_candidate USING (record_id)",
+    "hop_near": " UNION ".join(
+        f"SELECT r.record_id FROM hop_number n JOIN {table} r ON r.stem = n.stem AND r.{kind}_no = n.{kind}_no"
+        for table in ("identity.record", "staging.work_candidate")
+        for kind in ("registered", "living")
+    ),
+    "hop_found": "SELECT person_id FROM hop_near JOIN identity.link USING (record_id)"
+    " UNION SELECT person_id FROM hop_near JOIN staging.work_link USING (record_id)",
+}
 
 
-def _gather_voices(connection: sa.Connection, everything: bool) -> None:
-    """Make the table `voice`: every record, as it will be, that can decide the affected persons' households.
+def _widen(connection: sa.Connection, table: str, steps: int) -> None:
+    """Add to a table of persons all who are within some steps, from number to number."""
+    connection.execute(sa.text(f"CREATE TEMP TABLE hop_person ON COMMIT DROP AS SELECT person_id FROM {table}; ANALYZE hop_person"))
+    for _ in range(steps):
+        for name, query in _STEP.items():
+            connection.execute(sa.text(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {query}"))
+            connection.execute(sa.text(f"ANALYZE {name}"))
+        connection.execute(sa.text("DROP TABLE hop_person, hop_record, hop_number, hop_near"))
+        connection.execute(
+            sa.text(
+                "CREATE TEMP TABLE hop_person ON COMMIT DROP AS SELECT person_id FROM hop_found"
+                f" WHERE NOT EXISTS (SELECT FROM {table} known WHERE known.person_id = hop_found.person_id)"
+            )
+        )
+        connection.execute(sa.text(f"INSERT INTO {table} SELECT person_id FROM hop_person; ANALYZE hop_person; ANALYZE {table}"))
+        connection.execute(sa.text("DROP TABLE hop_found"))
+    connection.execute(sa.text("DROP TABLE hop_person"))
 
-    A number's household is voted on by all its members, so it reaches two steps away from what changed.
+
+def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -> None:
+    """Make the tables of the affected persons, and of `voice`: every record, as it will be, that can decide their households.
+
+    A household hangs on persons some steps away, so the affected are so many steps from what changed, and what decides so many further.
     """
-    columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation"
+    columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation, birth_date, sex"
     if everything:
         connection.execute(
             sa.text(
@@ -288,9 +292,22 @@ def _gather_voices(connection: sa.Connection, everything: bool) -> None:
             )
         )
         return
-    for name, query in zip(("work_affected", "near", "numbers", "voters", "persons", "holders"), (_AFFECTED, *_VOICES), strict=True):
-        connection.execute(sa.text(query))
-        connection.execute(sa.text(f"ANALYZE {'staging.' if name == 'work_affected' else 'pg_temp.'}{name}"))
+    for statement in (
+        "CREATE UNLOGGED TABLE staging.work_affected AS SELECT person_id FROM staging.work_link"
+        " UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (record_id)",
+        "ANALYZE staging.work_affected",
+    ):
+        connection.execute(sa.text(statement))
+    _widen(connection, "staging.work_affected", steps)
+    connection.execute(sa.text("CREATE TEMP TABLE persons ON COMMIT DROP AS SELECT person_id FROM staging.work_affected; ANALYZE persons"))
+    _widen(connection, "persons", steps)
+    connection.execute(
+        sa.text(
+            "CREATE TEMP TABLE holders ON COMMIT DROP AS SELECT record_id, person_id FROM persons JOIN identity.link USING (person_id)"
+            " WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = link.record_id)"
+            " UNION ALL SELECT record_id, person_id FROM persons JOIN staging.work_link USING (person_id); ANALYZE holders"
+        )
+    )
     future = " UNION ALL ".join(
         f"SELECT {columns} FROM holders h JOIN {source} r USING (record_id)" for source in ("staging.work_candidate", "identity.record")
     )
@@ -302,10 +319,24 @@ def _gather_voices(connection: sa.Connection, everything: bool) -> None:
     )
 
 
-def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFrame], pool: str) -> None:
-    """Judge the households of the affected persons by `resolve` (see :func:`identity.households.resolve`), both kinds."""
+def group(
+    connection: sa.Connection,
+    resolve: Callable[[pl.DataFrame], pl.DataFrame],
+    follow: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
+    steps: int,
+    pool: str,
+) -> None:
+    """Judge the households of the affected persons, both kinds.
+
+    Args:
+        connection: an open transaction.
+        resolve: see :func:`identity.households.resolve`.
+        follow: who lives with spouse or parents whatever the numbers say; see :func:`identity.following.follow`.
+        steps: from number to number, within which lies all that decides a person's household.
+        pool: id of the pool.
+    """
     everything = is_empty(connection)
-    _gather_voices(connection, everything)
+    _gather_voices(connection, steps, everything=everything)
     kinds: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "authority": "smallint", "as_of_date": "date", "group": "bigint"
     }  # fmt: skip
@@ -320,7 +351,14 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
     del registered
-    _place(connection, "living", resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in])))
+    living = resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in]))
+    del stand_in
+    of_kin: dict[str, binary_copy.Kind] = {
+        "person_id": "uuid", "record_id": "uuid", "as_of_date": "date", "group": "bigint", "relation": "smallint", "birth_date": "date",
+        "sex": "smallint",
+    }  # fmt: skip
+    told = pl.concat([binary_copy.read(connection, _told(kind), of_kin) for kind in ("registered", "living")])
+    _place(connection, "living", follow(living, told))
     connection.execute(sa.text("ANALYZE staging.work_placed"))
     # A household is named by the agency and number of its anchor.
     stands_in = "m.kind = 'living' AND m.anchor_authority = 0"
@@ -340,7 +378,9 @@ def group(connection: sa.Connection, resolve: Callable[[pl.DataFrame], pl.DataFr
     connection.execute(
         sa.text(
             "CREATE UNLOGGED TABLE staging.work_member AS SELECT m.kind, m.person_id, v.stem, m.evidence,"
-            " CASE WHEN m.kind = 'registered' OR m.evidence = 'registered_household' THEN v.registered_relation"
+            # What spouse and child are to the head of the household they follow to, nobody told.
+            " CASE WHEN m.evidence IN ('spouse', 'parent') THEN NULL"
+            " WHEN m.kind = 'registered' OR m.evidence = 'registered_household' THEN v.registered_relation"
             f" ELSE v.living_relation END AS relation, {born_id} AS household_id"
             " FROM staging.work_placed m JOIN voice v ON v.record_id = m.record_id"
             f" JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"

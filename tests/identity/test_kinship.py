@@ -8,6 +8,7 @@ from identity.columns import COLUMNS
 from identity.kinship import Role
 
 NO_DOORS = pl.DataFrame(schema={"list": pl.Int64, "p": pl.Int64})
+NO_LISTS = pl.DataFrame(schema={"p": pl.Int64, "s": pl.Int32, "list": pl.Int32})
 
 
 def told(*rows: tuple[str, str, str, str | None]) -> features.Features:
@@ -24,7 +25,7 @@ def kin(*rows: tuple[str, str, str, str | None]) -> tuple[set[frozenset[str]], s
     found = told(*rows)
     person = pl.Series(range(found.n)).to_numpy()
     members = pl.DataFrame({"list": [0] * found.n, "p": person, "role": kinship.roles(found)})
-    known = kinship.find(members, NO_DOORS, kinship.people(found, person))
+    known = kinship.find(members, NO_DOORS, NO_LISTS, kinship.people(found, person))
     names = [r[0] for r in rows]
     couples = pl.DataFrame({"c": known.couple, "n": names}).group_by("c").agg("n")
     pairs = {(names[c], names[p]) for c, p in known.parents.select("child", "parent").iter_rows()}
