@@ -34,7 +34,7 @@ _PHONE_TOGETHER, _PHONE_APART = np.array([0.35, 0.65]), np.array([0.04, 0.96])
 # Being on one list, of those a source holds both; every other list may be a register, which says little of who lives apart.
 _LISTED_TOGETHER, _LISTED_APART = 0.97, 0.5
 # How likely candidates live together: on one list, single child and parent, married child and parent, siblings, other kin, nothing but one door.
-_KIN_TOGETHER = np.array([0.4, 0.75, 0.5, 0.4, 0.5, 0.3])
+_KIN_TOGETHER = np.array([0.4, 0.75, 0.5, 0.4, 0.5, 0.75])
 _NOTHING_BUT_A_DOOR = 5
 # What comes with the hub counts as so many pairs seen before.
 _SEEN, _KIN_SEEN = 60.0, 20.0
