@@ -1,5 +1,6 @@
 """A small hub of its own for the tests: home folder, PostgreSQL, simulated agencies."""
 
+import contextlib
 import io
 import json
 import os
@@ -13,13 +14,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from rich.console import Console
 
-from hub.settings import CHECKOUT, Settings
+from hub.settings import CHECKOUT, Settings, get_settings
 from pipeline import nights, run, tickets
+from pipeline.cli import main as cli
 from pipeline.cli.summary import print_summary
 from pipeline.services import agencies
 from sandbox import clock, faults
@@ -74,6 +78,23 @@ class Hub:
         return subprocess.run(
             [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
+
+    def invoked(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command line in this process, for commands that only ask the pool: no Python is started."""
+        out, err, status = io.StringIO(), io.StringIO(), 0
+        with (
+            patch.dict(os.environ, self.environment, clear=True), patch.object(sys, "argv", ["hub", *arguments]),
+            contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        ):  # fmt: skip
+            get_settings.cache_clear()
+            try:
+                cli.run()
+            except SystemExit as ended:
+                status = int(ended.code or 0)
+            finally:
+                get_settings.cache_clear()
+                structlog.reset_defaults()  # its log went to a stream that ends here
+        return subprocess.CompletedProcess(arguments, status, out.getvalue(), err.getvalue())
 
     def begun(self, *arguments: str) -> subprocess.Popen[str]:
         """The command line, still at work, in a session of its own and with its log in full."""

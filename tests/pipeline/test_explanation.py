@@ -105,8 +105,8 @@ def test_a_judgement_on_the_records_is_told_with_what_became_of_it(pool, people)
 def test_nothing_told_of_anybody_holds_a_value(pool, people, tmp_path):
     texts = {}
     for kind, person in people.items():
-        texts[f"{kind} text"] = pool.command("explain", person).stdout
-        texts[f"{kind} json"] = pool.command("explain", person, "--json").stdout
+        texts[f"{kind} text"] = pool.invoked("explain", person).stdout
+        texts[f"{kind} json"] = pool.invoked("explain", person, "--json").stdout
         texts[f"{kind} page"] = page(explanation.person(pool.settings, person))
         assert json.loads(texts[f"{kind} json"])["person_id"] == person
         assert person in texts[f"{kind} text"]
@@ -115,7 +115,7 @@ def test_nothing_told_of_anybody_holds_a_value(pool, people, tmp_path):
 
 def test_the_page_stands_alone_and_draws_every_reason(pool, people, tmp_path):
     out = tmp_path / "why.html"
-    done = pool.command("explain", people["weighed"], "--html", str(out))
+    done = pool.invoked("explain", people["weighed"], "--html", str(out))
     assert done.returncode == 0, done.stderr
     text = out.read_text(encoding="utf-8")
     told = explanation.person(pool.settings, people["weighed"])
@@ -127,11 +127,11 @@ def test_the_page_stands_alone_and_draws_every_reason(pool, people, tmp_path):
 
 def test_values_are_shown_to_those_with_the_right_alone(pool, people):
     asked = ("explain", people["single"], "--values", "--viewer", "Li", "--why", "complaint 7")
-    refused = pool.command(*asked)
+    refused = pool.invoked(*asked)
     assert refused.returncode == 2 and "may not be shown values" in refused.stderr
     pool.environment["HUB_VALUE_VIEWERS"] = "Li"
     try:
-        shown = pool.command(*asked, "--json")
+        shown = pool.invoked(*asked, "--json")
     finally:
         del pool.environment["HUB_VALUE_VIEWERS"]
     ((record, values),) = json.loads(shown.stdout)["values"].items()
@@ -147,5 +147,5 @@ def test_values_are_shown_to_those_with_the_right_alone(pool, people):
     ],
 )
 def test_wrong_input_is_told_in_a_sentence(pool, arguments, says):
-    done = pool.command("explain", *arguments)
+    done = pool.invoked("explain", *arguments)
     assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr

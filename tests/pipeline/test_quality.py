@@ -115,7 +115,7 @@ def test_no_command_of_the_review_shows_a_value(pool):
     texts = {}
 
     def hub(*arguments):
-        done = pool.command(*arguments)
+        done = pool.invoked(*arguments)
         assert done.returncode == 0, done.stderr
         texts[" ".join(arguments)] = done.stdout + done.stderr
         return done.stdout

@@ -171,7 +171,7 @@ def test_the_command_line_judges_lists_and_counts_without_a_value_of_a_person(po
     texts = {}
 
     def hub(*arguments, status=0):
-        done = pool.command("review", *arguments)
+        done = pool.invoked("review", *arguments)
         assert done.returncode == status, done.stderr
         texts[" ".join(arguments)] = done.stdout + done.stderr
         return done.stdout
