@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 PERSONS ?=
-# Slow tests mostly wait for servers. In the order collected: the longest come early.
-SIDE_BY_SIDE := -n 2 --dist loadgroup --no-loadscope-reorder
+# Slow tests mostly wait for servers. A file stays with one worker; in the order collected, since the longest come early.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 
 export XDG_RUNTIME_DIR ?= /tmp
 ifneq ($(PERSONS),)

@@ -34,19 +34,6 @@ from warehouse import database, embedded, fingerprint, quarantine
 PERSONS = 1200
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests one worker must run (before pytest-xdist asks): a file stays together, and so do the files that read the hub of five nights.
-
-    The scheduled night is long and needs that hub for one comparison: there the other worker makes its own.
-    """
-    file_of = {item: item.nodeid.split("::")[0] for item in items}
-    shared = {file_of[item] for item in items if "five_nights" in getattr(item, "fixturenames", ())}
-    for item, file in file_of.items():
-        is_shared = file in shared and not file.startswith("tests/dags/")
-        item.add_marker(pytest.mark.xdist_group("five nights" if is_shared else file))
-
-
 class Hub:
     """One hub in a folder of its own."""
 
