@@ -36,7 +36,8 @@ def _explain(context: sa.ExceptionContext) -> None:
     """A server that went away is an error of a service, told in one sentence."""
     if context.is_pre_ping:  # a pooled connection that cannot answer is dead, whatever its last words: the pool takes a new one
         context.is_disconnect = True
-    elif context.is_disconnect or context.connection is None:
+    elif isinstance(context.original_exception, Exception) and (context.is_disconnect or context.connection is None):
+        # SQLAlchemy counts an interrupt as a disconnect; it is the reader's own wish and goes its way
         raise _gone() from None
 
 
