@@ -53,6 +53,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+_AFTER_A_KILL_S = 10
+
+
 @dataclass(frozen=True)
 class Cluster:
     """One local cluster.
@@ -88,7 +91,14 @@ class Cluster:
         options = f"-h 127.0.0.1 -p {self.port} -k {self.data_dir} " + " ".join(f"-c {k}={v}" for k, v in settings.items())
         log = self.data_dir.parent / f"{self.data_dir.name}.log"
         self._own(log)
-        done = self._run("pg_ctl", "-D", str(self.data_dir), "-w", "-t", str(timeout_s), "-l", str(log), "-o", options, "start")
+        begin = ("pg_ctl", "-D", str(self.data_dir), "-w", "-t", str(timeout_s), "-l", str(log), "-o", options, "start")
+        done = self._run(*begin)
+        for _ in range(_AFTER_A_KILL_S):
+            # The sessions of a server that was killed hold its memory and its port until each has noticed.
+            if done.returncode == 0 or self.is_running():
+                break
+            time.sleep(1)
+            done = self._run(*begin)
         if done.returncode != 0 and self.is_running():
             self._wait(timeout_s)  # another process started it at the same moment
         elif done.returncode != 0:
