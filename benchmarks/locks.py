@@ -43,7 +43,7 @@ def main() -> int:
         cases = list(ET.parse(report).getroot().iter("testcase"))
     tried, through = Counter[str](), Counter[str]()
     for case in cases:
-        test = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}.py::{re.sub(r'[[].*', '', case.get('name', ''))}"
+        test = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}.py::{case.get('name', '').split('[')[0]}"
         tried[test] += 1
         through[test] += any(child.tag in ("failure", "error", "skipped") for child in case)
     table = Table("锁 lock", "主张 claim", "尝试 tries", "得手 got through")
