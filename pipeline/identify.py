@@ -53,9 +53,9 @@ def compare(connection: sa.Connection, *, everything: bool) -> tuple[int, pl.Dat
 
 def settle(connection: sa.Connection, by: Frozen, pairs: pl.DataFrame, *, pool: str, everything: bool) -> None:
     """Weigh pairs of nodes, unite nodes into persons, and persons into households."""
-    former = bonds.links(by, weighing.bonds(connection, by.weights.threshold_bits, everything=everything))
-    stale = former.filter("is_stale")
-    # Whatever a new bond may join, or a former one joined, is looked at as a whole.
+    kept = weighing.bonds(connection, everything=everything)
+    former, stale = bonds.links(by, kept), kept.filter("is_stale")
+    # Whatever a new bond may join, or a former one joined, under this model or another, is looked at as a whole.
     start = pl.concat([frame[end] for frame in (pairs, stale) for end in ("a", "b")])
     ids, records, listed = weighing.scene(connection, bonds.reached(start, former), largest_home=context.LARGEST_HOME)
     scene = bonds.prepare(by, ids, records, listed)

@@ -133,14 +133,12 @@ def pairs(connection: sa.Connection, *, everything: bool) -> pl.DataFrame:
     return binary_copy.read(connection, "SELECT a, b FROM pair", {"a": "uuid", "b": "uuid"})
 
 
-def bonds(connection: sa.Connection, least: float, *, everything: bool) -> pl.DataFrame:
-    """The bonds of the pool of about so many bits and more: ``a``, ``b``, ``bits``, ``is_stale`` (a node of it is in focus)."""
+def bonds(connection: sa.Connection, *, everything: bool) -> pl.DataFrame:
+    """The bonds of the pool, those near the threshold too: ``a``, ``b``, ``bits``, ``is_stale`` (a node of it is in focus)."""
     in_focus = "EXISTS (SELECT FROM focus f WHERE f.node_id = a) OR EXISTS (SELECT FROM focus f WHERE f.node_id = b)"
     stale = "true" if everything else in_focus
     kinds: dict[str, binary_copy.Kind] = {"a": "uuid", "b": "uuid", "thousandths": "bigint", "is_stale": "boolean"}
-    found = binary_copy.read(
-        connection, f"SELECT a, b, round(bits::numeric * 1000)::bigint, {stale} FROM identity.bond WHERE bits >= {least - 0.01}", kinds
-    )
+    found = binary_copy.read(connection, f"SELECT a, b, round(bits::numeric * 1000)::bigint, {stale} FROM identity.bond", kinds)
     return found.select("a", "b", "is_stale", bits=(pl.col("thousandths") / 1000).cast(pl.Float32))
 
 

@@ -131,3 +131,81 @@ def test_nights_of_chance_leave_what_a_full_rebuild_makes(opened, five_nights, s
         taken_back.rollback()
     assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd")) > 0
     assert opened.scalar(sa.text("SELECT count(*) FROM identity.bond")) > (100 if by is ALL_BONDS else 5)
+
+
+def withdraw(connection, record):
+    """A night on which one record goes."""
+    run(connection, "DISCARD TEMP")
+    identity_pool.drop_work(connection)
+    run(connection, "CREATE UNLOGGED TABLE staging.work_candidate (LIKE identity.record)")
+    run(connection, "CREATE UNLOGGED TABLE staging.work_gone AS SELECT CAST(:record AS uuid) AS record_id", record=record)
+
+
+def change(connection, columns, records):
+    """A night on which some columns of some records change; ``{n}`` stands for the record's place in the list."""
+    run(connection, "DISCARD TEMP")
+    identity_pool.drop_work(connection)
+    run(connection, "CREATE UNLOGGED TABLE staging.work_candidate (LIKE identity.record)")
+    run(connection, "CREATE UNLOGGED TABLE staging.work_gone AS SELECT unnest(CAST(:ids AS uuid[])) AS record_id", ids=records)
+    run(
+        connection,
+        "INSERT INTO staging.work_candidate SELECT * FROM identity.record WHERE record_id = ANY(CAST(:ids AS uuid[]))",
+        ids=records,
+    )
+    for n, record in enumerate(records):
+        run(connection, f"UPDATE staging.work_candidate SET {columns.format(n=n)} WHERE record_id = :record", record=record)
+
+
+def bonds_of(connection, record):
+    """How many bonds a record's node has, and their bits in all."""
+    query = "SELECT count(*), coalesce(sum(bits), 0) FROM identity.bond JOIN identity.link ON node_id IN (a, b) WHERE record_id = :record"
+    return connection.execute(sa.text(query), {"record": record}).one()
+
+
+def strangers(connection, n):
+    """A record that is a node of its own and open, and `n` records of settled persons far from each other."""
+    lonely = "SELECT record_id FROM identity.link JOIN core.person USING (person_id) WHERE is_open AND records = 1 ORDER BY 1 LIMIT 1"
+    others = (
+        "SELECT DISTINCT ON (birth_date) record_id FROM identity.record JOIN identity.link USING (record_id) WHERE NOT is_open"
+        " AND rule_id = 'id_name' AND birth_date IS NOT NULL ORDER BY birth_date, record_id LIMIT :n"
+    )
+    return connection.scalar(sa.text(lonely)), list(connection.scalars(sa.text(others), {"n": n}))
+
+
+def assert_as_rebuilt(connection, pool_id, by):
+    run(connection, "DISCARD TEMP")
+    taken_back = connection.begin_nested()
+    rebuild(connection, pool_id, by)
+    assert {table: differing(connection, table) for table in KEPT} == dict.fromkeys(KEPT, 0)
+    taken_back.rollback()
+
+
+def test_a_block_that_shrinks_below_the_bound_touches_those_who_stay(opened, five_nights):
+    pool_id = five_nights.settings.pool_id
+    draw(opened, random.Random(5), settle(opened, random.Random(5)))
+    publish(opened, pool_id, ALL_BONDS, everything=True)
+    lonely, others = strangers(opened, blocks.LARGEST)
+    change(opened, "name = '阙' || {n}, name_key = '阙' || {n}, phone = '13900000001', phone_key = '13900000001'", [lonely, *others])
+    publish(opened, pool_id, ALL_BONDS)
+    crowded = bonds_of(opened, lonely)[0]
+    assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd WHERE rule_id = 'phone_surname' AND records = 7")) == 1
+    withdraw(opened, others[-1])
+    publish(opened, pool_id, ALL_BONDS)
+    assert bonds_of(opened, lonely)[0] >= crowded + blocks.LARGEST - 2
+    assert_as_rebuilt(opened, pool_id, ALL_BONDS)
+
+
+def test_a_third_who_leaves_the_home_of_two_changes_what_the_two_weigh(opened, five_nights):
+    pool_id = five_nights.settings.pool_id
+    draw(opened, random.Random(6), settle(opened, random.Random(6)))
+    publish(opened, pool_id, ALL_BONDS, everything=True)
+    lonely, (other, third) = strangers(opened, 2)
+    change(opened, "name = '阙文' || {n} / 9, name_key = '阙文' || {n} / 9, phone = '13900000001', phone_key = '13900000001',"
+           " birth_date = NULL, registered_no = NULL, living_no = 'one home', stem = 'x'", [lonely, other])  # fmt: skip
+    publish(opened, pool_id, ALL_BONDS)
+    alone = bonds_of(opened, lonely)
+    change(opened, "registered_no = NULL, living_no = 'one home', stem = 'x'", [third])
+    publish(opened, pool_id, ALL_BONDS)
+    together = bonds_of(opened, lonely)
+    assert alone[0] > 0 and together != alone
+    assert_as_rebuilt(opened, pool_id, ALL_BONDS)
