@@ -188,7 +188,7 @@ def test_a_block_that_shrinks_below_the_bound_touches_those_who_stay(opened, fiv
     change(opened, "name = '阙' || {n}, name_key = '阙' || {n}, phone = '13900000001', phone_key = '13900000001'", [lonely, *others])
     publish(opened, pool_id, ALL_BONDS)
     crowded = bonds_of(opened, lonely)[0]
-    assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd WHERE rule_id = 'phone_surname' AND records = 7")) == 1
+    assert opened.scalar(sa.text("SELECT count(*) FROM identity.crowd WHERE rule_id = 'phone_surname' AND records = 7")) >= 1
     withdraw(opened, others[-1])
     publish(opened, pool_id, ALL_BONDS)
     assert bonds_of(opened, lonely)[0] >= crowded + blocks.LARGEST - 2
