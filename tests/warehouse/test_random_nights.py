@@ -176,7 +176,7 @@ def assert_as_rebuilt(connection, pool_id, by):
     run(connection, "DISCARD TEMP")
     taken_back = connection.begin_nested()
     rebuild(connection, pool_id, by)
-    assert {table: differing(connection, table) for table in KEPT} == dict.fromkeys(KEPT, 0)
+    assert {table: differing(connection, table) for table in PERSONS} == dict.fromkeys(PERSONS, 0)
     taken_back.rollback()
 
 
