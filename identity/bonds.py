@@ -10,17 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from identity import clusters, context, evidence, features, frozen, judgements
+from identity import bars, clusters, context, evidence, features, frozen, judgements
 from identity.context import Context
 from identity.distinct import Rows
 from identity.evidence import Members
 from identity.features import Features
 from identity.frozen import Frozen
 from identity.score import Bits, Frequencies
-from identity.sure import Labels
+from identity.sure import Labels, components
 
-# Two valid numbers in one person need evidence beyond doubt, as in :mod:`identity.engine`.
-TWO_NUMBERS_BITS = 5.0
 # Pairs so many bits below the threshold are kept as well: they tie nothing, and are what reviewers should look at.
 NEAR_BITS = 6.0
 RECORD = (
@@ -64,8 +62,7 @@ def prepare(by: Frozen, node_ids: pl.Series, records: pl.DataFrame, listed: pl.D
     """
     nodes = records["node"].cast(pl.Int64).to_numpy()
     found = features.extract(records.drop("node"))
-    number = np.full(node_ids.len(), -1, np.int32)
-    number[nodes[found.is_believed]] = found.code("number")[found.is_believed]
+    number = bars.believed_numbers(found, nodes, node_ids.len())
     sources = found.coded["source"].values
     holds = np.zeros((node_ids.len(), len(sources)), np.bool_)
     holds[nodes, found.code("source")] = True
@@ -117,13 +114,7 @@ def unite(scene: Scene, bonds: pl.DataFrame, apart: pl.DataFrame) -> pl.DataFram
     ids = pl.DataFrame({"id": scene.node_ids})
     apart = apart.join(ids, left_on="a", right_on="id", how="semi").join(ids, left_on="b", right_on="id", how="semi")
     barred = np.unique(judgements.pair_key(scene.at(apart["a"]), scene.at(apart["b"])))
-
-    def is_forbidden(p: Rows, q: Rows, bits: Bits) -> npt.NDArray[np.bool_]:
-        number = scene.number
-        two_numbers = (number[p] >= 0) & (number[q] >= 0) & (number[p] != number[q]) & (bits < TWO_NUMBERS_BITS)
-        return np.asarray(two_numbers | np.isin(judgements.pair_key(p, q), barred))
-
-    person: Labels = clusters.cluster(component, a, b, weigh(scene, a, b), threshold, is_forbidden)
+    person: Labels = clusters.cluster(component, a, b, weigh(scene, a, b), threshold, bars.bars(scene.number, barred))
     found = pl.DataFrame({"node_id": scene.node_ids, "label": person})
     return found.select("node_id", person_id=pl.col("node_id").min().over("label"), is_alone=pl.len().over("label") == 1)
 
@@ -134,6 +125,6 @@ def reached(start: pl.Series, *edges: pl.DataFrame) -> pl.Series:
     ids = pl.concat([start.unique(), both["a"], both["b"]]).unique().sort()
     numbered = pl.DataFrame({"id": ids}).with_row_index("n")
     ends = [both.join(numbered, left_on=c, right_on="id", how="left", maintain_order="left")["n"].to_numpy() for c in ("a", "b")]
-    label = clusters.components(ids.len(), *(e.astype(np.int64) for e in ends))
+    label = components(ids.len(), (ends[0].astype(np.int64), ends[1].astype(np.int64)))
     is_start = ids.is_in(start.unique().implode()).to_numpy()
     return ids.filter(pl.Series(np.isin(label, label[is_start])))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from identity.distinct import Rows
 from identity.score import Bits
-from identity.sure import Labels
+from identity.sure import Labels, components
+
+# Which pairs of nodes, given with their weights, may not be one person.
+Forbids = Callable[[Rows, Rows, Bits], npt.NDArray[np.bool_]]
 
 # One weight must not outvote all others, in either direction: weights are bent towards this many bits, their order kept.
 _MOST = 24.0
@@ -39,12 +40,6 @@ class Graph:
     bits: Bits
 
 
-def components(n: int, a: Rows, b: Rows) -> Labels:
-    """Connected components of n nodes as labels 0, 1, 2 …"""
-    graph = coo_array((np.ones(a.size, np.int8), (a, b)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
-
-
 def connect(graph: Graph, threshold: float) -> Labels:
     """Components of the links, those too large cut at a higher threshold until they are small or made of the strongest links."""
     labels = np.arange(graph.n)
@@ -53,7 +48,7 @@ def connect(graph: Graph, threshold: float) -> Labels:
     offset = graph.n
     a, b, bits = graph.a[active], graph.b[active], graph.bits[active]
     while a.size:
-        found = components(graph.n, a, b)
+        found = components(graph.n, (a.astype(np.int64), b.astype(np.int64)))
         sizes = np.bincount(found)
         large = sizes[found] > _LARGEST
         done = ~large & (sizes[found] > 1)
@@ -149,7 +144,7 @@ def cluster(
     b: Rows,
     bits: Bits,
     threshold: float,
-    is_forbidden: Callable[[Rows, Rows, Bits], npt.NDArray[np.bool_]],
+    is_forbidden: Forbids,
 ) -> Labels:
     """Persons.
 

@@ -15,7 +15,7 @@ from identity.features import MISSING, Features
 from identity.score import Bits
 from identity.sure import Labels
 
-# A local household of more members is an institution: being listed together there says nothing.
+# More persons under one number or at one address are an institution, or an address without a door: being together there says nothing.
 LARGEST_HOME = 15
 # Evidence by sources is capped: coverage is estimated, and sources are not independent.
 _MOST_BY_SOURCES, _MOST_BY_ONE_SOURCE, _AGAINST_SHARED_SOURCE = 4.0, 2.5, -5.0

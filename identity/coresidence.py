@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from identity.context import LARGEST_HOME
 from identity.features import MISSING, NO_DAY, Features
 from identity.score import Bits
 from identity.sure import Labels
@@ -18,8 +19,6 @@ from identity.sure import Labels
 Codes = npt.NDArray[np.int8]
 Weights = npt.NDArray[np.float64]
 
-# More persons at one address or under one number are an institution, or an address without a door; not a family.
-LARGEST_HOME = 15
 _ROUNDS = 12
 # Half of what an address is worth is gone after so many days without word from its source.
 _HALF_LIFE_DAYS = 730.0

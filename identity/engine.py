@@ -7,15 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from identity import blocking, clusters, context, evidence, features, judgements, living, model, score, sure, training
+from identity import bars, blocking, clusters, context, evidence, features, judgements, living, model, score, sure, training
 from identity.blocking import Block
 from identity.distinct import Rows
 from identity.features import Features
 from identity.score import Bits
 from identity.sure import Labels
 
-# Two valid numbers in one person need evidence beyond doubt: a changed number or a second register entry.
-_TWO_NUMBERS_BITS = 5.0
 # Below this, nothing that persons around could say makes a link.
 _OPEN_FROM = -12.0
 
@@ -51,13 +49,6 @@ def _settled(found: features.Features, nodes: Labels) -> npt.NDArray[np.bool_]:
     settled = np.zeros(int(nodes.max(initial=-1)) + 1, np.bool_)
     settled[nodes[found.is_believed]] = True
     return settled
-
-
-def _number_of_node(found: features.Features, nodes: Labels) -> npt.NDArray[np.int32]:
-    """A believed number of each node; -1 = none."""
-    number = np.full(int(nodes.max(initial=-1)) + 1, -1, np.int32)
-    number[nodes[found.is_believed]] = found.code("number")[found.is_believed]
-    return number
 
 
 def _in_context(
@@ -104,13 +95,7 @@ def resolve(
     known = score.frequencies(found, persons, weights)
     if is_fitted and a.size:
         weights = training.fit(found, known, weights, *evidence.expand(members, a, b)[:2], is_known=found.is_chinese)
-    number = _number_of_node(found, nodes)
-    apart = judgements.barred(nodes, decided.cannot)
-
-    def is_forbidden(p: Rows, q: Rows, w: Bits) -> npt.NDArray[np.bool_]:
-        two_numbers = (number[p] >= 0) & (number[q] >= 0) & (number[p] != number[q]) & (w < _TWO_NUMBERS_BITS)
-        return np.asarray(two_numbers | np.isin(judgements.pair_key(p, q), apart))
-
+    is_forbidden = bars.bars(bars.believed_numbers(found, nodes, settled.size), judgements.barred(nodes, decided.cannot))
     bits = evidence.judge(weights, found, known, members, a, b)
     person = np.arange(settled.size)
     around = None

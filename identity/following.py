@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from identity import kinship
+from identity.context import LARGEST_HOME
 from identity.kinship import People
 from schemas.codes import load_code_set
 
@@ -17,7 +18,6 @@ from schemas.codes import load_code_set
 STEPS = 3
 # Younger and single: minors and, mostly, students (see :mod:`identity.living`).
 _CHILD_TO = 22.0
-_LARGEST_FAMILY = 15
 # Two places are one household. A record may hold numbers of both kinds, so the kind counts.
 _IS_ONE = (pl.col("anchor_record_id") == pl.col("anchor_record_id_q")) & (
     (pl.col("anchor_authority") == 0) == (pl.col("anchor_authority_q") == 0)
@@ -63,7 +63,7 @@ def follow(placed: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     numbered, who = _people(told)
     rows = told.with_columns(role=_roles(told)).filter(pl.col("role") > 0).join(numbered, on="person_id")
     members = rows.group_by("group", "p").agg(pl.col("role").min(), pl.col("record_id").min())
-    members = members.filter(pl.len().over("group") <= _LARGEST_FAMILY).rename({"group": "list"})
+    members = members.filter(pl.len().over("group") <= LARGEST_HOME).rename({"group": "list"})
     pairs = kinship.pairs(members, who)
     couples = kinship.nearest(pairs).select("list", "p", "q")
     one = couples.select("p", "q").unique().filter(pl.len().over("p") == 1)

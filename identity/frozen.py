@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from identity import model, score
@@ -76,6 +77,12 @@ def _frozen(found: dict[str, Any], weights: Model, shares: Mapping[str, Mapping[
     return Frozen(found["version"], weights, found["persons"], found["coverage"], found["usual_coverage"], found["usual"], shares)
 
 
+def written_days(days: npt.NDArray[np.int32]) -> list[str]:
+    """Days since 1970 as listed values name them: 2026-03-01."""
+    found: list[str] = np.datetime_as_string(_EPOCH + days.astype("timedelta64[D]")).tolist()
+    return found
+
+
 def frequencies(frozen: Frozen, features: Features) -> score.Frequencies:
     """How frequent the values of some records are, by a frozen version."""
     by_field = {}
@@ -87,7 +94,7 @@ def frequencies(frozen: Frozen, features: Features) -> score.Frequencies:
     by_field["full"] = np.array([*(whole.get(v, _NEVER) for v in features.coded["full"].values), _NEVER])
     days = np.unique(features.birth[features.birth != NO_DAY])
     usual, first = frozen.usual["birth"], frozen.usual["first_january"]
-    written = np.datetime_as_string(_EPOCH + days.astype("timedelta64[D]")).tolist()
+    written = written_days(days)
     listed = frozen.shares.get("birth", {})
     share = np.array([listed.get(day, first if day.endswith("-01-01") else usual) for day in written])
     return score.Frequencies(by_field, {"days": days, "share": share}, frozen.persons)

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import polars as pl
 
 from identity import clusters, coresidence, kinship
+from identity.context import LARGEST_HOME
 from identity.features import MISSING, Features
 from identity.kinship import Kin, Kinship, People
 from identity.sure import Labels
@@ -46,14 +47,14 @@ def _members(features: Features, person: Labels) -> pl.DataFrame:
     frame = frame.filter(pl.col("list") != MISSING).with_columns(is_told=pl.col("role") > 0)
     order = ["list", "p", "is_told", "day", "role"]
     first = frame.sort(order, descending=[False, False, True, True, False]).unique(["list", "p"], keep="first", maintain_order=True)
-    return first.filter(pl.len().over("list").is_between(2, coresidence.LARGEST_HOME)).select("list", "p", "role")
+    return first.filter(pl.len().over("list").is_between(2, LARGEST_HOME)).select("list", "p", "role")
 
 
 def _doors(features: Features, person: Labels) -> pl.DataFrame:
     """Persons at addresses that may be one home: ``list``, ``p``."""
     address = np.where(coresidence.has_door(features), features.code("address"), MISSING)
     at = pl.DataFrame({"list": address, "p": person}).filter(pl.col("list") != MISSING).unique()
-    return at.filter(pl.len().over("list").is_between(2, coresidence.LARGEST_HOME))
+    return at.filter(pl.len().over("list").is_between(2, LARGEST_HOME))
 
 
 def _guardians(features: Features, person: Labels, members: pl.DataFrame, who: People) -> tuple[pl.DataFrame, npt.NDArray[np.bool_]]:
@@ -75,7 +76,7 @@ def _guardians(features: Features, person: Labels, members: pl.DataFrame, who: P
         near.append(pl.DataFrame({"p": person, "k": features.code(column)}).filter(pl.col("k") != MISSING).unique())
     found, around = [], []
     for shared in near:
-        shared = shared.filter(pl.len().over("k") <= coresidence.LARGEST_HOME)
+        shared = shared.filter(pl.len().over("k") <= LARGEST_HOME)
         of_name = shared.join(names, left_on="p", right_on="parent").rename({"p": "parent"})
         of_ward = shared.rename({"p": "child"}).join(wards, on="child")
         found.append(of_ward.join(of_name, on=["k", "name"]).select("child", "parent"))

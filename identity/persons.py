@@ -15,10 +15,9 @@ numbers together, they are kept apart from both.
 
 import numpy as np
 import polars as pl
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from identity import judgements
+from identity.sure import components
 
 RULES = ("judged", "id_name", "id_birth", "name_birth_phone", "name_birth_address", "single")
 
@@ -48,9 +47,8 @@ def _star(records: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
 
 
 def _components(edges: pl.DataFrame, n: int) -> pl.Series:
-    ends = edges["a"].to_numpy(), edges["b"].to_numpy()
-    graph = coo_array((np.ones(edges.height, dtype=np.int8), ends), shape=(n, n))
-    return pl.Series("cluster", connected_components(graph, directed=False)[1].astype(np.uint32))
+    ends = edges["a"].to_numpy().astype(np.int64), edges["b"].to_numpy().astype(np.int64)
+    return pl.Series("cluster", components(n, ends).astype(np.uint32))
 
 
 def _weak_edges(records: pl.DataFrame, keys: list[str]) -> pl.DataFrame:

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from identity import sampling
+from identity.judgements import pair_key
 from identity.sure import components
 
 # Why a pair is in the queue → chance that the decision is wrong, at least. Two valid numbers in one person are as likely two persons;
@@ -33,10 +34,9 @@ def _decided(pairs: pl.DataFrame, in_force: pl.DataFrame) -> pl.DataFrame:
 
     group = components(ids.len(), ends(in_force.filter(pl.col("judgement") == "must"))) if ids.len() else np.zeros(0, np.int64)
     a, b = (group[side] for side in ends(in_force.filter(pl.col("judgement") == "cannot")))
-    apart = np.unique((np.minimum(a, b) << 32) | np.maximum(a, b))
+    apart = np.unique(pair_key(a, b))
     x, y = (group[side] for side in ends(pairs))
-    is_apart = np.isin((np.minimum(x, y) << 32) | np.maximum(x, y), apart)
-    return pairs.with_columns(decided=pl.Series((x == y) | is_apart))
+    return pairs.with_columns(decided=pl.Series((x == y) | np.isin(pair_key(x, y), apart)))
 
 
 def _households(pairs: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:

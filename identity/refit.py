@@ -13,7 +13,6 @@ from identity.frozen import Frozen
 # A value of fewer records is nobody's habit; it is not listed, and no rare value of a person is kept beside the pool.
 _FEWEST_RECORDS = 20
 _FEWEST_PERSONS = 30
-_EPOCH = np.datetime64("1970-01-01")
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _shares(found: Features, start: Frozen) -> tuple[dict[str, dict[str, float]]
             unlisted = float(counts.sum() - counts[listed].sum())
             usual[column] = score.smoothed(unlisted / max(len(counts) - len(listed), 1), held, min(elsewhere, _FEWEST_RECORDS / held))
     days, born = np.unique(found.birth[found.birth != NO_DAY], return_counts=True)
-    written = np.datetime_as_string(_EPOCH + days.astype("timedelta64[D]")).tolist()
+    written = frozen.written_days(days)
     total = int(born.sum())
     shares["birth"] = {
         day: score.smoothed(float(n), total, start.usual["birth"])

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
-from identity import bonds, context, evidence, explain, frozen, persons
+from identity import bars, bonds, context, evidence, explain, frozen, persons
 from identity.explain import Circumstances, Decision, Explanation
 from pipeline import identify
 from warehouse import scenes, weighing
@@ -109,7 +109,7 @@ def _decision(setting: Setting, p: int, q: int, whole: float, judged: frozenset[
     if any((min(a, b), max(a, b)) in judged for a in members[0] for b in members[1]):
         return Decision.JUDGEMENT
     is_link = whole >= setting.by.weights.threshold_bits
-    number = setting.scene.number
-    if not is_one and is_link and number[p] >= 0 and number[q] >= 0 and number[p] != number[q] and whole < bonds.TWO_NUMBERS_BITS:
+    ends = np.array([p]), np.array([q])
+    if not is_one and is_link and bars.two_numbers(setting.scene.number, *ends, np.array([whole], np.float32))[0]:
         return Decision.TWO_NUMBERS
     return Decision.WEIGHED if is_one == is_link else Decision.OTHERS
