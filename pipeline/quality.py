@@ -72,7 +72,7 @@ def report(settings: Settings) -> Report:
         found = estimate(connection, threshold)
         counts, crowds = identity_figures.counts(connection, threshold), identity_figures.crowds(connection)
         agencies, in_force = identity_figures.agencies(connection), kept.in_force(connection).height
-    queued = review.queue(settings)
+        queued = review.queued(connection, strange)
     grouped = tuple(
         (first, last, sum(n for size, n in sizes.items() if first <= size and (last is None or size <= last))) for first, last in _SIZES
     )

@@ -12,7 +12,9 @@ import orjson
 import polars as pl
 
 from hub.errors import ContractError, SourceChanged
+from hub.settings import Settings, load_endpoint
 from schemas.contract import Contract
+from warehouse import landing
 
 Parts = Iterable[tuple[str, Iterable[bytes]]]
 
@@ -235,3 +237,9 @@ def read(contract: Contract, parts: Parts, *, password: str | None = None) -> It
             next_step=f"one of {', '.join(_READERS)}",
         ) from None  # fmt: skip
     return reader(contract, parts, password)
+
+
+def delivered(settings: Settings, contract: Contract, delivery: landing.Delivery) -> Iterator[pl.DataFrame]:
+    """Rows of a delivery as it lies in landing, opened by what is agreed with its agency; as :func:`read`."""
+    password = load_endpoint(contract.stem, settings).extra.get("zip_password")
+    return read(contract, landing.Store(settings).parts(delivery.object), password=password)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import sqlalchemy as sa
 
 from hub.errors import ConfigError, IdentityConflict
 from hub.settings import Settings
@@ -221,14 +222,19 @@ def queue(settings: Settings, *, reviewer: str | None = None) -> list[Queued]:
         reviewer: leave out what they have judged.
     """
     with database.engine(settings).connect() as connection:
-        weighed = kept.weighed(connection, clear_bits=_CLEAR_BITS).with_columns(why=pl.lit("weight"))
-        strange = kept.suspicious(connection).rename({"person_id": "person_a"}).with_columns(person_b="person_a")
-        pairs = pl.concat([weighed, strange.with_columns(bits=pl.lit(None, dtype=pl.Float64)).select(weighed.columns)])
-        concerned = pl.concat([pairs["person_a"], pairs["person_b"]]).unique().to_list()
-        ordered = queueing.order(
-            pairs, kept.sizes(connection, concerned), kept.memberships(connection, concerned), kept.in_force(connection),
-            kept.standing(connection), reviewer=reviewer,
-        )  # fmt: skip
+        return queued(connection, kept.suspicious(connection), reviewer=reviewer)
+
+
+def queued(connection: sa.Connection, suspicious: pl.DataFrame, *, reviewer: str | None = None) -> list[Queued]:
+    """The same of a pool whose contradictions (:func:`warehouse.review.suspicious`) are known."""
+    weighed = kept.weighed(connection, clear_bits=_CLEAR_BITS).with_columns(why=pl.lit("weight"))
+    strange = suspicious.rename({"person_id": "person_a"}).with_columns(person_b="person_a")
+    pairs = pl.concat([weighed, strange.with_columns(bits=pl.lit(None, dtype=pl.Float64)).select(weighed.columns)])
+    concerned = pl.concat([pairs["person_a"], pairs["person_b"]]).unique().to_list()
+    ordered = queueing.order(
+        pairs, kept.sizes(connection, concerned), kept.memberships(connection, concerned), kept.in_force(connection),
+        kept.standing(connection), reviewer=reviewer,
+    )  # fmt: skip
     return [Queued(**row) for row in ordered.iter_rows(named=True)]
 
 

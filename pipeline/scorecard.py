@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import xlsxwriter
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
 from hub.errors import ConfigError
 from hub.settings import Settings
 from hub.working_days import working_days
-from pipeline import parsing, tickets
+from pipeline import parsing, tickets, writers
 from pipeline.tickets import Ticket
 from schemas.contract import Contract, load_contract
 from warehouse import database, scores
@@ -231,7 +230,7 @@ def as_workbook(card: Scorecard) -> bytes:
         ],
         "口径 Definitions": [["指标", "Indicator", "口径", "Definition"], *(list(row) for row in DEFINITIONS.values())],
     }  # fmt: skip
-    with xlsxwriter.Workbook(held, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
+    with writers.workbook(held) as book:
         bold, percent = book.add_format({"bold": True}), book.add_format({"num_format": "0.00%"})
         for title, rows in sheets.items():
             sheet = book.add_worksheet(title)

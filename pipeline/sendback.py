@@ -43,7 +43,7 @@ class Exported:
     password_at: str
 
 
-def _open_rows(settings: Settings, connection: sa.Connection, ticket: Ticket, group: ledger.Group) -> pl.DataFrame:
+def _open_rows(connection: sa.Connection, ticket: Ticket, group: ledger.Group) -> pl.DataFrame:
     """Pointers to the failing rows: delivery, row number, field."""
     found = ledger.pointers(connection, group)
     if not found:
@@ -59,9 +59,8 @@ def _open_rows(settings: Settings, connection: sa.Connection, ticket: Ticket, gr
 def _raw(settings: Settings, connection: sa.Connection, contract: Contract, delivery_id: str) -> Iterator[pl.DataFrame]:
     """A delivery's rows as sent, with their row numbers as parse counts them."""
     delivery = landing.deliveries(connection, delivery=delivery_id)[0]
-    password = load_endpoint(contract.stem, settings).extra.get("zip_password")
     offset = 0
-    for raw in readers.read(contract, landing.Store(settings).parts(delivery.object), password=password):
+    for raw in readers.delivered(settings, contract, delivery):
         if raw.columns:
             yield raw.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
             offset += raw.height
@@ -118,7 +117,7 @@ def export(settings: Settings, ticket_id: str, folder: Path, *, actor: str) -> E
     with database.engine(settings).begin() as connection:
         ticket, group = tickets.find(connection, settings, ticket_id)
         contract = load_contract(ticket.stem)
-        rows = _rows(settings, connection, contract, ticket, _open_rows(settings, connection, ticket, group))
+        rows = _rows(settings, connection, contract, ticket, _open_rows(connection, ticket, group))
         extension, content = writers.write(contract, rows)
         password, password_at = _password(settings, ticket.stem)
         sealed = _sealed(f"{ticket_id}.{extension}", content, password)
@@ -158,7 +157,7 @@ def keys(settings: Settings, ticket_id: str, stem: str) -> list[str]:
         ticket, group = tickets.find(connection, settings, ticket_id)
         if ticket.stem != stem:
             raise ConfigError(f"this ticket is about {ticket.stem}", where=ticket_id)
-        pointers = _open_rows(settings, connection, ticket, group)
+        pointers = _open_rows(connection, ticket, group)
         found = []
         for (delivery_id,), some in pointers.group_by("delivery_id", maintain_order=True):
             raw = (batch.drop("row_number") for batch in _raw(settings, connection, contract, str(delivery_id)))

@@ -176,12 +176,11 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, str(now.delivery_id))
     drift, rejects, refused, rows = parsing.Drift(), [], [], 0
-    password = load_endpoint(stem, settings).extra.get("zip_password")
+    raw = readers.delivered(settings, contract, delivery)
 
     def typed() -> Iterator[Any]:
         nonlocal rows
-        parts = landing.Store(settings).parts(delivery.object)
-        for batch in parsing.parse(contract, readers.read(contract, parts, password=password), drift):
+        for batch in parsing.parse(contract, raw, drift):
             rows += batch.rows
             if batch.rejects.height:
                 rejects.append(batch.rejects)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hub.errors import ConfigError, MergeError
-from hub.settings import Settings, load_endpoint
+from hub.settings import Settings
 from hub.working_days import working_days
 from pipeline import parsing, readers
 from pipeline.nights import CHINA
@@ -110,9 +110,7 @@ def owner_of(contract: Contract) -> str:
 def _read(settings: Settings, connection: sa.Connection, contract: Contract, delivery_id: str) -> Rows:
     """The keys of a delivery, read again from landing."""
     delivery = landing.deliveries(connection, delivery=delivery_id)[0]
-    password = load_endpoint(contract.stem, settings).extra.get("zip_password")
-    raw = readers.read(contract, landing.Store(settings).parts(delivery.object), password=password)
-    return items.landed(connection, parsing.keys(contract, raw))
+    return items.landed(connection, parsing.keys(contract, readers.delivered(settings, contract, delivery)))
 
 
 def opened(connection: sa.Connection, settings: Settings, contract: Contract, day: date, delivery_id: str, verdict: "Verdict") -> None:

@@ -43,10 +43,14 @@ def _json_pages(contract: Contract, rows: pl.DataFrame) -> bytes:
     return orjson.dumps(node)
 
 
+def workbook(held: io.BytesIO) -> xlsxwriter.Workbook:
+    """A workbook in which no text becomes a formula or a link; made in memory, so that nothing of a person is on disk unencrypted."""
+    return xlsxwriter.Workbook(held, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+
+
 def _xlsx(contract: Contract, rows: pl.DataFrame) -> bytes:
     held = io.BytesIO()
-    # in memory: nothing of a person on disk unencrypted
-    with xlsxwriter.Workbook(held, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False}) as book:
+    with workbook(held) as book:
         sheet = book.add_worksheet(contract.title_zh[:31])
         for number, row in enumerate([tuple(rows.columns), *_neutral(rows).iter_rows()]):
             for place, value in enumerate(row):

@@ -6,26 +6,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from hub.errors import ConfigError
+from hub.screen import print_json, screen
 from hub.settings import Settings, get_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 client_app = typer.Typer(help="接入客户端 / programs of departments that may ask.", no_args_is_help=True)
 policy_app = typer.Typer(help="共享策略 / who may see what, for which purpose.", no_args_is_help=True)
 audit_app = typer.Typer(help="查询留痕 / the log of who was told what.", no_args_is_help=True)
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=160, no_color=True, force_terminal=False)
-
-
-def _print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, ensure_ascii=False, default=str))
 
 
 def serve() -> None:
@@ -47,7 +37,7 @@ def _migrated(settings: Settings) -> Any:
 
 def _told_secret(client_id: str, secret: str | None, as_json: bool) -> None:
     if as_json:
-        _print_json({"client_id": client_id, "client_secret": secret})
+        print_json({"client_id": client_id, "client_secret": secret})
     elif secret is not None:
         print(f"client_id={client_id}\nclient_secret={secret}")
         print("密钥只显示这一次 / the secret is shown this once", file=sys.stderr)
@@ -151,7 +141,7 @@ def client_list(as_json: AsJson = False) -> None:
     with _migrated(get_settings()).connect() as connection:
         found = clients.listed(connection)
     if as_json:
-        _print_json([asdict(c) for c in found])
+        print_json([asdict(c) for c in found])
         return
     table = Table("客户端 client", "部门 department", "用途 purposes", "凭证 proves by", "状态 state", "说明 title")
     for c in found:
@@ -159,7 +149,7 @@ def client_list(as_json: AsJson = False) -> None:
         table.add_row(
             c.client_id, c.department, ", ".join(c.purposes or ["*"]), proof, "停用 revoked" if c.revoked_at else "有效 in force", c.title
         )
-    _console().print(table)
+    screen().print(table)
 
 
 @client_app.command("rotate-token-key")
@@ -212,7 +202,7 @@ def policy_show(file: FileOption = None) -> None:
         told = sum(e != "refused" for e in g.attributes.values())
         rows = ", ".join(f"{k}={v}" for k, v in g.rows.model_dump(exclude_defaults=True).items()) or "—"
         table.add_row(g.department, g.purpose, str(told), str(len(g.questions)), rows)
-    _console().print(table)
+    screen().print(table)
 
 
 @policy_app.command("attributes")
@@ -222,7 +212,7 @@ def policy_attributes(as_json: AsJson = False) -> None:
 
     found = list(catalogue().values())
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "attribute": a.name,
@@ -238,7 +228,7 @@ def policy_attributes(as_json: AsJson = False) -> None:
     table = Table("属性 attribute", "级别 class", "形式 forms", "名称 title")
     for a in found:
         table.add_row(a.name, a.classification, " ".join(["clear", *sorted(a.forms)]), f"{a.title_zh} / {a.title_en}")
-    _console().print(table)
+    screen().print(table)
 
 
 @policy_app.command("explain")
@@ -264,7 +254,7 @@ def policy_explain(
         subject = decide.Subject(area, _date(born) if born else None, frozenset(known_to or ()))
     told = explain.explained(policy, department, purpose, attribute or None, subject, day, has_consent=consent)
     if as_json:
-        _print_json(told)
+        print_json(told)
         return
     print(told["summary"])
     for row in told["decisions"]:
@@ -325,7 +315,7 @@ def audit_verify(
     with _migrated(settings).connect() as connection:
         found = verify.verified(connection, settings, notes)
     if as_json:
-        _print_json(
+        print_json(
             {"entries": found.entries, "erased": found.erased, "root": found.root.hex(), "heads": found.heads, "faults": found.faults}
         )
     else:
@@ -375,7 +365,7 @@ def audit_report(
     with _migrated(get_settings()).connect() as connection:
         found = audit_log.counts(connection, since=_instant(since, "--since"), until=_instant(until, "--until"), department=department)
     if as_json:
-        _print_json([dict(r._mapping) for r in found])
+        print_json([dict(r._mapping) for r in found])
         return
     table = Table("部门 department", "客户端 client", "用途 purpose", "决定 decision", "次数 entries", "人数 persons", "最近 last")
     for r in found:
@@ -388,25 +378,21 @@ def audit_report(
             f"{r.persons:,}",
             f"{r.last_at:%Y-%m-%d %H:%M}",
         )
-    _console().print(table)
+    screen().print(table)
 
 
 @audit_app.command("person")
 def audit_person(person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_json: AsJson = False) -> None:
     """Who looked at a person, when, and what for; refusals and questions by number included."""
-    import uuid
-
     from sharing import verify
+    from warehouse import questions
 
-    try:
-        uuid.UUID(person_id)
-    except ValueError:
-        raise ConfigError("not an id: ids are UUIDs", where="ID") from None
+    questions.as_uuid(person_id)
     settings = get_settings()
     with _migrated(settings).connect() as connection:
         found = verify.about(connection, settings, person_id)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     if not found:
         print("没有查询记录 / nobody looked")
@@ -423,14 +409,9 @@ def audit_erase(
     by: Annotated[str, typer.Option("--by", help="Who erases.")],
 ) -> None:
     """Erase what an entry says, by law; its place in the tree stays, and the log still verifies."""
-    import uuid
+    from warehouse import audit_log, questions
 
-    from warehouse import audit_log
-
-    try:
-        uuid.UUID(receipt_id)
-    except ValueError:
-        raise ConfigError("not an id: receipts are UUIDs", where="RECEIPT") from None
+    questions.as_uuid(receipt_id, "RECEIPT", "receipts are UUIDs")
     with _migrated(get_settings()).begin() as connection:
         audit_log.erase(connection, receipt_id, reason=reason, erased_by=by)
     print(f"已删除 erased: {receipt_id}")

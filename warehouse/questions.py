@@ -8,11 +8,16 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 
 
-def _uuid(text: str) -> str:
+def as_uuid(text: str, where: str = "ID", what: str = "ids are UUIDs") -> str:
+    """An id in its usual form.
+
+    Raises:
+        ConfigError: the text is none.
+    """
     try:
         return str(uuid.UUID(text))
     except ValueError:
-        raise ConfigError("not an id: ids are UUIDs", where="ID") from None
+        raise ConfigError(f"not an id: {what}", where=where) from None
 
 
 def _rows(connection: sa.Connection, query: str, key: str) -> list[dict[str, Any]]:
@@ -25,7 +30,7 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
     Raises:
         ConfigError: no such person.
     """
-    key = _uuid(person_id)
+    key = as_uuid(person_id)
     key = str(connection.scalar(sa.text("SELECT person_id FROM identity.redirect WHERE old_person_id = :key"), {"key": key}) or key)
     found = _rows(
         connection,
@@ -60,7 +65,7 @@ def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:
     Raises:
         ConfigError: no such household.
     """
-    key = _uuid(household_id)
+    key = as_uuid(household_id)
     found = _rows(
         connection,
         "SELECT household_id::text, kind, head_person_id::text, members AS size FROM core.household WHERE household_id = :key",

@@ -1,6 +1,5 @@
 """Judgements of reviewers: appended, retracted, read back. What a pair of records is worth is decided elsewhere."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
-from warehouse import binary_copy
+from warehouse import binary_copy, questions
 
 _SCHEMA: dict[str, type[pl.DataType]] = {
     "judgement_id": pl.String, "record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewer": pl.String,
@@ -52,10 +51,7 @@ def as_uuid(text: str, where: str = "RECORD") -> str:
     Raises:
         ConfigError: the text is none.
     """
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise ConfigError("not an id: ids are UUIDs, records may be written stem:key as well", where=where) from None
+    return questions.as_uuid(text, where, "ids are UUIDs, records may be written stem:key as well")
 
 
 def append(

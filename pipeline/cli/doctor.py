@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pipeline.cli.screen import print_json, screen
+from hub.screen import print_json, screen
 
 _MARKS = {"ok": "[green]✓[/green]", "idle": "–", "warning": "[yellow]![/yellow]", "fault": "[red]✗[/red]"}
 

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from hub.errors import ConfigError
+from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.cli.screen import print_json, screen
 
 if TYPE_CHECKING:
     from identity.explain import Explanation

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.cli.screen import print_json, screen
 
 if TYPE_CHECKING:
     from identity.quality import Quality

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from hub import log
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
+from hub.screen import print_json, screen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import dispute, doctor, explain, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
-from pipeline.cli.screen import print_json, screen
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract, load_contracts
 from sharing import cli as sharing

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.cli.screen import print_json, screen
 from schemas.codes import load_code_set
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -8,9 +8,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from hub.screen import print_json, screen
 from hub.settings import get_settings
 from pipeline.cli.explain import JUDGEMENTS, STATES, Values, Viewer, Why, as_object, print_judgements, print_told
-from pipeline.cli.screen import print_json, screen
 
 app = typer.Typer(help="人工核对 / what people say of pairs of records.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hub.screen import screen
 from hub.settings import get_settings
-from pipeline.cli.screen import screen
 from sandbox import clock, corrections, faults
 from sandbox.servers.catalogue import FAULTS
 from schemas.contract import load_contract, stems

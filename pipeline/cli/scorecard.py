@@ -7,8 +7,8 @@ import typer
 from rich.text import Text
 
 from hub.errors import ConfigError
+from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.cli.screen import print_json, screen
 from schemas.contract import load_contract, stems
 
 

@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from hub.screen import screen
 from hub.settings import get_settings
-from pipeline.cli.screen import screen
 from schemas.contract import load_contracts
 
 console = screen()

@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.cli.screen import print_json, screen
 from schemas.contract import load_contract
 
 app = typer.Typer(no_args_is_help=True)
