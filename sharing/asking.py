@@ -20,7 +20,7 @@ from schemas.codes import load_code_set
 from sharing import decide
 from sharing.attributes import Attribute, Room, catalogue
 from sharing.ledger import ClientGone, Entry, Receipt
-from sharing.policy import Grant
+from sharing.policy import Grant, form_of
 from sharing.problems import Problem
 from sharing.service import Moment, Service
 from sharing.tokens import Caller
@@ -169,15 +169,12 @@ async def admit(
 def _asked(moment: Moment, grant: Grant, told: dict[str, str], questions: tuple[str, ...]) -> Asked:
     known = catalogue()
 
-    def form(effect: str) -> Form | None:
-        return None if effect == "clear" else Form(effect)
-
     attributes = [(known[name], effect) for name, effect in told.items()]
     sources: dict[str, list[tuple[str, str, Form | None]]] = {}
     for attribute, effect in attributes:
         # A source that never delivered has no table; what it would know is told as not known.
         if attribute.stem is not None and attribute.stem in moment.stems:
-            sources.setdefault(attribute.stem, []).append((attribute.name, attribute.column, form(effect)))
+            sources.setdefault(attribute.stem, []).append((attribute.name, attribute.column, form_of(effect)))
     by_source: dict[str, list[str]] = {}
     for code in questions:
         stem = moment.policy.questions[code].source
@@ -185,7 +182,7 @@ def _asked(moment: Moment, grant: Grant, told: dict[str, str], questions: tuple[
             by_source.setdefault(stem, []).append(code)
     return Asked(
         role=grant.name,
-        person=tuple((a.name, a.column, form(e)) for a, e in attributes if a.room is Room.PERSON),
+        person=tuple((a.name, a.column, form_of(e)) for a, e in attributes if a.room is Room.PERSON),
         sources=tuple((stem, tuple(columns)) for stem, columns in sorted(sources.items())),
         questions=tuple((stem, tuple(codes)) for stem, codes in sorted(by_source.items())),
         households="household.members" in told,

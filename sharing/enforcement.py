@@ -5,15 +5,10 @@ from datetime import date
 from hub.settings import Settings
 from sharing import policy as policies
 from sharing.attributes import Room, catalogue
-from sharing.policy import Policy, Question
+from sharing.policy import Policy, Question, form_of
 from warehouse import database, disclosure
-from warehouse.forms import Form
 
 _PASSWORD = "sharing.password"
-
-
-def _form(effect: str) -> Form | None:
-    return None if effect == "clear" else Form(effect)
 
 
 def _question(code: str, question: Question) -> disclosure.QuestionRule:
@@ -37,7 +32,7 @@ def plan(policy: Policy, day: date) -> disclosure.Plan:
         sources: dict[str, disclosure.Columns] = {}
         for attribute, effect in told.items():
             if attribute.stem is not None:
-                sources.setdefault(attribute.stem, {})[attribute.column] = _form(effect)
+                sources.setdefault(attribute.stem, {})[attribute.column] = form_of(effect)
         questions: dict[str, tuple[str, ...]] = {}
         for code in grant.questions:
             stem = policy.questions[code].source
@@ -47,7 +42,7 @@ def plan(policy: Policy, day: date) -> disclosure.Plan:
                 name=grant.name,
                 department=grant.department,
                 rows=disclosure.RowRule(grant.rows.prefixes, grant.rows.min_age, grant.rows.max_age, grant.rows.known_to),
-                person={a.column: _form(e) for a, e in told.items() if a.room is Room.PERSON},
+                person={a.column: form_of(e) for a, e in told.items() if a.room is Room.PERSON},
                 sources=sources,
                 questions=questions,
                 household=frozenset(a.name.split(".")[1] for a in told if a.room is Room.HOUSEHOLD),

@@ -26,6 +26,11 @@ _CODE = r"^[a-z][a-z0-9_]{1,29}$"
 Effect = Literal["clear", "masked", "derived", "yes_no", "refused"]
 
 
+def form_of(effect: str) -> Form | None:
+    """The form of a column that an effect tells; None = the clear one."""
+    return None if effect == "clear" else Form(effect)
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 

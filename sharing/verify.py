@@ -15,8 +15,8 @@ from sharing.receipts import commitment
 from warehouse import audit_log
 
 _PAGE = 10_000
-# A column of the log → where the entry says the same.
-_COLUMNS = {"entry_id": "entry_id", "client_id": "client_id", "department": "department", "purpose": "purpose", "decision": "decision"}
+# Columns of the log that repeat what the entry says.
+_COLUMNS = ("entry_id", "client_id", "department", "purpose", "decision")
 
 
 @dataclass
@@ -107,7 +107,7 @@ def _columns_agree(row: Any) -> bool:
     body = orjson.loads(row.body)
     subject = None if row.subject is None else bytes(row.subject).hex()
     at = datetime.fromisoformat(body["at"])
-    return all(getattr(row, column) == body[name] for column, name in _COLUMNS.items()) and subject == body["subject"] and row.at == at
+    return all(getattr(row, name) == body[name] for name in _COLUMNS) and subject == body["subject"] and row.at == at
 
 
 def signed_head(connection: sa.Connection, settings: Settings) -> str:

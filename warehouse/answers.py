@@ -6,7 +6,7 @@ from typing import Any
 
 from warehouse import forms
 from warehouse.asking import Asking
-from warehouse.disclosure import question_column, view_name
+from warehouse.disclosure import question_column, quoted, view_name
 from warehouse.forms import Form
 
 
@@ -28,14 +28,10 @@ class Asked:
     households: bool = False
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 def _object(alias: str, columns: list[tuple[str, str]]) -> str:
     # A function takes no more than 100 arguments.
     parts = [columns[i : i + 40] for i in range(0, len(columns), 40)] or [[]]
-    objects = ["jsonb_build_object(" + ", ".join(f'{_quoted(key)}, {alias}."{column}"' for key, column in part) + ")" for part in parts]
+    objects = ["jsonb_build_object(" + ", ".join(f'{quoted(key)}, {alias}."{column}"' for key, column in part) + ")" for part in parts]
     return " || ".join(objects)
 
 
@@ -54,7 +50,7 @@ def _fields(asked: Asked) -> list[str]:
         columns += [(f"?{code}", question_column(code)) for code in questions.get(stem, ())]
         view = f'share."{view_name(asked.role, stem)}"'
         records.append(
-            f"{_quoted(stem)}, (SELECT jsonb_agg(jsonb_build_object('as_of_date', s.as_of_date, 'told', {_object('s', columns)}) ORDER BY s.record_id)"
+            f"{quoted(stem)}, (SELECT jsonb_agg(jsonb_build_object('as_of_date', s.as_of_date, 'told', {_object('s', columns)}) ORDER BY s.record_id)"
             f" FROM {view} s WHERE s.person_id = p.person_id)"
         )
     found.append(f"jsonb_build_object({', '.join(records)}) AS records")

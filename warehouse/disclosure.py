@@ -98,7 +98,8 @@ def login_name(connection: sa.Connection) -> str:
     return role_name(connection, "sharing")
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as a literal, for statements that take no parameters."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -106,7 +107,7 @@ def condition_sql(rows: RowRule) -> str:
     """The row condition as an expression over the columns of ``core.person``."""
     parts = []
     if rows.prefixes:
-        parts.append("(" + " OR ".join(f"starts_with(area_code, {_quoted(p)})" for p in rows.prefixes) + ")")
+        parts.append("(" + " OR ".join(f"starts_with(area_code, {quoted(p)})" for p in rows.prefixes) + ")")
     # Whole years by calendar: somebody born on 29 February is a year older on 1 March.
     today = "(SELECT share.today())"
     years = (
@@ -118,16 +119,16 @@ def condition_sql(rows: RowRule) -> str:
     if rows.max_age is not None:
         parts.append(f"{years} <= {int(rows.max_age)}")
     if rows.known_to:
-        parts.append(f"sources && ARRAY[{', '.join(_quoted(s) for s in rows.known_to)}]")
+        parts.append(f"sources && ARRAY[{', '.join(quoted(s) for s in rows.known_to)}]")
     return " AND ".join(parts) or "true"
 
 
 def _test_sql(name: str, test: str, value: Any) -> str:
     column = f'"{name}"'
     if test == "equals":
-        return f"coalesce({column} = {_quoted(value)}, false)"
+        return f"coalesce({column} = {quoted(value)}, false)"
     if test == "one_of":
-        return f"coalesce({column} IN ({', '.join(_quoted(v) for v in value)}), false)"
+        return f"coalesce({column} IN ({', '.join(quoted(v) for v in value)}), false)"
     if test == "is_true":
         return f"coalesce({column}, false)"
     if test == "more_than":
@@ -246,7 +247,7 @@ def _ground(connection: sa.Connection, password: str) -> None:
     database = connection.scalar(sa.text("SELECT quote_ident(current_database())"))
     login = login_name(connection)
     _ensure_role(connection, login, "LOGIN")
-    connection.execute(sa.text(f'ALTER ROLE "{login}" LOGIN NOINHERIT PASSWORD {_quoted(password)}'))
+    connection.execute(sa.text(f'ALTER ROLE "{login}" LOGIN NOINHERIT PASSWORD {quoted(password)}'))
     connection.execute(sa.text(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC"))  # TEMP and CONNECT among them
     connection.execute(sa.text(f'GRANT CONNECT ON DATABASE {database} TO "{login}"'))
     connection.execute(sa.text("REVOKE ALL ON SCHEMA public FROM PUBLIC"))
@@ -289,7 +290,7 @@ def _generated(connection: sa.Connection, wanted: dict[str, dict[str, tuple[str,
         if changes:
             connection.execute(sa.text(f"ALTER TABLE {table} {', '.join(changes)}".replace(":", "\\:")))
         for name in fresh:
-            connection.execute(sa.text(f'COMMENT ON COLUMN {table}."{name}" IS {_quoted(told[name])}'.replace(":", "\\:")))
+            connection.execute(sa.text(f'COMMENT ON COLUMN {table}."{name}" IS {quoted(told[name])}'.replace(":", "\\:")))
 
 
 def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> None:
