@@ -24,6 +24,18 @@ from schemas.contract import Scope
 _SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
+# Before a session is there the driver has no SQLSTATE, only a text that names host and account: sign in it → what is told.
+_REASONS = {
+    "timeout expired": "no answer in time",
+    "Connection refused": "nobody listens there",
+    "too many connections": "all connections are taken",
+    "connection slots": "all connections are taken",
+    "starting up": "the server is starting",
+    "shutting down": "the server is stopping",
+    "closed the connection": "the server ended the connection",
+}
+
+
 @dataclass(frozen=True)
 class Dialect:
     """What differs between such databases.
@@ -113,8 +125,11 @@ class _Session:
                     where=where,
                     next_step="ask the agency what changed in its view",
                 ) from None
+            reason = (
+                f"SQLSTATE {state}" if state else next((told for sign, told in _REASONS.items() if sign in text), "the connection broke")
+            )
             raise SourceUnavailable(
-                f"{phase} failed (SQLSTATE {state or 'none: the connection broke'})", where=where,
+                f"{phase} failed ({reason})", where=where,
                 next_step="fetch again; if it persists, call the agency",
             ) from None  # fmt: skip
 

@@ -78,16 +78,24 @@ class ExchangeDatabase:
             version = f"{stock.version}|{batches_version}" if stock else None
             if (is_open, version) == (self._is_open, self._pushed):
                 return
-            with closing(self._connect(DATABASE)) as connection, connection, connection.cursor() as cursor:
-                if is_open != self._is_open:
-                    cursor.execute(self._filled("login" if is_open else "no_login"))
+            with closing(self._connect(DATABASE)) as connection, connection.cursor() as cursor:
+                with connection:
+                    if is_open != self._is_open:
+                        cursor.execute(self._filled("login" if is_open else "no_login"))
                 if stock is not None and version != self._pushed:
-                    self._push(cursor, stock)
+                    try:
+                        with connection:
+                            self._push(cursor, stock)
+                    except psycopg2.errors.LockNotAvailable:  # somebody has stopped in the midst of reading: a push waits for nobody
+                        with connection:
+                            cursor.execute(self._filled("end_readers"))
+                            self._push(cursor, stock)
             self._is_open, self._pushed = is_open, version
 
     def _push(self, cursor: Any, stock: Tonight) -> None:
         """Write new tables and point the views at them; readers see one night or the other."""
         old = [self._view.replace("v_", "t_", 1) + suffix for suffix in ("_a", "_b")]
+        cursor.execute(self._filled("wait_a_little"))
         cursor.execute(self._filled("is_free", name=sql.Literal(old[0])))
         table, other = old if cursor.fetchone()[0] else reversed(old)
         columns = [c for c in stock.rows.columns if c != CHANGED]
@@ -127,6 +135,7 @@ class ExchangeDatabase:
         known: dict[str, sql.Composable] = {
             "database": sql.Identifier(DATABASE),
             "role": sql.Identifier(access.username),
+            "role_name": sql.Literal(access.username),
             "secret": sql.Literal(access.secret),
             "view": sql.Identifier(self._view),
             "batch_view": sql.Identifier(f"{self._view}_batch"),

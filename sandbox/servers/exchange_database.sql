@@ -29,6 +29,12 @@ ALTER ROLE {role} LOGIN;
 -- name: no_login
 ALTER ROLE {role} NOLOGIN;
 
+-- name: wait_a_little
+SET LOCAL lock_timeout = '2s';
+
+-- name: end_readers
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = {role_name};
+
 -- name: make_push
 CREATE UNLOGGED TABLE {table} ({columns}, push_flag text, push_time timestamptz);
 

@@ -141,9 +141,12 @@ class Front:
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
+    """Pass a caller's bytes on; a caller whose line broke, as when it was killed while reading, leaves nobody waiting behind."""
+    try:
         while chunk := await reader.read(_CHUNK_BYTES):
             writer.write(chunk)
             await writer.drain()
         if writer.can_write_eof():
             writer.write_eof()
+    except OSError:
+        writer.transport.abort()

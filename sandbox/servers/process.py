@@ -85,8 +85,9 @@ class Server:
     async def _warm(self) -> None:
         try:
             await asyncio.to_thread(self._backend.prepare)
-        except HubError as error:
-            get_logger(__name__).error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=str(error))
+        except Exception as error:  # a server that cannot prepare goes on serving; the next caller tries again
+            reason = str(error) if isinstance(error, HubError) else type(error).__name__
+            get_logger(__name__).error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=reason)
 
     async def _keep_warm(self) -> None:
         """The agency gets its night's data ready by itself, before anybody asks."""

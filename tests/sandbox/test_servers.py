@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -166,6 +168,45 @@ def test_the_exchange_role_may_only_read_its_views(agencies: Agencies, statement
         assert raised.value.pgcode in ("42501", "25006", "42P01")
     finally:
         connection.close()
+
+
+def _reading(agency: Served) -> tuple[psycopg2.extensions.connection, str]:
+    """A session in the midst of reading the view."""
+    access = agency.agency.access
+    connection = psycopg2.connect(
+        host="127.0.0.1", port=access.port, user=access.username, password=access.secret, dbname=endpoints.DATABASE
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {endpoints.view_name(agency.agency.contract.stem)}")
+    return connection, f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{access.username}'"
+
+
+def test_a_reader_whose_line_broke_is_not_left_behind(agencies: Agencies) -> None:
+    agency = agencies("exchange-database")
+    broken, count = _reading(agency)
+    # What the system does for a process that is killed with unread answers: the line is reset, not closed.
+    with socket.socket(fileno=os.dup(broken.fileno())) as line:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), broken.fileno())
+    other, _ = _reading(agency)
+    with other.cursor() as cursor:
+        ends_at = time.monotonic() + 20
+        while cursor.execute(count) or cursor.fetchone() != (1,):
+            assert time.monotonic() < ends_at, "the session of the broken line is still there"
+            other.rollback()
+            time.sleep(0.05)
+    other.close()
+
+
+def test_the_next_push_does_not_wait_for_a_reader_that_stopped(agencies: Agencies) -> None:
+    agency = agencies("exchange-database")
+    stopped, _ = _reading(agency)
+    agency.night(4)
+    assert consumed(fetch(agency.request()))[1].as_of_date == agency.request().business_date
+    with pytest.raises(psycopg2.OperationalError), stopped.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    stopped.close()
 
 
 def test_the_zip_opens_with_its_password_alone(agencies: Agencies) -> None:
