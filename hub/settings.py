@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     landing_key: SecretStr | None = Field(
         None, description="AES-256 key of the landing store, 64 hex digits; empty = one made once and kept in `secrets/`."
     )
+    backup_key: SecretStr | None = Field(
+        None, description="AES-256 key that seals backups, 64 hex digits; empty = one made once and kept in `secrets/`: keep a copy apart."
+    )
     pool_id: str = Field("sandbox-county", min_length=1, description="Name of the pool; salts the ids of persons and households.")
     business_clock: Literal["sandbox", "wall"] = Field(
         "sandbox", description="Where tonight's business date comes from: the simulated county's calendar, or the wall clock."

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import sqlalchemy as sa
@@ -151,21 +151,52 @@ class Store:
             self._files.mv(draft, self._path(name))
         return name
 
+    @contextlib.contextmanager
+    def sealed(self, name: str) -> Iterator[BinaryIO]:
+        """An object as it lies in the store.
+
+        Raises:
+            VaultDamaged: it is missing.
+        """
+        try:
+            source = self._files.open(self._path(name), "rb")
+        except FileNotFoundError:
+            raise vault.VaultDamaged("the object is missing from the landing store", where=_where(name)) from None
+        with contextlib.closing(source):
+            yield source
+
     def parts(self, name: str) -> Iterator[tuple[str, Iterator[bytes]]]:
         """The agency's parts of an object, streamed; each part must be read to its end before the next.
 
         Raises:
             VaultDamaged: the object is not whole.
         """
-        where = f"landing object {name[:11]}…"
-        try:
-            source = self._files.open(self._path(name), "rb")
-        except FileNotFoundError:
-            raise vault.VaultDamaged("the object is missing from the landing store", where=where) from None
-        with contextlib.closing(source):
-            reader = _Reader(vault.unseal(source, self._key, where=where))
+        with self.sealed(name) as source:
+            reader = _Reader(vault.unseal(source, self._key, where=_where(name)))
             while head := reader.take(2, may_end=True):
                 yield reader.take(struct.unpack(">H", head)[0]).decode(), _chunks(reader)
+
+
+def _where(name: str) -> str:
+    return f"landing object {name[:11]}…"
+
+
+def check(source: BinaryIO, name: str, key: bytes) -> None:
+    """Whether a sealed object is whole and is what its name says.
+
+    Args:
+        source: the object, at its beginning.
+        name: of the object: its content's SHA-256.
+        key: 32 bytes.
+
+    Raises:
+        VaultDamaged: it is not.
+    """
+    digest, decompressor = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
+    for chunk in vault.unseal(source, key, where=_where(name)):
+        digest.update(decompressor.decompress(chunk))
+    if digest.hexdigest() != Path(name).stem:
+        raise vault.VaultDamaged("the object is not what its name says", where=_where(name))
 
 
 def _chunks(reader: "_Reader") -> Iterator[bytes]:

@@ -1,0 +1,97 @@
+"""`hub backup`, `hub restore`: a sealed copy of the whole pool, and the proof that it can be put back."""
+
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.table import Table
+
+from hub.screen import print_json, screen
+from hub.settings import get_settings
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_STEPS = {
+    "manifest": "核对清单 / checking the manifest", "warehouse": "数据库 / the warehouse", "landing": "落地文件 / landed objects",
+    "secrets": "密钥与接入配置 / secrets and endpoints", "proof": "逐行重算指纹 / counting every row anew", "in place": "就位 / putting it in place",
+}  # fmt: skip
+
+
+def backup(
+    place: Annotated[Path, typer.Argument(help="Folder that holds backups; made if it is not there.")],
+    list_only: Annotated[bool, typer.Option("--list", help="Only list the backups of the place.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Back up the pool, its landed deliveries, secrets and endpoints: sealed, of one instant, also while a night runs."""
+    from warehouse import backup as copies
+
+    settings = get_settings()
+    if list_only:
+        found = copies.listed(place)
+        if as_json:
+            print_json([_told(m) for m in found])
+        else:
+            screen().print(_table(found) if found else f"{place}: 没有备份 / no backup")
+        return
+    made = _in_steps(as_json, lambda told: copies.take(settings, place, told))
+    if as_json:
+        print_json(_told(made))
+        return
+    console = screen()
+    console.print(f"[green]✓[/green] {place / made.name}", highlight=False, soft_wrap=True)
+    console.print(_table([made]))
+    if settings.backup_key is None:
+        console.print(f"密钥须另存 / keep the key apart: {settings.secrets_dir / 'backup.key'}", highlight=False, soft_wrap=True)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(help="One backup: the folder that holds manifest.json.")],
+    check: Annotated[bool, typer.Option("--check", help="Only read it to the end; nothing is restored.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take the place of a pool that is there; that one is kept under another name.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a backup in place, after every row was counted anew and the fingerprint is that of the backup."""
+    from warehouse import backup as copies
+
+    settings = get_settings()
+    if check:
+        found = _in_steps(as_json, lambda told: copies.check(settings, folder, told))
+    else:
+        found = _in_steps(as_json, lambda told: copies.restore(settings, folder, replace=replace, told=told))
+    if as_json:
+        print_json(_told(found))
+        return
+    console = screen()
+    done = "完整 / whole" if check else "已恢复，指纹一致 / restored, the same fingerprint"
+    console.print(f"[green]✓[/green] {done} {found.fingerprint[:16]}…", highlight=False)
+    console.print(_table([found]))
+    if not check:
+        head = folder / copies.HEAD
+        console.print(f"下一步 / next: hub audit verify{f' {head}' if head.exists() else ''} · hub up", highlight=False, soft_wrap=True)
+
+
+def _in_steps(silent: bool, work: Any) -> Any:
+    """Do work that names its steps, with the present one on the screen."""
+    console = screen()
+    shown = nullcontext() if silent else console.status("…")
+    with shown as status:
+        return work(lambda step: status.update(_STEPS[step] + " …") if status is not None else None)
+
+
+def _told(found: Any) -> dict[str, Any]:
+    """A manifest, with sums in the place of its long lists."""
+    return {**asdict(found), "rows": sum(found.rows.values()), "objects": len(found.objects), "object_bytes": sum(found.objects.values())}
+
+
+def _table(found: list[Any]) -> Table:
+    table = Table(
+        "备份 backup", "夜 night", "行 rows", "落地 objects", "MiB", "指纹 fingerprint", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for m in found:
+        size = f"{sum(m.objects.values()) / (1 << 20):,.1f}"
+        table.add_row(m.name, m.business_date or "", f"{sum(m.rows.values()):,}", f"{len(m.objects):,}", size, m.fingerprint[:16])
+    return table
