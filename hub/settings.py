@@ -81,6 +81,12 @@ class Settings(BaseSettings):
         0.1, ge=0, le=1, description="Share of pairs of records on which two reviewers must agree before a judgement is in force."
     )
     value_viewers: str = Field("", description="Who may be shown persons' values by `--values`: names, separated by commas.")
+    confirm_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of a source's records from which on withdrawing a delivery must be confirmed with the code of a dry run.",
+    )
     sandbox_persons: int = Field(20_000, ge=100, le=20_000_000, description="Persons in the simulated county.")
     sandbox_seed: int = Field(20260301, ge=0, description="Seed of the simulated county.")
     sandbox_noise: Literal["none", "low", "standard", "heavy"] = Field(

@@ -21,6 +21,7 @@ _ROOMS = {
     "core": "what is true: persons, households, and each source's records as last delivered",
     "share": "who may ask; the policy adds views, functions and generated columns for each grant when it is applied",
     "audit": "who was told what: the log and its Merkle tree",
+    "history": "what was true before, and what the hub took for true: superseded versions alone",
 }
 
 

@@ -11,8 +11,8 @@ from warehouse import database, ledger
 CHINA = ZoneInfo("Asia/Shanghai")
 
 
-def parse_date(text: str | None) -> date | None:
-    """A business date from a flag.
+def parse_date(text: str | None, flag: str = "--date") -> date | None:
+    """A date from a flag.
 
     Raises:
         ConfigError: not a date of the calendar.
@@ -22,7 +22,7 @@ def parse_date(text: str | None) -> date | None:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigError(f"{text!r} is not a date of the calendar", where="--date", next_step="write it as 2026-03-01") from None
+        raise ConfigError(f"{text!r} is not a date of the calendar", where=flag, next_step="write it as 2026-03-01") from None
 
 
 def _next(settings: Settings, night: ledger.Night | None, instant: datetime) -> date:

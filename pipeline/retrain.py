@@ -83,7 +83,7 @@ def _retrained(connection: sa.Connection, settings: Settings, version: int | Non
         pool.write(connection, was_empty=False)
         persons, homes = pool.counts(connection)
         value = fingerprint.kept(connection)
-        ledger.publish(connection, last.business_date, persons=persons, households=homes)
+        ledger.publish(connection, last.business_date, persons=persons, households=homes, cause="model")
         ledger.note_night(connection, last.business_date, fingerprint=value)
     identity_pool.drop_work(connection)
     return Outcome(by.version, former.made_by, adopt, counts, where, examples, value)

@@ -18,7 +18,7 @@ from warehouse import database, landing, ledger
 
 # Sources in work at one time: agencies are waited for, while PostgreSQL, the gate and this process each keep a core busy.
 _SIDE_BY_SIDE = 5
-_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "withdrawn")
 Keeper = Callable[[str, date], dict[str, Any]]
 ALL = "all"  # stands for the source where a verb works on all of them
 

@@ -11,8 +11,8 @@ from schemas.contract import readable_contracts
 from warehouse import database, ledger, quarantine, questions
 
 # State of an intake → how the source stands.
-_STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "failed": "failed"}
-_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "withdrawn")
+_STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "withdrawn")
 
 
 @dataclass(frozen=True)

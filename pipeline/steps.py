@@ -32,13 +32,14 @@ from warehouse import (
     ledger,
     pool,
     quarantine,
+    rulings,
     staging,
     weighing,
 )  # fmt: skip
 
 log = get_logger("night")
 Outcome = dict[str, Any]
-_DONE = ("not_due", "accepted", "merged")  # held and failed are tried again from the beginning
+_DONE = ("not_due", "accepted", "withdrawn", "merged")  # held and failed are tried again from the beginning
 
 
 def _intake(settings: Settings, stem: str, day: date) -> ledger.Intake:
@@ -237,6 +238,12 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
     delivery = _delivery(settings, str(now.delivery_id))
     rows = (now.delivered or 0) - (now.rejected or 0)
     with database.engine(settings).connect() as connection:
+        ruling, reason = rulings.newest(connection, delivery.delivery_id) or ("", "")
+        if ruling == "withdrawn":
+            raise GateHeld(
+                f"this delivery was withdrawn: {reason}", where=f"delivery {delivery.delivery_id[:8]}",
+                next_step=f"if it shall come in after all: `hub release {delivery.delivery_id[:8]} --reason …`",
+            )  # fmt: skip
         circumstances = Circumstances(
             day, delivery.as_of_date, "full" if delivery.scope == Scope.FULL else "delta",
             tuple(ledger.recent_volumes(connection, stem, delivery.scope, day, contract.delivery.volume.recent_nights)),
@@ -245,9 +252,10 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         )  # fmt: skip
     schema, table = agency_tables.staging_table(stem, str(day)).replace('"', "").split(".")
     verdict = gatekeeper.judge(contract, circumstances, url=database.url(settings), schema=schema, table=table, rows=rows)
+    is_let_in = verdict.state == "accepted" or ruling == "released"
     with database.engine(settings).begin() as connection:
         quarantine.clear_gate(connection, delivery.delivery_id)
-        if verdict.state == "accepted":
+        if is_let_in:
             quarantine.add_double_keys(connection, contract, delivery_id=delivery.delivery_id, business_date=day)
             for rule in verdict.failing:
                 assert rule.fails is not None
@@ -259,11 +267,12 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         held_rows = quarantine.counts(connection, delivery.delivery_id).get("gate", 0)
         landing.store_report(connection, delivery.delivery_id, as_dict(contract, delivery.delivery_id, circumstances, verdict))
         tickets.opened(connection, settings, contract, day, delivery.delivery_id, verdict)
-        if verdict.state == "accepted":
-            ledger.note(connection, day, stem, state="accepted", quarantined=held_rows)
-        let_in = delivery.delivery_id if verdict.state == "accepted" else None
+        if is_let_in:
+            notices = now.notices + ([[f"扣留后放行：{reason}", f"released although held: {reason}"]] if verdict.state == "held" else [])
+            ledger.note(connection, day, stem, state="accepted", quarantined=held_rows, notices=notices)
+        let_in = delivery.delivery_id if is_let_in else None
         quarantine.clear_replaced(connection, stem=stem, business_date=day, delivery_id=let_in)
-    if verdict.state == "held":
+    if not is_let_in:
         reasons = "; ".join(r.told for r in verdict.reasons)
         raise GateHeld(
             f"the gate holds this delivery: {reasons}", where=f"delivery {delivery.delivery_id[:8]}",
@@ -322,7 +331,7 @@ def resolve(day: date, settings: Settings) -> Outcome:
                 scope=delivery.scope, pool=settings.pool_id,
             )  # fmt: skip
             ledger.note(
-                connection, day, contract.stem, unchanged=found.unchanged, inserted=found.inserted, updated=found.updated,
+                connection, day, contract.stem, unchanged=found.unchanged, inserted=found.inserted, updated=found.updated, past=found.past,
                 keys_before=found.keys_before, keys_kept=found.keys_kept, withdrawn=found.withdrawn,
             )  # fmt: skip
         identity_pool.collect(connection, [(c, str(day), d.delivery_id, str(d.as_of_date)) for c, _, d in waiting])
@@ -359,8 +368,9 @@ def merge(day: date, settings: Settings) -> Outcome:
             for contract, intake, delivery in waiting:
                 _balance(intake)
                 changes.apply(
-                    connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date)
-                )
+                    connection, contract, business_date=str(day), delivery_id=delivery.delivery_id, as_of=str(delivery.as_of_date),
+                    scope=delivery.scope,
+                )  # fmt: skip
                 ledger.note(connection, day, contract.stem, state="merged")
                 tickets.settled(connection, settings, contract, day, delivery)
             pool.write(connection, was_empty=was_empty)
@@ -378,7 +388,7 @@ def merge(day: date, settings: Settings) -> Outcome:
 
 def _balance(books: ledger.Intake) -> None:
     """Every delivered row must be in exactly one column of the books, every key kept or withdrawn."""
-    rows = [books.rejected, books.quarantined, books.unchanged, books.inserted, books.updated]
+    rows = [books.rejected, books.quarantined, books.unchanged, books.inserted, books.updated, books.past]
     is_even = books.delivered is not None and None not in rows and books.delivered == sum(r or 0 for r in rows)
     if books.scope == Scope.FULL:
         is_even = is_even and books.keys_before == (books.keys_kept or 0) + (books.withdrawn or 0)

@@ -172,7 +172,7 @@ class Hub:
             ]
             found = {}
             for table in ["core.person", "core.household", "core.household_member", "identity.link", *agencies]:
-                dates = "'{delivery_id,first_seen_date,changed_date,as_of_date,withdrawn_date}'::text[]"
+                dates = "'{delivery_id,first_seen_date,changed_date,as_of_date,withdrawn_date,known_from}'::text[]"
                 dates += " - '{record_id,person_id,household_id,head_person_id}'::text[]"
                 living = " WHERE t.withdrawn_date IS NULL" if table in agencies else ""
                 query = f"SELECT coalesce(sum(hashtextextended((to_jsonb(t) - {dates})::text, 1)::numeric), 0) FROM {table} t{living}"

@@ -62,7 +62,8 @@ def ensure_core(connection: sa.Connection, contract: Contract) -> None:
     """Make a source's core table, or add the columns its contract has gained.
 
     Grain: one row a key, the record as last delivered. `record_id` is the id it was born with, `row_hash` the MD5 of its
-    typed fields, `first_seen_date` and `changed_date` business dates, `withdrawn_date` null while the agency holds the key.
+    typed fields, `first_seen_date` and `changed_date` business dates, `withdrawn_date` null while the agency holds the key,
+    `known_from` the publication that brought the row. Versions before it are in `history.record`.
     """
     table = core_table(contract.stem)
     own = [f for f in contract.fields if not f.is_key]
@@ -85,7 +86,7 @@ def ensure_core(connection: sa.Connection, contract: Contract) -> None:
             sa.text(
                 f"CREATE TABLE {table} (record_key text PRIMARY KEY, record_id uuid NOT NULL, {fields}"
                 "row_hash uuid NOT NULL, delivery_id uuid NOT NULL, as_of_date date NOT NULL, first_seen_date date NOT NULL,"
-                " changed_date date NOT NULL, withdrawn_date date)"
+                " changed_date date NOT NULL, withdrawn_date date, known_from bigint NOT NULL)"
             )
         )
         fingerprint.watch(connection, table)

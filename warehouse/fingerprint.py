@@ -4,6 +4,7 @@ Per table, the sum of two independent 64-bit hashes over its rows; then SHA-256 
 the order of rows, so no sort is needed; and it can be kept: triggers add what comes and take away what goes (`ops.digest`), so a
 night's fingerprint costs what the night changed. :func:`scanned` counts everything anew and must agree with :func:`kept`.
 
+What the pool says of earlier days is part of it, in whatever order it came; when the hub came to know it is not.
 Run times are left out, and so are delivery ids: an encrypted file has other bytes each time it is made, although its rows are
 the same. So are redirects: where one leads follows from `identity.link`, and which ids have one depends on what was published in
 between. A night published while a source was down may part a person whose number was corrected, and the next run joins it again.
@@ -21,7 +22,10 @@ _TABLES = (
     "identity.record",
     "identity.link",
     "quarantine.row",
+    "history.record",
 )
+# Where something came from and when the hub came to know it is not what is true: a hub that had a fault and recovered published more often.
+_LEFT_OUT = "{delivery_id,known_from,open_until}"
 # A trigger that reads the changed rows may be for one event only; the rows' names are those `ops.keep_digest` reads.
 EVENTS = {
     "insert": "INSERT ON {table} REFERENCING NEW TABLE AS came",
@@ -43,7 +47,8 @@ BEGIN
         RETURN NULL;
     END IF;
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attname) INTO listed FROM pg_attribute
-        WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'delivery_id';
+        WHERE attrelid = TG_RELID AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+        AND attname <> ALL ('{delivery_id,known_from,open_until}'::name[]);
     IF TG_OP IN ('INSERT', 'UPDATE') THEN
         EXECUTE format('INSERT INTO ops.digest SELECT %L, count(*), sum(hash_record_extended(t, 1)::numeric),'
             ' sum(hash_record_extended(t, 2)::numeric) FROM (SELECT %s FROM came) AS t HAVING count(*) > 0', changed, listed);
@@ -66,7 +71,8 @@ def tables(connection: sa.Connection) -> list[str]:
             " AND table_name NOT IN ('person', 'household', 'household_member') ORDER BY table_name"
         )
     )
-    return [*(_name(connection, t) for t in _TABLES), *agencies]
+    present = (t for t in _TABLES if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": t}))
+    return [*(_name(connection, t) for t in present), *agencies]
 
 
 def _name(connection: sa.Connection, table: str) -> str:
@@ -110,7 +116,7 @@ def recount(connection: sa.Connection, table: str) -> None:
 
 
 def kept(connection: sa.Connection) -> str:
-    """64 hex digits over the content of core, identity and quarantine, from the digests kept while it changed."""
+    """64 hex digits over the content of core, identity, quarantine and past versions of records, from the digests kept while it changed."""
     return _fingerprint(connection, _sum)
 
 
@@ -140,9 +146,9 @@ def _scan(connection: sa.Connection, table: str) -> Digest:
     columns = connection.scalars(
         sa.text(
             "SELECT quote_ident(attname) FROM pg_attribute WHERE attrelid = to_regclass(:table) AND attnum > 0"
-            " AND NOT attisdropped AND attgenerated = '' AND attname <> 'delivery_id' ORDER BY attname"
+            " AND NOT attisdropped AND attgenerated = '' AND attname <> ALL (CAST(:left_out AS name[])) ORDER BY attname"
         ),
-        {"table": table},
+        {"table": table, "left_out": _LEFT_OUT},
     )
     found = connection.execute(
         sa.text(

@@ -10,7 +10,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from schemas.contract import Contract
-from warehouse import agency_tables, binary_copy, blocks, born, changes, weighing
+from warehouse import agency_tables, binary_copy, blocks, born, changes, timeline, weighing
 
 COLUMNS = (
     "record_id", "stem", "authority", "record_key", "delivery_id", "as_of_date", "id_key", "name_key", "birth_date", "phone_key",
@@ -68,6 +68,8 @@ def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, st
             {"stem": contract.stem, "authority": contract.authority, "delivery": delivery, "as_of": as_of},
         )
         connection.execute(sa.text(f"INSERT INTO staging.work_gone SELECT record_id FROM {table} WHERE op IN ('U', 'W')"))
+        if connection.scalar(sa.text("SELECT to_regclass(:plan)"), {"plan": timeline.plan_table(contract.stem, day)}):
+            timeline.collect(connection, contract.stem, day)
     connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
 
 

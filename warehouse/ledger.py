@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 _INTAKE = (
-    "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated,"
+    "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated, past,"
     " keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
 )
 _SETTABLE = frozenset(
@@ -22,6 +22,7 @@ _SETTABLE = frozenset(
         "unchanged",
         "inserted",
         "updated",
+        "past",
         "keys_before",
         "keys_kept",
         "withdrawn",
@@ -38,6 +39,7 @@ class Intake:
     """How far one source came in one night; counts in rows, None = not known yet.
 
     Attributes:
+        past: rows of a late delivery that say something of the past alone.
         notices: what differs from the contract without breaking it, each in Chinese and English.
     """
 
@@ -52,6 +54,7 @@ class Intake:
     unchanged: int | None = None
     inserted: int | None = None
     updated: int | None = None
+    past: int = 0
     keys_before: int | None = None
     keys_kept: int | None = None
     withdrawn: int | None = None
@@ -170,18 +173,6 @@ def watermark(connection: sa.Connection, stem: str) -> date | None:
     return day
 
 
-def newest_full(connection: sa.Connection, stem: str) -> date | None:
-    """As-of date of a source's newest merged full delivery; None when there is none."""
-    day: date | None = connection.scalar(
-        sa.text(
-            "SELECT max(d.as_of_date) FROM ops.intake i JOIN landing.delivery d USING (delivery_id)"
-            " WHERE i.stem = :stem AND i.state = 'merged' AND d.scope = 'full'"
-        ),
-        {"stem": stem},
-    )
-    return day
-
-
 def recent_volumes(connection: sa.Connection, stem: str, scope: str, before: date, limit: int) -> list[int]:
     """Rows delivered by a source in its recent good deliveries of a scope, newest first; first loads do not count for deltas."""
     return list(
@@ -211,9 +202,25 @@ def publication(connection: sa.Connection) -> int:
     return int(connection.scalar(sa.text("SELECT number FROM ops.publication")) or 0)
 
 
-def publish(connection: sa.Connection, business_date: date, *, persons: int, households: int) -> None:
-    """Mark a night as published and count the publish."""
+def publish(connection: sa.Connection, business_date: date, *, persons: int, households: int, cause: str = "night") -> None:
+    """Mark a night as published, count the publish and log its instant: the known clock moves on.
+
+    Args:
+        connection: the publishing transaction, near its end.
+        business_date: of the night.
+        persons: in the pool.
+        households: in the pool.
+        cause: night, model or withdrawal.
+    """
     connection.execute(sa.text("UPDATE ops.publication SET number = number + 1"))
+    # A server's clock that was set back must not turn the order of publications round.
+    connection.execute(
+        sa.text(
+            "INSERT INTO ops.published SELECT number, greatest(clock_timestamp(), (SELECT max(published_at) FROM ops.published)"
+            " + interval '1 microsecond'), :day, :cause FROM ops.publication"
+        ),
+        {"day": business_date, "cause": cause},
+    )
     connection.execute(
         sa.text(
             "UPDATE ops.night SET published_at = now(), persons = :persons, households = :households, fingerprint = NULL"

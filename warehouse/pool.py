@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from warehouse import fingerprint, identity_pool, weighing
+from warehouse import fingerprint, identity_pool, versions, weighing
 
 # A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
 GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
@@ -13,6 +13,10 @@ _ATTRIBUTES = ("sex", "birth_date", "phone", "address", "area_code")
 
 def _first(column: str, alias: str) -> str:
     return f"(array_agg({column} ORDER BY {GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
+
+
+# The golden values of a group of records `r`, as SQL expressions: one policy, for today and for any other day.
+GOLDEN = ", ".join([_first("r.id_key", "resident_id"), _first("r.name", "name"), *(_first(f"r.{name}", name) for name in _ATTRIBUTES)])
 
 
 def write(connection: sa.Connection, *, was_empty: bool) -> None:
@@ -52,8 +56,10 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
             " WHERE old.person_id IS DISTINCT FROM new.person_id"
         )
     )
+    versions.remember(connection, "identity.link", "record_id", "SELECT record_id FROM staging.work_touched")
     connection.execute(sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id"))
     connection.execute(sa.text(links))
+    versions.keep(connection, "identity.link", "record_id")
     # An id that was answered to leads to the person its own first record belongs to now; a living id leads nowhere.
     connection.execute(
         sa.text(
@@ -74,27 +80,27 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
 def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
     """Compute the persons of touched records anew. Grain of ``core.person``: one row a person."""
     if not was_empty:
-        connection.execute(
-            sa.text(
-                "DELETE FROM core.person p USING (SELECT old_person_id AS person_id FROM moved UNION SELECT person_id FROM"
-                " staging.work_link) AS touched WHERE p.person_id = touched.person_id"
-            )
-        )
-    attributes = ", ".join(_first(f"r.{name}", name) for name in _ATTRIBUTES)
+        touched = "SELECT old_person_id AS person_id FROM moved UNION SELECT person_id FROM staging.work_link"
+        versions.remember(connection, "core.person", "person_id", touched)
+        connection.execute(sa.text("DELETE FROM core.person p USING former_person f WHERE p.person_id = f.person_id"))
     connection.execute(
         sa.text(
             "INSERT INTO core.person (person_id, resident_id, name, sex, birth_date, phone, address, area_code, records, sources, as_of_date)"
-            f" SELECT l.person_id, {_first('r.id_key', 'resident_id')}, {_first('r.name', 'name')}, {attributes}, count(*),"
+            f" SELECT l.person_id, {GOLDEN}, count(*),"
             " array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
             " FROM staging.work_link l JOIN identity.record r USING (record_id) GROUP BY l.person_id"
         )
     )
+    if not was_empty:
+        versions.keep(connection, "core.person", "person_id")
 
 
 def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
     """Put affected persons into their households. Grain of ``core.household``: one row a household of either kind."""
     connection.execute(sa.text("CREATE TEMP TABLE regrouped (household_id uuid) ON COMMIT DROP"))
     if not was_empty:
+        affected = "SELECT person_id FROM staging.work_affected UNION SELECT person_id FROM staging.work_member"
+        versions.remember(connection, "core.household_member", "person_id", affected)
         connection.execute(
             sa.text(
                 "WITH left_behind AS (DELETE FROM core.household_member m USING staging.work_affected a"
@@ -110,6 +116,8 @@ def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
     )
     where = ""
     if not was_empty:
+        versions.keep(connection, "core.household_member", "person_id")
+        versions.remember(connection, "core.household", "household_id", "SELECT DISTINCT household_id FROM regrouped")
         connection.execute(sa.text("DELETE FROM core.household h USING regrouped r WHERE h.household_id = r.household_id"))
         where = "WHERE m.household_id IN (SELECT household_id FROM regrouped)"
     # GB/T 4761-2008: 01 self and 02 head both mark the head of a household.
@@ -120,6 +128,8 @@ def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
             f" count(*) FROM core.household_member m {where} GROUP BY m.household_id, m.kind"
         )
     )
+    if not was_empty:
+        versions.keep(connection, "core.household", "household_id")
 
 
 _KEYS = {

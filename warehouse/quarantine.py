@@ -62,6 +62,11 @@ def clear_replaced(connection: sa.Connection, *, stem: str, business_date: date,
     )
 
 
+def clear(connection: sa.Connection, delivery_id: str) -> None:
+    """Take out the rows of a delivery that is withdrawn: none of it is in the pool any more."""
+    connection.execute(sa.text("DELETE FROM quarantine.row WHERE delivery_id = :delivery"), {"delivery": delivery_id})
+
+
 def add_failing(
     connection: sa.Connection, contract: Contract, *, delivery_id: str, business_date: date, rule_id: str, field: str | None,
     fails: Callable[[Any], sa.ColumnElement[bool]], stage: str = "gate",

@@ -15,7 +15,22 @@ from hub import log
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
 from hub.screen import print_json, screen
 from hub.settings import Settings, get_settings, origin
-from pipeline.cli import backup, dispute, doctor, explain, identity, match, new_agency, people, review, sandbox, scorecard, services, ticket
+from pipeline.cli import (
+    backup,
+    dispute,
+    doctor,
+    explain,
+    identity,
+    match,
+    new_agency,
+    people,
+    review,
+    rulings,
+    sandbox,
+    scorecard,
+    services,
+    ticket,
+)
 from pipeline.nights import open_night, parse_date
 from schemas.contract import load_contract, load_contracts
 from sharing import cli as sharing
@@ -37,6 +52,7 @@ app.add_typer(sandbox.app, name="sandbox", help="模拟机构 / the simulated ag
 services.register(app)
 people.register(app)
 sharing.register(app)
+rulings.register(app)
 app.command("doctor")(doctor.command)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)

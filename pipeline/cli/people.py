@@ -1,5 +1,6 @@
 """`hub person`, `hub household`: one person or household, readable. Values are shown; the terminal is the operator's own."""
 
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hub.errors import ConfigError
 from hub.screen import print_json, screen
 from hub.settings import get_settings
+from pipeline.nights import CHINA, parse_date
 from schemas.codes import load_code_set
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -21,6 +24,8 @@ _TITLES = {
     "rule_id": "归并规则 rule", "delivery_id": "交付 delivery", "records": "记录 records", "households": "家庭 households",
     "members": "成员 members", "disputes": "办理中的异议 disputes", "attribute": "字段 value", "opened_date": "提出 opened",
     "due_date": "期限 due", "dispute_id": "编号 dispute",
+    "valid_on": "有效日 valid on", "publication": "发布 publication", "known_at": "知悉 known at",
+    "valid_from": "有效自 valid from", "valid_to": "有效至 valid to",
 }  # fmt: skip
 _CODES = {"sex": "sex", "relation": "relation_to_head"}
 _KINDS = {"registered": "户籍 registered", "living": "共同生活 living"}
@@ -72,21 +77,59 @@ def print_found(console: Console, found: dict[str, Any]) -> None:
             console.print(block, "")
 
 
-def person(person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_json: AsJson = False) -> None:
-    """One person: golden values, records, households."""
-    from warehouse import database, questions
+AsOf = Annotated[str | None, typer.Option("--as-of", help="What was true on this date, 2026-03-02; the newest if not given.")]
+KnownAt = Annotated[
+    str | None,
+    typer.Option(
+        "--known-at", help="By what the hub knew at this instant, 2026-03-03T08:00 (China, if no zone is given); now if not given."
+    ),
+]
 
+
+def times(as_of: str | None, known_at: str | None) -> tuple[date | None, datetime | None]:
+    """A date and an instant from flags; an instant without a zone is one of China.
+
+    Raises:
+        ConfigError: they are none.
+    """
+    day = parse_date(as_of, "--as-of")
+    try:
+        instant = datetime.fromisoformat(known_at) if known_at else None
+    except ValueError:
+        raise ConfigError(f"{known_at!r} is not an instant", where="--known-at", next_step="write it as 2026-03-01T08:00") from None
+    return day, instant.replace(tzinfo=CHINA) if instant and instant.tzinfo is None else instant
+
+
+def person(
+    person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_of: AsOf = None, known_at: KnownAt = None, as_json: AsJson = False
+) -> None:
+    """One person: golden values, records, households; today's, or those of another day, by what was known at another time."""
+    from warehouse import database, past, questions
+
+    day, instant = times(as_of, known_at)
     with database.engine(get_settings()).connect() as connection:
-        found = questions.person(connection, person_id)
+        if day is None and instant is None:
+            found = questions.person(connection, person_id)
+        else:
+            found = past.person(connection, person_id, past.moment(connection, as_of=day, known_at=instant))
     print_json(found) if as_json else print_found(screen(), found)
 
 
-def household(household_id: Annotated[str, typer.Argument(help="Id of a household.")], as_json: AsJson = False) -> None:
-    """One household and its members."""
-    from warehouse import database, questions
+def household(
+    household_id: Annotated[str, typer.Argument(help="Id of a household.")],
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    as_json: AsJson = False,
+) -> None:
+    """One household and its members; today's, or those of another night, by what was known at another time."""
+    from warehouse import database, past, questions
 
+    day, instant = times(as_of, known_at)
     with database.engine(get_settings()).connect() as connection:
-        found = questions.household(connection, household_id)
+        if day is None and instant is None:
+            found = questions.household(connection, household_id)
+        else:
+            found = past.household(connection, household_id, past.moment(connection, as_of=day, known_at=instant))
     print_json(found) if as_json else print_found(screen(), found)
 
 

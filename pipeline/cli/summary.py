@@ -17,12 +17,14 @@ _STATES = {
     "not_due": "– 未到期 not due",
     "waiting": "… 待归集 waiting",
     "held": "[red]✗ 扣留 held[/red]",
+    "withdrawn": "[yellow]↩ 收回 withdrawn[/yellow]",
     "failed": "[red]✗ 失败 failed[/red]",
 }
 _BOOKS = {
     "交付\nrows": "delivered", "拒收\nreject": "rejected", "隔离\nquar.": "quarantined", "未变\nsame": "unchanged",
     "新增\nnew": "inserted", "更新\nupd.": "updated", "撤回\nwithdr.": "withdrawn",
 }  # fmt: skip
+_PAST = {"往日\npast": "past"}  # only where a delivery came late
 _WIDE = 124
 _RULES_SHOWN = 8
 
@@ -41,8 +43,12 @@ def _standing(table: Table) -> None:
     table.add_column("库内\nin pool", justify="right", no_wrap=True)
 
 
-def _books(table: Table) -> None:
-    for name in _BOOKS:
+def _columns(found: Status) -> dict[str, str]:
+    return {**_BOOKS, **(_PAST if any(s.books["past"] for s in found.sources) else {})}
+
+
+def _books(table: Table, found: Status) -> None:
+    for name in _columns(found):
         table.add_column(name, justify="right", no_wrap=True)
 
 
@@ -59,18 +65,18 @@ def _sources(console: Console, found: Status) -> None:
     if console.width >= _WIDE:
         table = _table(title)
         _standing(table)
-        _books(table)
+        _books(table, found)
         for s in found.sources:
-            table.add_row(*_stands(s), *(_count(s.books[name]) for name in _BOOKS.values()))
+            table.add_row(*_stands(s), *(_count(s.books[name]) for name in _columns(found).values()))
         console.print(table)
         return
     table, books = _table(title), _table("账目 books, 行 rows")
     _standing(table)
     books.add_column("来源\nsource", no_wrap=True)
-    _books(books)
+    _books(books, found)
     for s in found.sources:
         table.add_row(*_stands(s))
-        books.add_row(s.stem, *(_count(s.books[name]) for name in _BOOKS.values()))
+        books.add_row(s.stem, *(_count(s.books[name]) for name in _columns(found).values()))
     console.print(table)
     console.print(books)
 

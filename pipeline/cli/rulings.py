@@ -1,0 +1,75 @@
+"""`hub withdraw`, `hub release`: overrule the gate on a whole delivery."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from hub.screen import print_json, screen
+from hub.settings import get_settings
+
+Delivery = Annotated[str, typer.Argument(help="Id of a landed delivery, or its beginning; see `hub deliveries`.")]
+By = Annotated[str | None, typer.Option("--by", help="Who rules so; the account of the operating system if not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_COUNTS = {
+    "persons": "人员 persons", "households": "家庭 households", "records": "记录 records", "records_of_source": "该来源记录 records of the source",
+    "past_versions": "其往日版本 its past versions", "withdrawn_keys": "其已撤回主键 its keys no longer held",
+}  # fmt: skip
+
+
+def withdraw(
+    delivery: Delivery,
+    reason: Annotated[str, typer.Option("--reason", help="Why; no value of a person.")] = "",
+    by: By = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would change.")] = False,
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", help="The code of the dry run, where a large share of the source changes.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a delivery out of the pool as if it had never come; its bytes stay landed. Undone by `hub release`."""
+    from pipeline import rulings
+
+    found = rulings.withdraw(get_settings(), delivery, reason=reason, by=by, confirm=confirm, dry_run=dry_run)
+    if as_json:
+        print_json(asdict(found))
+        return
+    console = screen()
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("", "之前 before", "之后 after"):
+        table.add_column(column, justify="left" if not column else "right")
+    for name, title in _COUNTS.items():
+        table.add_row(title, f"{found.before[name]:,}", f"{found.after[name]:,}")
+    console.print(table)
+    console.print(f"涉及主键 keys concerned {found.keys:,} ({found.share:.1%})")
+    if not found.is_done:
+        code = f" --confirm {found.confirm}" if found.confirm else ""
+        console.print(f"未改动 nothing was changed; to do it: hub withdraw {found.delivery_id[:8]} --reason …{code}")
+    else:
+        console.print(f"已收回 withdrawn · 指纹 fingerprint {(found.fingerprint or '')[:16]}")
+
+
+def release(
+    delivery: Delivery,
+    reason: Annotated[str, typer.Option("--reason", help="Why; no value of a person.")],
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a delivery in that the gate held, or that was withdrawn; bad rows still go to quarantine."""
+    from pipeline import rulings
+    from pipeline.cli.summary import print_summary
+    from pipeline.nights import parse_date
+
+    found = rulings.release(get_settings(), delivery, reason=reason, by=by)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        print_summary(screen(), get_settings(), parse_date(found.night))
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the `hub` command line."""
+    for command in (withdraw, release):
+        app.command()(command)

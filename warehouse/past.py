@@ -1,0 +1,215 @@
+"""Questions to the pool as of other times: what was true on a date, by what the hub knew at an instant."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from hub.errors import ConfigError
+from warehouse import pool
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A pair of times, placed on the hub's clocks.
+
+    Attributes:
+        number: the last publication at the instant; the known clock counts publications.
+        published_at: its instant; None = the pool was never published.
+        valid: the date asked for; None = whatever is newest.
+        night: the last publication of a night up to that date: what is derived (households) is dated by nights.
+    """
+
+    number: int
+    published_at: datetime | None
+    valid: date | None
+    night: int
+
+
+def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime | None) -> Moment:
+    """Place a date and an instant, either or both, on the hub's clocks.
+
+    Raises:
+        ConfigError: the instant lies ahead or before the first publication, or the date lies outside what was known then.
+    """
+    ahead = "SELECT CAST(:at AS timestamptz) > clock_timestamp()"
+    if known_at is not None and connection.scalar(sa.text(ahead), {"at": known_at}):
+        raise ConfigError("this instant lies ahead: the hub cannot have known anything then", where="--known-at")
+    last = connection.execute(
+        sa.text(
+            "SELECT number, published_at, (SELECT max(business_date) FROM ops.published n WHERE n.number <= p.number) AS night FROM ops.published p"
+            " WHERE CAST(:at AS timestamptz) IS NULL OR published_at <= :at ORDER BY number DESC LIMIT 1"
+        ),
+        {"at": known_at},
+    ).one_or_none()
+    if last is None:
+        first = connection.scalar(sa.text("SELECT min(published_at) FROM ops.published"))
+        told = (
+            f"the hub knew nothing then: its first publication was at {first:%Y-%m-%d %H:%M:%S%z}" if first else "nothing was published yet"
+        )
+        raise ConfigError(told, where="--known-at" if known_at else "ID")
+    if as_of is None:
+        return Moment(last.number, last.published_at, None, last.number)
+    if last.night is not None and as_of > last.night:
+        raise ConfigError(f"the date lies after {last.night}, the last night the hub had published by then", where="--as-of")
+    later = "SELECT min(number) - 1 FROM ops.published WHERE number <= :n AND business_date > :day"
+    night = connection.scalar(sa.text(later), {"n": last.number, "day": as_of})
+    first_day = connection.scalar(sa.text("SELECT min(as_of_date) FROM history.observation WHERE publication <= :n"), {"n": last.number})
+    if first_day is None or as_of < first_day:
+        raise ConfigError(f"the date lies before {first_day}, the first day any delivery tells of", where="--as-of")
+    return Moment(last.number, last.published_at, as_of, last.number if night is None else night)
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise ConfigError("not an id: ids are UUIDs", where="ID") from None
+
+
+# The link of one record in a publication, or its last one before it had none.
+_LINK = """
+SELECT person_id FROM (
+    SELECT l.person_id, 9223372036854775807 AS until FROM identity.link l WHERE l.record_id = :key
+        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
+    UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
+        WHERE h.record_id = :key AND h.row IS NOT NULL AND lower(h.known_during) <= :n
+) AS told ORDER BY until DESC LIMIT 1
+"""
+
+
+def answers_to(connection: sa.Connection, record_id: str, number: int) -> str | None:
+    """The person that a record belonged to in a publication, or last before it was withdrawn; None = it was not known yet."""
+    found = connection.scalar(sa.text(_LINK), {"key": record_id, "n": number})
+    return str(found) if found else None
+
+
+_PERSON = f"""
+WITH linked AS MATERIALIZED (
+    SELECT l.record_id, l.rule_id FROM identity.link l WHERE l.person_id = :key
+        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
+    UNION ALL SELECT h.record_id, h.row ->> 'rule_id' FROM history.link h
+        WHERE (h.row ->> 'person_id')::uuid = :key AND h.known_during @> CAST(:n AS bigint)
+    -- withdrawn by then: it stays with the person it was last linked to
+    UNION ALL SELECT h.record_id, h.row ->> 'rule_id' FROM history.link h
+        WHERE :dated AND (h.row ->> 'person_id')::uuid = :key AND upper(h.known_during) <= :n
+        AND NOT EXISTS (SELECT FROM history.link o WHERE o.record_id = h.record_id AND o.row IS NOT NULL
+            AND lower(o.known_during) >= upper(h.known_during) AND lower(o.known_during) <= :n)
+        AND NOT EXISTS (SELECT FROM identity.link o WHERE o.record_id = h.record_id
+            AND NOT EXISTS (SELECT FROM history.link p WHERE p.record_id = h.record_id AND p.known_during @> CAST(:n AS bigint)))
+), past AS MATERIALIZED (
+    SELECT l.rule_id, v.record_id, v.valid_during, v.is_withdrawn, v.traits, v.delivery_id,
+        CASE WHEN :n >= v.open_until THEN upper(v.valid_during) END AS valid_to
+    FROM linked l JOIN history.record v USING (record_id)
+    WHERE known_from <= :n AND lower(valid_during) <= CAST(:day AS date) AND (CAST(:day AS date) < upper(valid_during) OR :n < open_until)
+    UNION ALL SELECT l.rule_id, v.record_id, v.valid_during, v.is_withdrawn, v.traits, v.delivery_id,
+        CASE WHEN :n >= v.open_until THEN upper(v.valid_during) END
+    FROM linked l JOIN history.record_revised v USING (record_id)
+    WHERE known_during @> CAST(:n AS bigint) AND lower(valid_during) <= CAST(:day AS date)
+        AND (CAST(:day AS date) <@ valid_during OR :n < open_until)
+), r AS MATERIALIZED (
+    SELECT o.rule_id, NULL::date AS valid_to, c.* FROM linked o JOIN identity.record c USING (record_id)
+    WHERE c.as_of_date <= CAST(:day AS date) AND NOT EXISTS (SELECT FROM past p WHERE p.record_id = c.record_id)
+    UNION ALL SELECT p.rule_id, p.valid_to, c.* FROM past p, jsonb_populate_record(NULL::identity.record, p.traits
+        || jsonb_build_object('record_id', p.record_id, 'as_of_date', lower(p.valid_during), 'delivery_id', p.delivery_id)) AS c
+    WHERE NOT p.is_withdrawn
+)
+SELECT {pool.GOLDEN}, max(as_of_date) AS as_of_date,
+    jsonb_agg(jsonb_build_object('stem', stem, 'record_key', record_key, 'rule_id', rule_id, 'valid_from', as_of_date,
+        'valid_to', valid_to, 'delivery_id', delivery_id) ORDER BY stem, record_key) AS records
+FROM r HAVING count(*) > 0
+"""
+_HOMES = """
+SELECT kind, household_id::text, relation, stem, evidence, NULL::bigint AS until FROM core.household_member m WHERE person_id = :key
+    AND NOT EXISTS (SELECT FROM history.household_member h WHERE h.person_id = m.person_id AND h.kind = m.kind AND h.known_during @> CAST(:n AS bigint))
+UNION ALL SELECT f.kind, f.household_id::text, f.relation, f.stem, f.evidence, upper(h.known_during)
+    FROM history.household_member h, jsonb_populate_record(NULL::core.household_member, h.row) AS f
+    WHERE h.person_id = :key AND h.known_during @> CAST(:n AS bigint) AND h.row IS NOT NULL
+ORDER BY kind
+"""
+
+
+def _rows(connection: sa.Connection, query: str, **values: Any) -> list[dict[str, Any]]:
+    return [dict(r._mapping) for r in connection.execute(sa.text(query), values)]
+
+
+def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, Any]:
+    """One person as of a moment: golden values, records with the time each version was valid, households.
+
+    An id that led elsewhere then is followed. Golden values are made of the versions valid on the date by the present rule.
+    Households are those of the last night up to the date.
+
+    Raises:
+        ConfigError: no such person, not known by then, or nothing is known of it on the date.
+    """
+    key = _uuid(person_id)
+    found = answers_to(connection, key, at.number)
+    # the record a person is named by may belong to another person by now
+    leads = found and answers_to(connection, found, at.number)
+    if leads is None:
+        is_known = (
+            "SELECT EXISTS (SELECT FROM identity.link WHERE record_id = :key) OR EXISTS (SELECT FROM history.link WHERE record_id = :key)"
+        )
+        if connection.scalar(sa.text(is_known), {"key": key}):
+            raise ConfigError(
+                f"the hub did not know this person yet at publication {at.number}", where="ID", next_step="ask with a later --known-at"
+            )
+        raise ConfigError("there is no such person", where="ID")
+    values = {"key": leads, "n": at.number, "day": at.valid or "infinity", "dated": at.valid is not None}
+    told = _rows(connection, _PERSON, **values)
+    if not told:
+        day = at.valid or "that instant"
+        raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
+    then = answers_to(connection, leads, at.night)
+    homes = _rows(connection, _HOMES, key=then, n=at.night) if then else []
+    return {
+        "person_id": leads, **_shown(at), **told[0], "households": [{k: v for k, v in home.items() if k != "until"} for home in homes],
+    }  # fmt: skip
+
+
+def _shown(at: Moment) -> dict[str, Any]:
+    return {"valid_on": at.valid, "publication": at.number, "known_at": at.published_at}
+
+
+_HOUSEHOLD = """
+SELECT household_id::text, kind, head_person_id::text, members AS size FROM core.household c WHERE household_id = :key
+    AND NOT EXISTS (SELECT FROM history.household h WHERE h.household_id = c.household_id AND h.known_during @> CAST(:n AS bigint))
+UNION ALL SELECT f.household_id::text, f.kind, f.head_person_id::text, f.members
+    FROM history.household h, jsonb_populate_record(NULL::core.household, h.row) AS f
+    WHERE h.household_id = :key AND h.known_during @> CAST(:n AS bigint) AND h.row IS NOT NULL
+"""
+_MEMBERS = """
+WITH m AS MATERIALIZED (
+    SELECT c.* FROM core.household_member c WHERE household_id = :key AND NOT EXISTS (SELECT FROM history.household_member h
+        WHERE h.person_id = c.person_id AND h.kind = c.kind AND h.known_during @> CAST(:n AS bigint))
+    UNION ALL SELECT f.* FROM history.household_member h, jsonb_populate_record(NULL::core.household_member, h.row) AS f
+        WHERE (h.row ->> 'household_id')::uuid = :key AND h.known_during @> CAST(:n AS bigint)
+), p AS MATERIALIZED (
+    SELECT c.* FROM m JOIN core.person c USING (person_id)
+        WHERE NOT EXISTS (SELECT FROM history.person h WHERE h.person_id = c.person_id AND h.known_during @> CAST(:n AS bigint))
+    UNION SELECT f.* FROM m JOIN history.person h USING (person_id), jsonb_populate_record(NULL::core.person, h.row) AS f
+        WHERE h.known_during @> CAST(:n AS bigint) AND h.row IS NOT NULL
+)
+SELECT m.person_id::text, p.name, p.sex, p.birth_date, m.relation, m.stem, m.evidence FROM m LEFT JOIN p USING (person_id)
+ORDER BY m.relation, p.birth_date
+"""
+
+
+def household(connection: sa.Connection, household_id: str, at: Moment) -> dict[str, Any]:
+    """One household with its members, as the hub had them after the last night up to the date.
+
+    Raises:
+        ConfigError: no such household, or there was none of that id then.
+    """
+    key = _uuid(household_id)
+    found = _rows(connection, _HOUSEHOLD, key=key, n=at.night)
+    if not found:
+        is_known = "SELECT EXISTS (SELECT FROM core.household WHERE household_id = :key) OR EXISTS (SELECT FROM history.household WHERE household_id = :key)"
+        if connection.scalar(sa.text(is_known), {"key": key}):
+            raise ConfigError(
+                f"there was no such household in publication {at.night}", where="ID", next_step="ask with another --as-of or --known-at"
+            )
+        raise ConfigError("there is no such household", where="ID")
+    return {**found[0], **_shown(at), "members": _rows(connection, _MEMBERS, key=key, n=at.night)}

@@ -1,0 +1,41 @@
+"""What engineers ruled on whole deliveries, against the gate: withdrawn, released. Appended, never changed."""
+
+import sqlalchemy as sa
+
+
+def newest(connection: sa.Connection, delivery_id: str) -> tuple[str, str] | None:
+    """The ruling that counts on a delivery, and its reason; None = the gate decides."""
+    found = connection.execute(
+        sa.text(
+            "SELECT ruling, reason FROM ops.ruling WHERE delivery_id = CAST(:id AS uuid) ORDER BY ruled_at DESC, ruling_id DESC LIMIT 1"
+        ),
+        {"id": delivery_id},
+    ).one_or_none()
+    return tuple(found) if found else None
+
+
+def append(connection: sa.Connection, delivery_id: str, ruling: str, *, by: str, reason: str) -> None:
+    """Write a ruling down."""
+    connection.execute(
+        sa.text("INSERT INTO ops.ruling (delivery_id, ruling, reason, ruled_by) VALUES (CAST(:id AS uuid), :ruling, :reason, :by)"),
+        {"id": delivery_id, "ruling": ruling, "reason": reason, "by": by},
+    )
+
+
+def counts(connection: sa.Connection, stem: str, core: str) -> dict[str, int]:
+    """Persons, households, records of the pool, and the records a source holds: what a ruling is measured by."""
+    query = (
+        "SELECT (SELECT count(*) FROM core.person) AS persons, (SELECT count(*) FROM core.household) AS households,"
+        " (SELECT count(*) FROM identity.record) AS records, (SELECT count(*) FROM identity.record WHERE stem = :stem) AS records_of_source,"
+        f" (SELECT count(*) FROM history.record WHERE stem = :stem) AS past_versions, (SELECT count(*) FROM {core} WHERE withdrawn_date IS NOT NULL) AS withdrawn_keys"
+    )
+    return dict(connection.execute(sa.text(query), {"stem": stem}).one()._mapping)
+
+
+def merged_on(connection: sa.Connection, delivery_id: str) -> bool:
+    """Whether a delivery is in the pool."""
+    return bool(
+        connection.scalar(
+            sa.text("SELECT EXISTS (SELECT FROM history.observation WHERE delivery_id = CAST(:id AS uuid))"), {"id": delivery_id}
+        )
+    )

@@ -1,0 +1,55 @@
+"""What stood in the pool before a publication changed it: links, persons, memberships, households.
+
+A current row has no version of its own: it stands since the end of its last former version, or since the pool's beginning. So a first
+load and a night without a change write nothing, and a question to the present costs what it always did.
+"""
+
+import sqlalchemy as sa
+
+from warehouse import ledger
+
+# Table → its key, and where the versions go. What is kept is the row as it was, so a column gained later needs nothing here.
+_KEPT = {
+    "identity.link": ("history.link", ("record_id",)),
+    "core.person": ("history.person", ("person_id",)),
+    "core.household_member": ("history.household_member", ("kind", "person_id")),
+    "core.household": ("history.household", ("household_id",)),
+}
+
+
+def _former(table: str) -> str:
+    return f"former_{table.split('.')[1]}"
+
+
+def remember(connection: sa.Connection, table: str, column: str, concerned: str) -> None:
+    """Note the rows that the publishing transaction is about to write anew.
+
+    Args:
+        connection: that transaction.
+        table: one of those that have versions.
+        column: of its key.
+        concerned: query of the values of that column whose rows may change, go or come.
+    """
+    name = _former(table)
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {name}_key, {name}"))
+    connection.execute(sa.text(f"CREATE TEMP TABLE {name}_key ON COMMIT DROP AS {concerned}"))
+    connection.execute(sa.text(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS SELECT t.* FROM {table} t JOIN {name}_key USING ({column})"))
+
+
+def keep(connection: sa.Connection, table: str, column: str) -> None:
+    """Keep what was noted and is no longer so; for rows that came, that there was none before."""
+    history, key = _KEPT[table]
+    name, number = _former(table), ledger.publication(connection) + 1
+    keys, same = ", ".join(key), " AND ".join(f"h.{c} = v.{c}" for c in key)
+    connection.execute(
+        sa.text(
+            f"INSERT INTO {history} ({keys}, known_during, row)"
+            f" SELECT {', '.join(f'v.{c}' for c in key)}, int8range(v.since, :number), v.row FROM (SELECT v.*,"
+            f" coalesce((SELECT max(upper(h.known_during)) FROM {history} h WHERE {same}), (SELECT min(number) FROM ops.published)) AS since"
+            f" FROM (SELECT {keys}, to_jsonb(was) AS row"
+            f" FROM (SELECT t AS was, {keys} FROM {name} t) AS f FULL JOIN"
+            f" (SELECT t AS is_now, {keys} FROM {table} t JOIN {name}_key USING ({column})) AS n USING ({keys})"
+            " WHERE was IS DISTINCT FROM is_now) AS v) AS v WHERE v.since < :number"  # what came and went within one publication was never seen
+        ),
+        {"number": number},
+    )
