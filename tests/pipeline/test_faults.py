@@ -102,7 +102,7 @@ SURVIVED: list[tuple[str, str, dict[str, int]]] = [
 ENDED = told(
     ("down", "cannot be reached|connecting failed", None),
     ("refuse", "not let in|403|error code", None),
-    ("truncated", "broke off|not whole|bytes where|cut short|SQLSTATE", None),
+    ("truncated", "broke off|ended the connection|not whole|bytes where|cut short|SQLSTATE", None),
     ("pages_overlap", "repeats rows|rows came where", None),
     ("page_repeated", "repeats rows|not the page that was asked for|rows came where", None),
     ("total_changes", "stock changed while it was read", None),

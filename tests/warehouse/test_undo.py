@@ -219,7 +219,7 @@ def redirects(connection):
 
 
 # Without shrinking: an example takes seconds, and the first that fails is short enough to be read.
-@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(story=stories())
 def test_nights_with_judgements_and_deliveries_taken_back_are_nights_without_them(bare, story):
     value, kept, _, spoken = lived(bare, story)
