@@ -2,7 +2,17 @@
 
 Measures for the Examination and Approval of the Minimum Living Allowance (民发〔2021〕57号) art. 7: spouses, minor children, and adult children who
 study belong to one household wherever they sleep. Who is what to whom is read from the relations on one list at a time, so that a
-person's household hangs on persons at most :data:`STEPS` lists away, and a night need not look further.
+person's household hangs on persons at most :data:`STEPS` lists away, and a night need not look further. Counted from a person, whose own
+records are at hand:
+
+1. on its lists are its spouse and its parents, with all that makes them so on that list: roles, ages, sexes, how many are on it;
+2. on theirs, the parent's spouse, and whoever else a spouse might be taken for;
+3. on that one's lists, whom *it* might be taken for the spouse of, and those who vote on where its number leads: each by its own records.
+
+No list is read as a whole beyond the third step: what names a household there is the list's name, and its rank that of the records that
+vote. So if no record changes within three steps, as lists were or as they will be, the household does not; and judging who is within
+three steps of a change by the records within three steps of *them* gives what judging everybody would
+(`tests/identity/test_reach.py` holds the rule to it).
 """
 
 import numpy as np

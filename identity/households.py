@@ -19,15 +19,13 @@ def _home(groups: pl.DataFrame) -> pl.DataFrame:
 
 
 def _leads(groups: pl.DataFrame, home: pl.DataFrame) -> pl.DataFrame:
-    """Which lesser group is really another one: columns group, leads_to."""
-    votes = (
-        groups.select("group", "authority", "person_id")
-        .unique(["group", "person_id"])
-        .join(home.select("person_id", at="group", at_authority="authority"), on="person_id")
-    )
+    """Which lesser group is really another one: columns group, leads_to, at_authority (of those who vote for it)."""
+    votes = groups.group_by("group", "person_id").agg(pl.col("authority").max())
+    votes = votes.join(home.select("person_id", at="group", at_authority="authority"), on="person_id")
     elsewhere = votes.filter((pl.col("at") != pl.col("group")) & (pl.col("at_authority") > pl.col("authority")))
-    counted = elsewhere.group_by("group", "at").len("for").with_columns(all=pl.col("for").sum().over("group"))
-    return counted.filter(pl.col("for") * 2 > pl.col("all")).select("group", leads_to="at")
+    counted = elsewhere.group_by("group", "at").agg(pl.len().alias("for"), pl.col("at_authority").max())
+    counted = counted.with_columns(all=pl.col("for").sum().over("group"))
+    return counted.filter(pl.col("for") * 2 > pl.col("all")).select("group", "at_authority", leads_to="at")
 
 
 def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
@@ -44,14 +42,14 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
     """
     home = _home(memberships)
     leads = _leads(memberships, home)
-    anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min(), anchor_authority=pl.col("authority").first())
+    anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min())
     # One step only: who is decided by whom stays within two groups, so that a night need not look further.
     placed = home.join(leads, on="group", how="left").with_columns(final=pl.coalesce("leads_to", "group"))
     return placed.join(anchors, left_on="final", right_on="group").select(
         "person_id",
         "record_id",
         "anchor_record_id",
-        "anchor_authority",
+        anchor_authority=pl.coalesce("at_authority", "authority"),
         evidence=pl.when(pl.col("authority") == 0)
         .then(pl.lit("registered_household"))
         .when(pl.col("final") != pl.col("group"))
