@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks bench bench-sharing bench-night bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format locks faults bench bench-sharing bench-night bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ format: setup ## Format the code
 
 locks: setup ## Attack the sharing side: a table of tries and how many got through
 	@$(BIN)/python -m benchmarks.locks
+
+faults: setup ## Every fault of docs/faults.md, and 200 kills: a table of what came of them (KILLS=200)
+	@$(BIN)/python -m benchmarks.faults $(if $(KILLS),--kills $(KILLS))
 
 bench-sharing: setup ## What an answer costs, beside a bare endpoint on the same pool
 	@$(BIN)/python -m benchmarks.sharing

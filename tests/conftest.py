@@ -34,6 +34,10 @@ from warehouse import database, embedded, fingerprint, quarantine
 PERSONS = 1200
 
 
+class NeverBegan(AssertionError):
+    """A verb that was waited for did not begin before the command ended."""
+
+
 class Hub:
     """One hub in a folder of its own."""
 
@@ -99,7 +103,7 @@ class Hub:
                 strike(child)
                 break
         else:
-            raise AssertionError(f"{verb} never began; status {child.wait()}")
+            raise NeverBegan(f"{verb} never began; status {child.wait()}")
         rest = child.stderr.read()
         return child.wait(), rest
 
