@@ -18,6 +18,7 @@ class Changes:
         table: unlogged table with one row a key that the delivery shows otherwise than the pool: `record_key`, `op` (I, U, W; of a late
             delivery L, whose versions are in a plan of :mod:`warehouse.timeline`), `record_id`, `row_number`.
         past: rows of a late delivery that say something of the past alone.
+        keys_before, keys_kept: each counted by itself; None for a delta, which cannot withdraw any.
     """
 
     table: str
@@ -25,8 +26,8 @@ class Changes:
     inserted: int
     updated: int
     past: int
-    keys_before: int
-    keys_kept: int
+    keys_before: int | None
+    keys_kept: int | None
     withdrawn: int
 
 
@@ -52,18 +53,21 @@ def prepare(
     newest = timeline.newest(connection, contract.stem)
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     timeline.drop(connection, contract.stem, business_date)
-    keys_before = connection.scalar(sa.text(f"SELECT count(*) FROM {core} WHERE withdrawn_date IS NULL")) or 0
+    held = f"SELECT count(*) FROM {core} WHERE withdrawn_date IS NULL"
     if newest is not None and as_of < newest:
-        return _prepare_late(connection, contract, values, scope, keys_before)
+        return _prepare_late(connection, contract, values, scope, connection.scalar(sa.text(held)) or 0)
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     known = None if is_empty else "c.row_hash = h.row_hash AND c.withdrawn_date IS NULL"
     counts = _compare(connection, contract, values, known)
+    before: int | None = None
+    kept: int | None = None
     withdrawn = 0
-    if scope == Scope.FULL and not is_empty:
+    if scope == Scope.FULL:
         withdrawn = connection.execute(sa.text(_absent(contract, business_date, "W", "c.withdrawn_date IS NULL")), values).rowcount
-    return Changes(
-        table, counts.get("=", 0), counts.get("I", 0), counts.get("U", 0), 0, keys_before, keys_before - withdrawn, withdrawn
-    )  # fmt: skip
+        gone = f"EXISTS (SELECT FROM {table} w WHERE w.record_key = c.record_key AND w.op = 'W')"
+        counted = f"SELECT count(*), count(*) FILTER (WHERE NOT {gone}) FROM {core} c WHERE withdrawn_date IS NULL"
+        before, kept = connection.execute(sa.text(counted)).one()
+    return Changes(table, counts.get("=", 0), counts.get("I", 0), counts.get("U", 0), 0, before, kept, withdrawn)
 
 
 def _compare(
