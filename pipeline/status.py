@@ -8,7 +8,7 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import tickets
 from schemas.contract import readable_contracts
-from warehouse import database, ledger, quarantine, questions
+from warehouse import database, ledger, quarantine, questions, recalls
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
@@ -73,6 +73,7 @@ class Status:
         published_at: None until the night is in the pool.
         quarantine: rows that this night's deliveries left in quarantine, by source and rule, most first.
         tickets: those that are not closed, by source, oldest first; ages count to the night.
+        recalls: departments that have not acknowledged that something they were told turned out otherwise.
     """
 
     night: date
@@ -82,6 +83,7 @@ class Status:
     households: int | None
     quarantine: list[quarantine.RuleCount]
     tickets: list[OpenTickets]
+    recalls: list[recalls.OpenRecalls]
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -114,6 +116,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         good = ledger.last_good(connection)
         rows = questions.records_by_source(connection)
         rules = quarantine.summary(connection, business_date=night.business_date)
+        told_wrongly = recalls.open_by_department(connection)
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -137,7 +140,16 @@ def status(settings: Settings, day: date | None = None) -> Status:
             )  # fmt: skip
         )
     return Status(
-        night.business_date, night.published_at, sources, night.persons, night.households, rules, waiting, night.fingerprint, night.seconds
+        night.business_date,
+        night.published_at,
+        sources,
+        night.persons,
+        night.households,
+        rules,
+        waiting,
+        told_wrongly,
+        night.fingerprint,
+        night.seconds,
     )
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from hub.errors import unforeseen
 from hub.settings import Settings
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, households, log, oauth, persons
+from sharing.routes import catalogue, households, log, oauth, persons, recalls
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -137,7 +137,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, households, log):
+    for module in (oauth, catalogue, persons, households, recalls, log):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

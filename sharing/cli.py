@@ -16,6 +16,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 client_app = typer.Typer(help="接入客户端 / programs of departments that may ask.", no_args_is_help=True)
 policy_app = typer.Typer(help="共享策略 / who may see what, for which purpose.", no_args_is_help=True)
 audit_app = typer.Typer(help="查询留痕 / the log of who was told what.", no_args_is_help=True)
+recall_app = typer.Typer(help="更正通知 / what departments were told that turned out otherwise.", no_args_is_help=True)
 
 
 def serve() -> None:
@@ -417,9 +418,45 @@ def audit_erase(
     print(f"已删除 erased: {receipt_id}")
 
 
+@recall_app.command("list")
+def recall_list(
+    department: Annotated[str | None, typer.Option("--department", help="Only to this department.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those that were acknowledged as well.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What departments were told that turned out otherwise, and whether they have acknowledged it. Names of attributes, no value."""
+    from warehouse import recalls
+
+    with _migrated(get_settings()).connect() as connection:
+        found = recalls.listed(connection, department=department, open_only=not everything)
+    if as_json:
+        print_json([vars(r) for r in found])
+        return
+    if not found:
+        print("没有未确认的更正通知 / no open recall" if not everything else "没有更正通知 / no recall")
+        return
+    table = Table("通知 recall", "部门 department", "告知 told", "变更 changed", "原因 cause", "确认 acknowledged")
+    for r in found:
+        state = f"{r.acknowledged_at:%Y-%m-%d %H:%M} {r.acknowledged_by}" if r.acknowledged_at else "未 open"
+        cause = f"{r.cause}{' · 原告知成立 stands' if r.stands else ''}"
+        table.add_row(r.recall_id, r.department, f"{r.told_at:%Y-%m-%d %H:%M}", ", ".join(r.changed), cause, state)
+    screen().print(table)
+
+
+@recall_app.command("scan")
+def recall_scan() -> None:
+    """Look now whether what was told still stands. The service does it by itself after each publication; running it again is harmless."""
+    from sharing import recall
+
+    settings = get_settings()
+    _migrated(settings)
+    print(f"新增更正通知 new recalls: {recall.scan(settings)}")
+
+
 def register(app: typer.Typer) -> None:
     """Add these commands to the `hub` command line."""
     app.command()(serve)
     app.add_typer(client_app, name="client")
     app.add_typer(policy_app, name="policy")
     app.add_typer(audit_app, name="audit")
+    app.add_typer(recall_app, name="recall")

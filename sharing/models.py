@@ -1,6 +1,6 @@
 """Questions and answers as they travel; the OpenAPI page is made of these."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -241,3 +241,28 @@ class Proof(_Answer):
     """A Merkle proof, hex."""
 
     hashes: list[str]
+
+
+class Recall(_Answer):
+    """Something your department was told that turned out otherwise."""
+
+    recall_id: UUID
+    receipt_id: UUID = Field(description="Of the answer it is about.")
+    told_at: datetime
+    purpose: str
+    person_id: UUID = Field(description="As you were given it; ask again by it for what is true now.")
+    changed: list[str] = Field(description="Attributes, and questions with a ?, that would be told otherwise.")
+    cause: Literal["parted", "joined", "withdrawn", "corrected"]
+    why: dict[str, str]
+    stands: bool = Field(description="What you were told is right after all: an earlier recall is taken back.")
+    night: date | None = Field(description="The night after which it was found; null = between nights.")
+    found_at: datetime
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None = Field(description="The client that acknowledged it.")
+
+
+class RecallPage(_Answer):
+    """The department's recalls, oldest first."""
+
+    recalls: list[Recall]
+    next_cursor: UUID | None

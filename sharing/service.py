@@ -10,7 +10,7 @@ import structlog
 from hub.errors import HubError, ServiceError
 from hub.settings import Settings
 from schemas.contract import stems
-from sharing import checkpoint, enforcement, keys, merkle
+from sharing import checkpoint, enforcement, keys, merkle, recall
 from sharing import policy as policies
 from sharing.ledger import Ledger
 from sharing.limits import Limit
@@ -56,6 +56,7 @@ class Service:
         self.ledger: Ledger
         self.moment: Moment
         self._watch: asyncio.Task[None] | None = None
+        self._is_behind = True
         self._head_key = keys.head_key(settings)
         self.origin = keys.origin(settings)
         self._head_lock = asyncio.Lock()
@@ -97,13 +98,23 @@ class Service:
             policy = policies.in_force(night) if night is not None else self.moment.policy
             await asyncio.to_thread(enforcement.ensure, self.settings, policy, night or policies.first_day())
             self.moment = await self._look(policy)
+            self._is_behind = True
         return self.moment
+
+    async def look_back(self) -> None:
+        """After a publication: find what was told and does not stand any more."""
+        if self._is_behind:
+            self._is_behind = False
+            found = await asyncio.to_thread(recall.scan, self.settings)
+            if found:
+                log.info("recalls", found=found)
 
     async def _follow(self) -> None:
         while True:
             await asyncio.sleep(_REFRESH_S)
             try:
                 await self.refresh()
+                await self.look_back()
             except (HubError, asking.Refused) as error:
                 log.warning("refresh", state="failed", kind=type(error).__name__)
 

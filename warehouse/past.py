@@ -117,7 +117,7 @@ WITH linked AS MATERIALIZED (
     WHERE NOT p.is_withdrawn
 )
 SELECT {pool.GOLDEN}, max(as_of_date) AS as_of_date,
-    jsonb_agg(jsonb_build_object('stem', stem, 'record_key', record_key, 'rule_id', rule_id, 'valid_from', as_of_date,
+    jsonb_agg(jsonb_build_object('stem', stem, 'record_id', record_id, 'record_key', record_key, 'rule_id', rule_id, 'valid_from', as_of_date,
         'valid_to', valid_to, 'delivery_id', delivery_id) ORDER BY stem, record_key) AS records
 FROM r HAVING count(*) > 0
 """

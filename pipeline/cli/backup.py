@@ -71,7 +71,8 @@ def restore(
     console.print(_table([found]))
     if not check:
         head = folder / copies.HEAD
-        console.print(f"下一步 / next: hub audit verify{f' {head}' if head.exists() else ''} · hub up", highlight=False, soft_wrap=True)
+        witness = f" --head {head}" if head.exists() else ""
+        console.print(f"下一步 / next: hub audit verify{witness} · hub up", highlight=False, soft_wrap=True)
 
 
 def _in_steps(silent: bool, work: Any) -> Any:

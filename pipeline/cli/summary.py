@@ -118,6 +118,17 @@ def _tickets(console: Console, found: Status) -> None:
         console.print(said + late, soft_wrap=True)
 
 
+def _recalls(console: Console, found: Status) -> None:
+    if not found.recalls:
+        return
+    console.print("[bold]未确认的更正通知 open recalls[/bold]   hub recall list")
+    width = max(len(r.department) for r in found.recalls)
+    for r in found.recalls:
+        console.print(
+            f"  {r.department:<{width}}  {r.recalls:>3} 件 recalls  {r.persons:>5,} 人 persons  最久 oldest {r.oldest_at:%Y-%m-%d}"
+        )
+
+
 def _links(console: Console, settings: Settings, day: date) -> None:
     written = reports.write(settings, day)
     lines = []
@@ -147,4 +158,5 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
         console.print(print_ + (f" · 指纹 fingerprint {found.fingerprint[:16]}" if found.fingerprint else ""))
     _quarantine(console, found)
     _tickets(console, found)
+    _recalls(console, found)
     _links(console, settings, found.night)

@@ -1,0 +1,141 @@
+"""Looking back: whether what was told still stands, and telling each department where it does not."""
+
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+
+from hub.settings import Settings
+from schemas.contract import Contract, load_contracts
+from sharing.attributes import Room, catalogue
+from sharing.keys import Pseudonyms
+from sharing.policy import form_of
+from warehouse import agency_tables, database, past, recalls
+from warehouse.disclosure import question_column
+from warehouse.forms import definition
+from warehouse.recalls import Known
+
+_PERSON = "core.person"
+CAUSES = {
+    "parted": ("其中有他人的记录，现已分开", "records of another person were among them; they are apart now"),
+    "joined": ("另有属于此人的记录，当时未归并", "more records are this person's than were known then"),
+    "withdrawn": ("所据交付已整批撤出", "the delivery it came from was withdrawn"),
+    "corrected": ("来源机构更正了当日情况", "the agency corrected what it had said of that day"),
+}
+
+
+@dataclass
+class _Told:
+    """How attributes and questions are made of rows: the very expressions by which they were told."""
+
+    connection: sa.Connection
+    contracts: dict[str, Contract]
+
+    @cached_property
+    def _questions(self) -> dict[tuple[str, str], str | None]:
+        return {}
+
+    def _question(self, stem: str, code: str) -> str | None:
+        key = (stem, code)
+        if key not in self._questions:
+            table = agency_tables.core_table(stem)
+            self._questions[key] = recalls.expression(self.connection, table, question_column(code))
+        return self._questions[key]
+
+    def of(self, effects: dict[str, str], known: Known) -> dict[str, Any]:
+        """Attribute or question → what would be told of it; lists where records of one source may be several."""
+        attributes = catalogue()
+        golden: dict[str, str] = {}
+        by_stem: dict[str, dict[str, str]] = {stem: {} for stem in self.contracts}
+        found: dict[str, Any] = {}
+        for name, effect in effects.items():
+            if name.startswith("?"):
+                for stem in self.contracts:
+                    expression = self._question(stem, name[1:])
+                    if expression is not None:
+                        by_stem[stem][name] = expression
+                continue
+            attribute = attributes.get(name)
+            if attribute is None or effect == "refused":
+                continue
+            if attribute.room is Room.HOUSEHOLD:
+                found[name] = known.homes
+                continue
+            physical = None if attribute.stem is None else self._physical(attribute.stem, attribute.column)
+            form = form_of(effect)
+            expression = f'"{attribute.column}"' if form is None else definition(attribute.column, form, physical)[1]
+            (golden if attribute.stem is None else by_stem[attribute.stem])[name] = expression
+        if golden:
+            found |= dict.fromkeys(golden) if known.person is None else recalls.evaluated(self.connection, _PERSON, known.person, golden)
+        for stem, expressions in by_stem.items():
+            rows = [
+                recalls.evaluated(self.connection, agency_tables.core_table(stem), row, expressions)
+                for of, row in known.records.values()
+                if expressions and of == stem
+            ]
+            for name in expressions:
+                # a question is answered yes by one record that says so
+                told = any(r[name] for r in rows) if name.startswith("?") else sorted(orjson.dumps(r[name]) for r in rows)
+                found[name] = (told, bool(rows)) if name.startswith("?") else told
+        return found
+
+    def _physical(self, stem: str, column: str) -> str:
+        return next(f.physical_type for f in self.contracts[stem].fields if f.name == column)
+
+
+def scan(settings: Settings) -> int:
+    """Look at every disclosure again that the publications since the last look may have made untrue; how many recalls that gives.
+
+    Harmless to repeat; of several programs that look at once one does it.
+    """
+    pseudonyms = Pseudonyms(settings)
+    with database.engine(settings).begin() as connection:
+        span = recalls.due(connection)
+        if span is None:
+            return 0
+        since, newest = span
+        persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, since, newest)}
+        is_withdrawal = recalls.has_withdrawal(connection, since, newest)
+        told = _Told(connection, load_contracts())
+        cache: dict[tuple[str, date, int], Known] = {}
+
+        def known(person_id: str, day: date, number: int) -> Known:
+            key = (person_id, day, number)
+            if key not in cache:
+                cache[key] = recalls.known(connection, told.contracts, *key)
+            return cache[key]
+
+        found = 0
+        for disclosure in recalls.disclosures(connection, list(persons), newest) if persons else ():
+            body = orjson.loads(disclosure.body)
+            if body.get("night") is None:
+                continue
+            person_id, day = persons[disclosure.subject], date.fromisoformat(body["night"])
+            before = known(person_id, day, max(since, disclosure.number))
+            now = known(person_id, day, newest)
+            cause = _cause(connection, person_id, before, now, max(since, disclosure.number), newest, is_withdrawal=is_withdrawal)
+            was, is_now = told.of(body["told"], before), told.of(body["told"], now)
+            changed = sorted(n for n in was if was[n] != is_now[n] and (n[:10] != "household." or cause in ("parted", "joined")))
+            if not changed:
+                continue
+            first = told.of(body["told"], known(person_id, day, disclosure.number))
+            stands = all(first[n] == is_now[n] for n in first if n[:10] != "household.")
+            found += recalls.add(
+                connection, disclosure, person_id=person_id, changed=changed, cause=cause, stands=stands, publication=newest
+            )
+        recalls.done(connection, newest)
+    return found
+
+
+def _cause(connection: sa.Connection, person_id: str, before: Known, now: Known, since: int, newest: int, *, is_withdrawal: bool) -> str:
+    """Why what is known of a day changed."""
+    holder = past.answers_to(connection, person_id, newest)
+    others = {past.answers_to(connection, gone, newest) for gone in before.records.keys() - now.records.keys()} - {None, holder}
+    if others:
+        return "parted"
+    if any(past.answers_to(connection, come, since) for come in now.records.keys() - before.records.keys()):
+        return "joined"
+    return "withdrawn" if is_withdrawal else "corrected"

@@ -1,0 +1,67 @@
+"""Recalls: what your department was told and what turned out otherwise."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from sharing import asking
+from sharing.models import Recall, RecallPage
+from sharing.problems import Problem
+from sharing.recall import CAUSES
+from sharing.routes.documented import problems
+from sharing.routes.persons import json
+from sharing.service import Service
+from warehouse import recalls
+
+router = APIRouter(prefix="/v1/recalls", tags=["recalls"])
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    zh, en = CAUSES[row["cause"]]
+    instant = row["acknowledged_at"]
+    return {
+        "recall_id": row["recall_id"], "receipt_id": row["receipt_id"], "told_at": row["told_at"].isoformat(), "purpose": row["purpose"],
+        "person_id": row["person_id"], "changed": list(row["changed"]), "cause": row["cause"], "why": {"zh": zh, "en": en},
+        "stands": row["stands"], "night": None if row["night"] is None else str(row["night"]), "found_at": row["found_at"].isoformat(),
+        "acknowledged_at": None if instant is None else instant.isoformat(), "acknowledged_by": row["acknowledged_by"],
+    }  # fmt: skip
+
+
+@router.get("", summary="Your department's recalls", response_model=RecallPage, responses=problems(400, 401, 429, 503))
+async def page(
+    request: Request,
+    cursor: Annotated[UUID | None, Query(description="next_cursor of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    open: Annotated[bool, Query(description="Only those nobody has acknowledged.")] = True,
+) -> Response:
+    """Oldest first. A recall names the receipt, the person and what would be told otherwise; ask again for what is true now."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    rows = await asking.read(service.asking.read(None, recalls.PAGE, who.department, cursor, open, limit + 1))
+    following = rows[limit - 1]["recall_id"] if len(rows) > limit else None
+    return json({"recalls": [_shown(r) for r in rows[:limit]], "next_cursor": following})
+
+
+@router.get("/{recall_id}", summary="One recall", response_model=Recall, responses=problems(400, 401, 404, 429, 503))
+async def one(request: Request, recall_id: UUID) -> Response:
+    """Only your department's own."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    rows = await asking.read(service.asking.read(None, recalls.ONE, who.department, recall_id))
+    if not rows:
+        raise Problem("not-found")
+    return json(_shown(rows[0]))
+
+
+@router.post(
+    "/{recall_id}/acknowledge", summary="Say that it was dealt with", response_model=Recall, responses=problems(400, 401, 404, 429, 503)
+)
+async def acknowledge(request: Request, recall_id: UUID) -> Response:
+    """The first acknowledgement counts; saying it again changes nothing."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    rows = await asking.read(service.asking.read(None, recalls.ACKNOWLEDGE, who.department, recall_id, who.client_id))
+    if not rows:
+        raise Problem("not-found")
+    return json(_shown(rows[0]))
