@@ -250,7 +250,10 @@ class Recall(_Answer):
     receipt_id: UUID = Field(description="Of the answer it is about.")
     told_at: datetime
     purpose: str
-    person_id: UUID = Field(description="As you were given it; ask again by it for what is true now.")
+    person_id: UUID = Field(description="As you were given it.")
+    persons: list[UUID] = Field(
+        description="Who that is now; several = what you were told mixed them. Ask again by these for what is true."
+    )
     changed: list[str] = Field(description="Attributes, and questions with a ?, that would be told otherwise.")
     cause: Literal["parted", "joined", "withdrawn", "corrected"]
     why: dict[str, str]

@@ -19,6 +19,7 @@ from warehouse.forms import definition
 from warehouse.recalls import Known
 
 _PERSON = "core.person"
+_OF_IDENTITY = ("parted", "joined")  # homes change with life; only another identity makes a home that was told untrue
 CAUSES = {
     "parted": ("其中有他人的记录，现已分开", "records of another person were among them; they are apart now"),
     "joined": ("另有属于此人的记录，当时未归并", "more records are this person's than were known then"),
@@ -97,9 +98,9 @@ def scan(settings: Settings) -> int:
         if span is None:
             return 0
         since, newest = span
-        persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, since, newest)}
-        is_withdrawal = recalls.has_withdrawal(connection, since, newest)
         told = _Told(connection, load_contracts())
+        persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, told.contracts, since, newest)}
+        is_withdrawal = recalls.has_withdrawal(connection, since, newest)
         cache: dict[tuple[str, date, int], Known] = {}
 
         def known(person_id: str, day: date, number: int) -> Known:
@@ -114,28 +115,40 @@ def scan(settings: Settings) -> int:
             if body.get("night") is None:
                 continue
             person_id, day = persons[disclosure.subject], date.fromisoformat(body["night"])
-            before = known(person_id, day, max(since, disclosure.number))
-            now = known(person_id, day, newest)
-            cause = _cause(connection, person_id, before, now, max(since, disclosure.number), newest, is_withdrawal=is_withdrawal)
-            was, is_now = told.of(body["told"], before), told.of(body["told"], now)
-            changed = sorted(n for n in was if was[n] != is_now[n] and (n[:10] != "household." or cause in ("parted", "joined")))
+            earlier = max(since, disclosure.number)
+            before = known(person_id, day, earlier)
+            # Who they are now: whoever was told of a person that proves to be two may have meant either.
+            holders = {past.answers_to(connection, key, newest) for key in (person_id, *before.records)} - {None}
+            persons_now = sorted(str(h) for h in holders)
+            now = [known(h, day, newest) for h in persons_now]
+            cause = _cause(connection, persons_now, before, now, earlier, is_withdrawal=is_withdrawal)
+            was, is_now = told.of(body["told"], before), [told.of(body["told"], n) for n in now]
+            changed = sorted(
+                name for name in was if any(was[name] != n[name] for n in is_now) and (name[:10] != "household." or cause in _OF_IDENTITY)
+            )
             if not changed:
                 continue
             first = told.of(body["told"], known(person_id, day, disclosure.number))
-            stands = all(first[n] == is_now[n] for n in first if n[:10] != "household.")
+            stands = all(first[name] == n[name] for n in is_now for name in first if name[:10] != "household.")
             found += recalls.add(
-                connection, disclosure, person_id=person_id, changed=changed, cause=cause, stands=stands, publication=newest
+                connection,
+                disclosure,
+                person_id=person_id,
+                persons=persons_now,
+                changed=changed,
+                cause=cause,
+                stands=stands,
+                publication=newest,
             )
         recalls.done(connection, newest)
     return found
 
 
-def _cause(connection: sa.Connection, person_id: str, before: Known, now: Known, since: int, newest: int, *, is_withdrawal: bool) -> str:
+def _cause(connection: sa.Connection, persons: list[str], before: Known, now: list[Known], earlier: int, *, is_withdrawal: bool) -> str:
     """Why what is known of a day changed."""
-    holder = past.answers_to(connection, person_id, newest)
-    others = {past.answers_to(connection, gone, newest) for gone in before.records.keys() - now.records.keys()} - {None, holder}
-    if others:
+    if len(persons) > 1:
         return "parted"
-    if any(past.answers_to(connection, come, since) for come in now.records.keys() - before.records.keys()):
+    come = {key for n in now for key in n.records} - before.records.keys()
+    if any(past.answers_to(connection, key, earlier) for key in come):
         return "joined"
     return "withdrawn" if is_withdrawal else "corrected"

@@ -5,7 +5,7 @@ untrue; a record that proves to be another person's, a delivery that is withdraw
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -65,6 +65,7 @@ class Recall:
     client_id: str
     purpose: str
     person_id: str
+    persons: list[str]
     changed: list[str]
     cause: str
     stands: bool
@@ -95,16 +96,26 @@ WITH moved AS (
     -- brought by a late delivery: it was past when it became known
     UNION SELECT record_id FROM history.record WHERE known_from > :since AND known_from <= :newest AND open_until = known_from
     -- a record that a late or withdrawn delivery ended, or began again
-    UNION SELECT record_id FROM moved
+    UNION SELECT record_id FROM moved{released}
 )
 SELECT (row ->> 'person_id')::uuid::text FROM history.link JOIN revised USING (record_id) WHERE row IS NOT NULL
 UNION SELECT person_id::text FROM identity.link JOIN revised USING (record_id)
 """
 
 
-def concerned(connection: sa.Connection, since: int, newest: int) -> list[str]:
-    """Persons of whose past something became known otherwise in some publications, by every id they had."""
-    found = connection.scalars(sa.text(_CONCERNED), {"since": since, "newest": newest})
+def concerned(connection: sa.Connection, stems: Iterable[str], since: int, newest: int) -> list[str]:
+    """Persons of whose past something became known otherwise in some publications, by every id they had.
+
+    What the next ordinary delivery says is news, even where an agency's as-of date lies before the night; a delivery that was held or withdrawn
+    and is let in now is not.
+    """
+    released = "".join(
+        f" UNION SELECT record_id FROM {agency_tables.core_table(stem)} WHERE known_from > :since"
+        " AND delivery_id IN (SELECT delivery_id FROM ops.ruling WHERE ruling = 'released')"
+        for stem in stems
+        if connection.scalar(sa.text("SELECT to_regclass(:t)"), {"t": agency_tables.core_table(stem)})
+    )
+    found = connection.scalars(sa.text(_CONCERNED.format(released=released)), {"since": since, "newest": newest})
     return [key for key in found if key is not None]
 
 
@@ -197,19 +208,27 @@ def expression(connection: sa.Connection, table: str, column: str) -> str | None
 
 
 def add(
-    connection: sa.Connection, found: Disclosure, *, person_id: str, changed: list[str], cause: str, stands: bool, publication: int
+    connection: sa.Connection,
+    found: Disclosure,
+    *,
+    person_id: str,
+    persons: list[str],
+    changed: list[str],
+    cause: str,
+    stands: bool,
+    publication: int,
 ) -> bool:
     """Keep a recall; whether it is new."""
     return bool(
         connection.execute(
             sa.text(
-                "INSERT INTO share.recall (leaf_index, receipt_id, told_at, department, client_id, purpose, person_id, changed, cause, stands,"
-                " publication, night) SELECT :leaf, :receipt, :at, :department, :client, :purpose, :person, :changed, :cause, :stands, number,"
+                "INSERT INTO share.recall (leaf_index, receipt_id, told_at, department, client_id, purpose, person_id, persons, changed, cause, stands,"
+                " publication, night) SELECT :leaf, :receipt, :at, :department, :client, :purpose, :person, CAST(:persons AS uuid[]), :changed, :cause, :stands, number,"
                 " business_date FROM ops.published WHERE number = :publication ON CONFLICT DO NOTHING"
             ),
             {
                 "leaf": found.leaf_index, "receipt": found.receipt_id, "at": found.at, "department": found.department, "client": found.client_id,
-                "purpose": found.purpose, "person": person_id, "changed": changed, "cause": cause, "stands": stands, "publication": publication,
+                "purpose": found.purpose, "person": person_id, "persons": persons, "changed": changed, "cause": cause, "stands": stands, "publication": publication,
             },
         ).rowcount
     )  # fmt: skip
@@ -226,7 +245,7 @@ def has_withdrawal(connection: sa.Connection, since: int, newest: int) -> bool:
 
 
 _COLUMNS = (
-    "recall_id::text, receipt_id::text, told_at, department, client_id, purpose, person_id::text, changed, cause, stands, night, found_at,"
+    "recall_id::text, receipt_id::text, told_at, department, client_id, purpose, person_id::text, persons::text[], changed, cause, stands, night, found_at,"
     " acknowledged_at, acknowledged_by"
 )
 # What a department may ask of its recalls; the programs' own connections run them.

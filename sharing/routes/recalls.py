@@ -22,7 +22,7 @@ def _shown(row: Any) -> dict[str, Any]:
     instant = row["acknowledged_at"]
     return {
         "recall_id": row["recall_id"], "receipt_id": row["receipt_id"], "told_at": row["told_at"].isoformat(), "purpose": row["purpose"],
-        "person_id": row["person_id"], "changed": list(row["changed"]), "cause": row["cause"], "why": {"zh": zh, "en": en},
+        "person_id": row["person_id"], "persons": list(row["persons"]), "changed": list(row["changed"]), "cause": row["cause"], "why": {"zh": zh, "en": en},
         "stands": row["stands"], "night": None if row["night"] is None else str(row["night"]), "found_at": row["found_at"].isoformat(),
         "acknowledged_at": None if instant is None else instant.isoformat(), "acknowledged_by": row["acknowledged_by"],
     }  # fmt: skip

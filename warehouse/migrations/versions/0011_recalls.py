@@ -17,6 +17,7 @@ CREATE TABLE share.recall (
     client_id text NOT NULL,
     purpose text NOT NULL,
     person_id uuid NOT NULL,
+    persons uuid[] NOT NULL,
     changed text[] NOT NULL CHECK (changed <> '{}'),
     cause text NOT NULL CHECK (cause IN ('parted', 'joined', 'withdrawn', 'corrected')),
     stands boolean NOT NULL,
@@ -31,6 +32,7 @@ CREATE TABLE share.recall (
 CREATE INDEX recall_department ON share.recall (department, recall_id);
 COMMENT ON TABLE share.recall IS 'One row a disclosure that a publication made untrue, or true again: what the hub now knows of the day it was made for is not what it knew. Holds names of attributes, no value.';
 COMMENT ON COLUMN share.recall.person_id IS 'Whom the department was told of, by the id it was given.';
+COMMENT ON COLUMN share.recall.persons IS 'Who that is now: several where what was told mixed them; none where no agency holds a record any more.';
 COMMENT ON COLUMN share.recall.changed IS 'Attributes, and questions with a ?, that were told and would be told otherwise.';
 COMMENT ON COLUMN share.recall.stands IS 'What was told is right after all: an earlier recall is taken back.';
 COMMENT ON COLUMN share.recall.publication IS 'The publication after which it was found.';
