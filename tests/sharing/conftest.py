@@ -1,14 +1,19 @@
 """A pool of its own for the sharing tests: the county after five nights, asked over HTTP by clients of several departments."""
 
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from hub.settings import Settings
+from hub.settings import CHECKOUT, Settings
 from sharing import secret
 from sharing.app import create
 from warehouse import clients, database, embedded
@@ -106,3 +111,25 @@ def civil(pool: Pool) -> Asker:
 @pytest.fixture(scope="session")
 def town(pool: Pool) -> Asker:
     return pool.asker("town-desk", "town_office")
+
+
+@pytest.fixture
+def address(pool: Pool) -> Iterator[tuple[str, dict[str, str]]]:
+    """A service of its own process, as `hub serve` starts it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value(),  # type: ignore[union-attr]
+        "HUB_SHARING_PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }  # fmt: skip
+    child = subprocess.Popen([sys.executable, "-m", "sharing"], cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        subprocess.run(
+            ["curl", "-s", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", f"{url}/healthz"], check=True, capture_output=True
+        )
+        yield url, environment
+    finally:
+        child.terminate()
+        child.wait(20)

@@ -1,11 +1,7 @@
 """The quick start is true: its own commands, as they stand in the page, lead from credentials to a verified receipt."""
 
-import os
 import re
-import socket
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,28 +11,6 @@ from tests.sharing.test_answers import a_person
 pytestmark = pytest.mark.slow
 PAGE = (CHECKOUT / "docs" / "sharing.md").read_text(encoding="utf-8")
 START = PAGE.split("## Quick start")[1].split("\n## ")[0]
-
-
-@pytest.fixture
-def address(pool):
-    """A service of its own process, as `hub serve` starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {
-        **os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value(),
-        "HUB_SHARING_PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-m", "sharing"], cwd=CHECKOUT, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        subprocess.run(
-            ["curl", "-s", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", f"{url}/healthz"], check=True, capture_output=True
-        )
-        yield url, environment
-    finally:
-        child.terminate()
-        child.wait(20)
 
 
 def test_from_credentials_to_a_verified_receipt_by_the_pages_own_commands(pool, address, tmp_path):

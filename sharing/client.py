@@ -1,0 +1,198 @@
+"""A client for departments: one file that needs `requests` alone, to be copied into a program or imported from here.
+
+    hub = Hub("https://hub.example", "my-desk", secret)
+    answer = hub.lookup("roster_monitoring", resident_id="…", questions=["insured"])
+
+Tokens are fetched, kept and renewed; a service that is busy or away is asked again, as long as it says. Questions may be asked again
+without harm: each answer has a receipt of its own.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+_EARLY_S = 30.0  # a token is renewed this long before it runs out
+_BATCH = 10_000  # applicants a comparison may hold
+_AGAIN = Retry(
+    total=5, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=(429, 502, 503, 504), allowed_methods=None, respect_retry_after_header=True,
+    raise_on_status=False,
+)  # fmt: skip
+
+
+class HubProblem(Exception):
+    """The hub did not answer the question (RFC 9457).
+
+    Attributes:
+        code: stable name of the problem, see the table of problems.
+        status: HTTP status.
+        next_step: what to do.
+        request_id: to be named when you call the hub's operators.
+        errors: places in the request that are wrong.
+    """
+
+    def __init__(self, document: dict[str, Any], status: int) -> None:
+        self.code = str(document.get("code") or document.get("error") or "unknown")
+        self.status = status
+        self.next_step = str(document.get("next_step", ""))
+        self.request_id = str(document.get("request_id", ""))
+        self.errors: list[dict[str, str]] = document.get("errors") or []
+        super().__init__(f"{self.code} ({status}): {document.get('title', '')} — {self.next_step} [{self.request_id}]")
+
+
+class Hub:
+    """The hub's sharing service, asked as one client."""
+
+    def __init__(self, address: str, client_id: str, secret: str, *, language: str = "zh", timeout_s: float = 30.0) -> None:
+        """Prepare; nothing is asked yet.
+
+        Args:
+            address: of the service, without a path.
+            client_id: as `hub client add` gave it.
+            secret: likewise.
+            language: of problems, ``zh`` or ``en``.
+            timeout_s: seconds an answer may take.
+        """
+        self._address = address.rstrip("/")
+        self._credentials = (client_id, secret)
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._session.headers["Accept-Language"] = language
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=_AGAIN))
+        self._runs_out = 0.0
+
+    def person(
+        self, purpose: str, person_id: str, *, attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None
+    ) -> dict[str, Any]:
+        """A person by the hub's id.
+
+        Raises:
+            HubProblem: there is no answer; `subject-not-available` whether there is no such person or you may not know.
+        """
+        return self._get(f"/v1/persons/{person_id}", purpose=purpose, attributes=attributes, questions=questions, consent=consent)
+
+    def lookup(
+        self, purpose: str, *, resident_id: str | None = None, name: str | None = None, birth_date: str | None = None,
+        attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """A person by number, or by name and date of birth (``2001-02-03``)."""
+        who = {"resident_id": resident_id, "name": name, "birth_date": birth_date}
+        return self._post(
+            "/v1/persons/lookup", {"purpose": purpose, "attributes": [*attributes], "questions": [*questions], "consent": consent, **who}
+        )
+
+    def household(
+        self, purpose: str, household_id: str, *, attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None
+    ) -> dict[str, Any]:
+        """A household with its members."""
+        return self._get(f"/v1/households/{household_id}", purpose=purpose, attributes=attributes, questions=questions, consent=consent)
+
+    def compare(
+        self, purpose: str, applicants: Iterable[dict[str, str]], *, attributes: Sequence[str] = (), questions: Sequence[str] = (),
+        consent: str | None = None,
+    ) -> Iterator[dict[str, Any]]:  # fmt: skip
+        """Any number of persons, in batches as large as the hub takes; one result each, in order.
+
+        Args:
+            purpose: code.
+            applicants: ``resident_id`` or ``person_id``, all by the same, and ``ref``, your own mark.
+            attributes: asked of each.
+            questions: likewise.
+            consent: reference of the persons' authorisation.
+        """
+        batch: list[dict[str, str]] = []
+
+        def ask() -> Iterator[dict[str, Any]]:
+            body = {"purpose": purpose, "attributes": [*attributes], "questions": [*questions], "consent": consent, "applicants": batch}
+            yield from self._post("/v1/persons/compare", body)["results"]
+
+        for applicant in applicants:
+            batch.append(applicant)
+            if len(batch) == _BATCH:
+                yield from ask()
+                batch = []
+        if batch:
+            yield from ask()
+
+    def catalogue(self) -> dict[str, Any]:
+        """What your department may ask, for which purposes."""
+        return self._get("/v1/catalogue")
+
+    def receipt(self, receipt_id: str) -> dict[str, Any]:
+        """A receipt with all it takes to verify it without the hub."""
+        return self._get(f"/v1/receipts/{receipt_id}")
+
+    def receipts(self) -> Iterator[dict[str, Any]]:
+        """Your department's receipts, newest first."""
+        return self._pages("/v1/receipts", "receipts")
+
+    def recalls(self, *, open_only: bool = True) -> Iterator[dict[str, Any]]:
+        """What your department was told that turned out otherwise, oldest first."""
+        return self._pages("/v1/recalls", "recalls", open="true" if open_only else "false")
+
+    def acknowledge(self, recall_id: str) -> dict[str, Any]:
+        """Say that a recall was dealt with."""
+        return self._post(f"/v1/recalls/{recall_id}/acknowledge", {})
+
+    def checkpoint(self) -> str:
+        """The signed head of the log: keep it, and nobody can rewrite what you were told."""
+        answer = self._session.get(f"{self._address}/v1/log/checkpoint", timeout=self._timeout_s)
+        answer.raise_for_status()
+        return answer.text
+
+    def _pages(self, path: str, name: str, **parameters: str) -> Iterator[dict[str, Any]]:
+        cursor: str | None = None
+        while True:
+            page = self._get(path, cursor=cursor, **parameters)
+            yield from page[name]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    def _get(self, path: str, **parameters: Any) -> dict[str, Any]:
+        query = urlencode({k: v for k, v in parameters.items() if v}, doseq=True)
+        return self._asked("GET", f"{path}?{query}" if query else path)
+
+    def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._asked("POST", path, {k: v for k, v in body.items() if v})
+
+    def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        for is_last in (False, True):
+            if time.monotonic() > self._runs_out:
+                self._renew()
+            answer = self._session.request(method, self._address + path, json=body, timeout=self._timeout_s)
+            if answer.status_code == 401 and not is_last:
+                self._runs_out = 0.0  # revoked or rotated before its time
+                continue
+            break
+        return _document(answer)
+
+    def _renew(self) -> None:
+        form = {"grant_type": "client_credentials"}
+        answer = self._session.post(f"{self._address}/oauth2/token", data=form, auth=self._credentials, timeout=self._timeout_s)
+        token = _document(answer)
+        self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        self._runs_out = time.monotonic() + float(token["expires_in"]) - _EARLY_S
+
+
+def _document(answer: requests.Response) -> dict[str, Any]:
+    """The answer's document.
+
+    Raises:
+        HubProblem: it is a problem.
+    """
+    try:
+        found = answer.json()
+    except ValueError:
+        found = {"code": "not-the-hub", "title": "the answer is not JSON", "next_step": "check the address"}
+        if answer.ok:
+            raise HubProblem(found, answer.status_code) from None
+    if not answer.ok:
+        raise HubProblem(found, answer.status_code)
+    document: dict[str, Any] = found
+    return document

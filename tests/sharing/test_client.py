@@ -1,0 +1,75 @@
+"""The client that departments copy: it asks, renews, goes on where the hub is busy, and says what the hub says."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hub.settings import CHECKOUT
+from sharing.client import Hub, HubProblem
+from tests.sharing.test_answers import NOBODY, WATCH, a_person
+from tests.sharing.test_log import VERIFIER
+from warehouse import clients
+
+pytestmark = pytest.mark.slow
+FILE = CHECKOUT / "sharing" / "client.py"
+
+
+@pytest.fixture
+def desk(pool, address):
+    url, _ = address
+    asker = (
+        pool.asker("copied-desk", "civil_affairs") if not pool.rows("SELECT FROM share.client WHERE client_id = 'copied-desk'") else None
+    )
+    if asker is None:
+        pytest.fail("the client is there already")
+    yield Hub(url, asker.client_id, asker.secret, language="en")
+    pool.run("DELETE FROM share.client_secret WHERE client_id = 'copied-desk'")
+    pool.run("DELETE FROM share.client WHERE client_id = 'copied-desk'")
+
+
+def test_it_is_one_file_that_needs_requests_alone():
+    rooms = {n.module.split(".")[0] for n in ast.walk(ast.parse(FILE.read_text(encoding="utf-8"))) if isinstance(n, ast.ImportFrom)}
+    assert not rooms & {"hub", "sharing", "warehouse", "schemas", "pipeline", "identity"}
+
+
+def test_a_person_is_asked_for_by_number_and_by_id_and_the_receipt_verifies(pool, desk, tmp_path: Path):
+    row = a_person(pool)
+    answer = desk.lookup(WATCH, resident_id=row.resident_id, questions=["insured"])
+    assert answer["person_id"] == row.id == desk.person(WATCH, row.id, questions=["insured"])["person_id"]
+    (tmp_path / "receipt").write_text(json.dumps(desk.receipt(answer["receipt"]["receipt_id"])), encoding="utf-8")
+    (tmp_path / "key").write_text(pool.http.get("/v1/log/key").text, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-I", str(VERIFIER), "receipt", str(tmp_path / "receipt"), "--key", str(tmp_path / "key")], check=False
+    )
+    assert done.returncode == 0
+    assert answer["receipt"]["receipt_id"] in [r["entry_id"] for r in desk.receipts()]
+    assert list(desk.recalls()) == [] and desk.checkpoint().startswith("assistance-hub/")
+
+
+def test_any_number_of_applicants_come_back_in_order(pool, desk, monkeypatch):
+    monkeypatch.setattr("sharing.client._BATCH", 7)
+    ids = [r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE area_code LIKE '421022%' LIMIT 20")]
+    found = list(desk.compare(WATCH, ({"person_id": p, "ref": f"row-{n}"} for n, p in enumerate(ids)), questions=["insured"]))
+    assert [r["ref"] for r in found] == [f"row-{n}" for n in range(len(ids))]
+
+
+def test_a_problem_says_its_code_and_what_to_do(desk):
+    with pytest.raises(HubProblem) as raised:
+        desk.person(WATCH, NOBODY, questions=["insured"])
+    assert (raised.value.code, raised.value.status) == ("subject-not-available", 404)
+    assert raised.value.next_step and raised.value.request_id and NOBODY not in str(raised.value)
+
+
+def test_a_token_that_is_refused_is_renewed_once(pool, desk):
+    row = a_person(pool)
+    desk.person(WATCH, row.id, questions=["insured"])
+    desk._session.headers["Authorization"] = "Bearer run-out"
+    assert desk.person(WATCH, row.id, questions=["insured"])["person_id"] == row.id
+    with pool.engine.begin() as connection:
+        clients.revoke(connection, "copied-desk")
+    with pytest.raises(HubProblem):
+        desk.person(WATCH, row.id, questions=["insured"])
