@@ -21,11 +21,7 @@ FILE = CHECKOUT / "sharing" / "client.py"
 @pytest.fixture
 def desk(pool, address):
     url, _ = address
-    asker = (
-        pool.asker("copied-desk", "civil_affairs") if not pool.rows("SELECT FROM share.client WHERE client_id = 'copied-desk'") else None
-    )
-    if asker is None:
-        pytest.fail("the client is there already")
+    asker = pool.asker("copied-desk", "civil_affairs")
     yield Hub(url, asker.client_id, asker.secret, language="en")
     pool.run("DELETE FROM share.client_secret WHERE client_id = 'copied-desk'")
     pool.run("DELETE FROM share.client WHERE client_id = 'copied-desk'")
