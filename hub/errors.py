@@ -18,6 +18,9 @@ A message says what happened and never carries a person's value; `where` points 
 `next_step` says what to do.
 """
 
+import errno
+import os
+import re
 import traceback
 
 
@@ -132,3 +135,19 @@ class ShareError(HubError):
     def __init__(self, message: str, *, status: int, where: str | None = None, next_step: str | None = None) -> None:
         super().__init__(message, where=where, next_step=next_step)
         self.status = status
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def no_room(error: OSError) -> ServiceError | None:
+    """The error to tell where a disk takes no more; None where that is not what happened."""
+    number = error.errno
+    if number is None and (said := re.search(r"os error (\d+)", str(error))):  # as libraries written in Rust put it
+        number = int(said[1])
+    if number not in _NO_ROOM:
+        return None
+    return ServiceError(
+        f"the disk takes no more ({os.strerror(number)})", where=None if error.filename is None else str(error.filename),
+        next_step="make room under HUB_HOME and the temporary folder, see `hub doctor`; then run the same again",
+    )  # fmt: skip

@@ -6,6 +6,7 @@ that have come.
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from functools import wraps
@@ -15,7 +16,7 @@ import polars as pl
 
 import connectors
 from connectors.delivery import Fetched, FetchRequest, Part
-from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable
+from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable, no_room
 from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
@@ -55,6 +56,17 @@ def _note(settings: Settings, day: date, stem: str, **values: Any) -> None:
         ledger.note(connection, day, stem, **values)
 
 
+@contextmanager
+def told_of_a_full_disk() -> Iterator[None]:
+    """Turn a disk that takes no more into an error of the hub: nobody's mistake, and mended by room."""
+    try:
+        yield
+    except OSError as error:
+        if (told := no_room(error)) is None:
+            raise
+        raise told from None
+
+
 def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """Times a verb of one source and writes its failure into the ledger, whatever comes of it."""
     verb = function.__name__
@@ -66,7 +78,8 @@ def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
         with database.alone(settings, f"source {stem}"):
             log.debug(verb, source=stem, night=str(day), state="begun")
             try:
-                outcome = function(stem, day, settings, **options)
+                with told_of_a_full_disk():
+                    outcome = function(stem, day, settings, **options)
             except HubError as error:
                 state = "held" if isinstance(error, GateHeld) else "failed"
                 _note(settings, day, stem, state=state, error=error.message, error_where=error.where, next_step=error.next_step)
@@ -90,7 +103,8 @@ def _pool_verb(function: Callable[[date, Settings], Outcome]) -> Callable[..., O
         settings = settings or get_settings()
         with database.alone(settings, "pool"):
             log.debug(verb, night=str(day), state="begun")
-            outcome = function(day, settings)
+            with told_of_a_full_disk():
+                outcome = function(day, settings)
         log.info(verb, **outcome)
         return outcome
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 import sqlalchemy as sa
 
 from hub.errors import AlreadyRunning, ConfigError, MergeError, ServiceError
@@ -33,12 +34,18 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _explain(context: sa.ExceptionContext) -> None:
-    """A server that went away is an error of a service, told in one sentence."""
+    """A server that went away, or whose disk is full, is an error of a service, told in one sentence."""
+    if isinstance(context.original_exception, psycopg2.errors.DiskFull):
+        raise _full() from None
     if context.is_pre_ping:  # a pooled connection that cannot answer is dead, whatever its last words: the pool takes a new one
         context.is_disconnect = True
     elif isinstance(context.original_exception, Exception) and (context.is_disconnect or context.connection is None):
         # SQLAlchemy counts an interrupt as a disconnect; it is the reader's own wish and goes its way
         raise _gone() from None
+
+
+def _full() -> ServiceError:
+    return ServiceError("PostgreSQL's disk takes no more", where="warehouse", next_step="make room there; then run the same again")
 
 
 def _gone() -> ServiceError:
@@ -215,8 +222,8 @@ def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any
     """COPY CSV bytes (no header, empty unquoted = null) from a file-like object into a table.
 
     Raises:
-        ServiceError: the server went away.
-        psycopg2.Error: never for a value (the parser typed it), only for a full disk.
+        ServiceError: the server went away, or its disk is full.
+        psycopg2.Error: never for a value: the parser typed it.
     """
     names = ", ".join(f'"{c}"' for c in columns)
     with copying(connection) as cursor:
@@ -229,6 +236,8 @@ def copying(connection: sa.Connection) -> Iterator[Any]:
     try:
         with contextlib.closing(connection.connection.cursor()) as cursor:
             yield cursor
+    except psycopg2.errors.DiskFull:
+        raise _full() from None
     except (psycopg2.OperationalError, psycopg2.InterfaceError):
         if connection.connection.driver_connection is not None and connection.connection.driver_connection.closed:
             connection.invalidate()
