@@ -7,7 +7,8 @@ records are at hand:
 
 1. on its lists are its spouse and its parents, with all that makes them so on that list: roles, ages, sexes, how many are on it;
 2. on theirs, the parent's spouse, and whoever else a spouse might be taken for;
-3. on that one's lists, whom *it* might be taken for the spouse of, and those who vote on where its number leads: each by its own records.
+3. on that one's lists, whom *it* might be taken for the spouse of, and those who vote on where its number leads: each by its own records,
+   their addresses and telephones among them.
 
 No list is read as a whole beyond the third step: what names a household there is the list's name, and its rank that of the records that
 vote. So if no record changes within three steps, as lists were or as they will be, the household does not; and judging who is within

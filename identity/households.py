@@ -2,7 +2,8 @@
 
 Registered (户籍): on one household register. Living together (共同生活): Measures for the Examination and Approval of the Minimum
 Living Allowance (民发〔2021〕57号) art. 7; as long as evidence on who lives where is the agencies' numbers, it stands for that
-rule. A person who is in no agency's living household is taken to live with the registered one.
+rule. A person who is in no agency's living household is taken to live with the registered one; where most of that one live elsewhere,
+there, unless address and telephone say otherwise.
 
 Each person belongs to one household of a kind: that of the most authoritative source, then the newest. Numbers of different
 agencies are one household where most of the members of the lesser one belong to the greater one.
@@ -28,12 +29,28 @@ def _leads(groups: pl.DataFrame, home: pl.DataFrame) -> pl.DataFrame:
     return counted.filter(pl.col("for") * 2 > pl.col("all")).select("group", "at_authority", leads_to="at")
 
 
-def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
+def _lives_apart(groups: pl.DataFrame, home: pl.DataFrame, leads: pl.DataFrame, traces: pl.DataFrame) -> pl.Series:
+    """Who is in nobody's living household and was never at one address, or one telephone, with those who left the same register for another.
+
+    Nothing but the register speaks for their living together, and registers keep children who moved out long ago.
+    """
+    told = traces.select("person_id").unique()
+    stands_in = home.filter(pl.col("authority") == 0).join(told, on="person_id", how="semi").join(leads, on="group")
+    left = groups.select("group", other="person_id").join(home.select(other="person_id", leads_to="group"), on="other")
+    left = left.join(told, left_on="other", right_on="person_id", how="semi")
+    others = stands_in.select("person_id", "group", "leads_to").join(left, on=["group", "leads_to"]).unique(["person_id", "other"])
+    near = others.join(traces, on="person_id").join(traces.rename({"person_id": "other"}), on=["other", "trace"], how="semi")
+    return others.join(near, on="person_id", how="anti")["person_id"].unique()
+
+
+def resolve(memberships: pl.DataFrame, traces: pl.DataFrame | None = None) -> pl.DataFrame:
     """Households of one kind.
 
     Args:
         memberships: one row a record with a household number: ``person_id``, ``record_id``, ``authority`` of its source (0 =
             stands in for missing evidence), ``as_of_date``, ``group`` (equal = same agency and number).
+        traces: ``person_id``, ``trace`` (equal = same address, or same telephone): of those who are in stand-ins alone, and of all on a
+            number with them. None = not known; who has none is not parted from others.
 
     Returns:
         One row a person: ``person_id``, ``record_id`` (the record that decided), ``anchor_record_id`` (a record whose agency
@@ -44,7 +61,11 @@ def resolve(memberships: pl.DataFrame) -> pl.DataFrame:
     leads = _leads(memberships, home)
     anchors = memberships.group_by("group").agg(anchor_record_id=pl.col("record_id").min())
     # One step only: who is decided by whom stays within two groups, so that a night need not look further.
-    placed = home.join(leads, on="group", how="left").with_columns(final=pl.coalesce("leads_to", "group"))
+    placed = home.join(leads, on="group", how="left")
+    if traces is not None:
+        stays = pl.col("person_id").is_in(_lives_apart(memberships, home, leads, traces).implode())
+        placed = placed.with_columns(pl.when(~stays).then(c).alias(c) for c in ("leads_to", "at_authority"))
+    placed = placed.with_columns(final=pl.coalesce("leads_to", "group"))
     return placed.join(anchors, left_on="final", right_on="group").select(
         "person_id",
         "record_id",

@@ -244,6 +244,20 @@ def _told(kind: str) -> str:
     )
 
 
+# Addresses and telephones of who is on a register with somebody whom no living household holds.
+_TRACES = """
+WITH stands_in AS (
+    SELECT person_id FROM voice GROUP BY person_id HAVING bool_and(living_no IS NULL)
+), register AS (
+    SELECT DISTINCT stem, registered_no FROM stands_in JOIN voice USING (person_id) WHERE registered_no IS NOT NULL
+), near AS (
+    SELECT DISTINCT person_id FROM register JOIN voice USING (stem, registered_no)
+)
+SELECT DISTINCT person_id, trace FROM near JOIN voice USING (person_id)
+CROSS JOIN LATERAL (VALUES (hashtextextended(address_key, 2)), (hashtextextended(phone_key, 3))) AS t (trace) WHERE trace IS NOT NULL
+"""
+
+
 # One step from persons to all who share a number with them, as records were and as they will be. A step a table, each with the planner's
 # figures: as parts of one query the planner would guess, and scan the pool.
 _STEP = {
@@ -285,7 +299,7 @@ def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -
 
     A household hangs on persons some steps away, so the affected are so many steps from what changed, and what decides so many further.
     """
-    columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation, birth_date, sex"
+    columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation, birth_date, sex, address_key, phone_key"
     if everything:
         connection.execute(
             sa.text(
@@ -323,7 +337,7 @@ def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -
 
 def group(
     connection: sa.Connection,
-    resolve: Callable[[pl.DataFrame], pl.DataFrame],
+    resolve: Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame],
     follow: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
     steps: int,
     pool: str,
@@ -349,11 +363,12 @@ def group(
         )
     )
     registered = binary_copy.read(connection, _memberships("registered"), kinds)
-    _place(connection, "registered", resolve(registered))
+    _place(connection, "registered", resolve(registered, None))
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
     del registered
-    living = resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in]))
+    traces = binary_copy.read(connection, _TRACES, {"person_id": "uuid", "trace": "bigint"})
+    living = resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in]), traces)
     del stand_in
     of_kin: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "as_of_date": "date", "group": "bigint", "relation": "smallint", "birth_date": "date",

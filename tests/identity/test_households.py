@@ -3,6 +3,7 @@
 from datetime import date
 
 import polars as pl
+import pytest
 
 from identity import households
 
@@ -10,11 +11,13 @@ OLD, NEW = date(2026, 3, 1), date(2026, 3, 5)
 _SCHEMA = {"person_id": pl.Int64, "record_id": pl.Int64, "authority": pl.Int16, "as_of_date": pl.Date, "group": pl.Int64}
 
 
-def placed(*rows):
+def placed(*rows, traces=None):
     """Person → (evidence, smallest record of the household's number)."""
     frame = pl.DataFrame([(p, n, *rest) for n, (p, *rest) in enumerate(rows, start=1)], schema=_SCHEMA, orient="row")
-    found = households.resolve(frame)
-    assert households.resolve(frame.reverse()).sort("person_id").equals(found.sort("person_id"))
+    if traces is not None:
+        traces = pl.DataFrame(traces, schema={"person_id": pl.Int64, "trace": pl.Int64}, orient="row")
+    found = households.resolve(frame, traces)
+    assert households.resolve(frame.reverse(), traces).sort("person_id").equals(found.sort("person_id"))
     return {r["person_id"]: (r["evidence"], r["anchor_record_id"]) for r in found.to_dicts()}
 
 
@@ -47,3 +50,27 @@ def test_where_nobody_says_with_whom_a_person_lives_the_register_stands_in():
 def test_a_registered_household_follows_its_members_to_where_they_live():
     found = placed((1, 4, OLD, 70), (2, 4, OLD, 70), (1, 0, OLD, 90), (2, 0, OLD, 90), (3, 0, OLD, 90))
     assert found[3] == ("registered_household", 1)
+
+
+LEFT = [(1, 4, OLD, 70), (2, 4, OLD, 70), (1, 0, OLD, 90), (2, 0, OLD, 90), (3, 0, OLD, 90)]
+
+
+@pytest.mark.parametrize(
+    ("traces", "group"),
+    [([(1, 7), (3, 8)], 90), ([(1, 7), (2, 8), (3, 8)], 70), ([(1, 7), (2, 8)], 70), ([(3, 8)], 70), ([(1, 7), (4, 8), (3, 8)], 90)],
+    ids=[
+        "of another door",
+        "of one door with one of them",
+        "of whom no door is known",
+        "of whom alone a door is known",
+        "of a stranger's door",
+    ],
+)
+def test_who_is_on_a_register_with_those_who_live_elsewhere_is_with_them_unless_address_and_telephone_say_otherwise(traces, group):
+    found = placed(*LEFT, traces=traces)
+    assert found[3] == ("registered_household", {70: 1, 90: 3}[group])
+
+
+def test_two_of_another_door_stay_together_on_the_register():
+    found = placed(*LEFT[:2], *LEFT, (4, 0, OLD, 90), (5, 4, OLD, 70), (5, 0, OLD, 90), traces=[(1, 7), (3, 8), (4, 8)])
+    assert found[3] == found[4] != found[1]

@@ -22,7 +22,7 @@ _SCHEMA = {
 
 
 def world(chance):
-    """Records of persons in a row, on lists of some who are near each other: families of a kind, and ways from list to list are long."""
+    """Records and traces of persons in a row, on lists of some who are near each other: families of a kind, and ways from list to list are long."""
     generation = [chance.randrange(3) for _ in range(_PERSONS)]
     sex = [chance.choice((1, 2)) for _ in range(_PERSONS)]
     rows = []
@@ -40,15 +40,19 @@ def world(chance):
             day = DAY + timedelta(days=chance.randrange(2))
             rows.append((person, rank, day, living, register, relation, _BORN[generation[person]], sex[person]))
     chance.shuffle(rows)
-    return pl.DataFrame([(person, n, *rest) for n, (person, *rest) in enumerate(rows)], schema=_SCHEMA, orient="row")
+    traces = [(person, (person + chance.randrange(6)) // 3) for person in range(_PERSONS) if chance.random() < 0.8]
+    return (
+        pl.DataFrame([(person, n, *rest) for n, (person, *rest) in enumerate(rows)], schema=_SCHEMA, orient="row"),
+        pl.DataFrame(traces, schema={"person_id": pl.Int128, "trace": pl.Int64}, orient="row"),
+    )
 
 
-def judged(records):
+def judged(records, traces):
     """Household of each person (by register or not, number), and what decides it, as a night judges some records."""
     kinds = ((0, "living"), (1, "register"))
     told = pl.concat([records.drop_nulls(k).with_columns(group=2 * pl.col(k) + n) for n, k in kinds])
     stands_in = pl.when(pl.col("group") % 2 == 1).then(0).otherwise(pl.col("authority")).cast(pl.Int16)
-    placed = households.resolve(told.with_columns(authority=stands_in))
+    placed = households.resolve(told.with_columns(authority=stands_in), traces)
     found = following.follow(placed, told)
     named = found.join(records.select("living", "register", anchor_record_id="record_id"), on="anchor_record_id")
     by_register = pl.col("anchor_authority") == 0
@@ -56,22 +60,23 @@ def judged(records):
     return named.select("person_id", "record_id", "evidence", "anchor_authority", number=number).sort("person_id")
 
 
-def around(records, steps):
-    """For each person, a world of its own: copies of the records of all who are within some steps from list to list."""
+def around(records, traces, steps):
+    """For each person, a world of its own: copies of the records and traces of all who are within some steps from list to list."""
     links = pl.concat([records.select("person_id", k=pl.lit(k) + pl.col(k).cast(pl.String)) for k in ("living", "register")]).drop_nulls()
     next_to = links.join(links, on="k", suffix="_q").select("person_id", "person_id_q").unique()
     reached = links.select("person_id", world="person_id").unique()
     for _ in range(steps):
         reached = reached.join(next_to, on="person_id").select("world", person_id="person_id_q").unique()
-    numbered = ("person_id", "record_id", "living", "register")
-    return records.join(reached, on="person_id").with_columns(pl.col(c) + 1000 * pl.col("world").cast(pl.Int64) for c in numbered)
+    numbered = ("person_id", "record_id", "living", "register", "trace")
+    near = (frame.join(reached, on="person_id") for frame in (records, traces))
+    return tuple(f.with_columns(pl.col(c) + 1000 * pl.col("world").cast(pl.Int64) for c in numbered if c in f.columns) for f in near)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_who_is_further_than_the_steps_a_night_looks_decides_nothing(seed):
-    records = world(random.Random(seed))
+    known = world(random.Random(seed))
     with patch.object(following, "LARGEST_HOME", 4):
-        whole, nearby = judged(records), judged(around(records, following.STEPS))
+        whole, nearby = judged(*known), judged(*around(*known, following.STEPS))
     own = nearby.filter(pl.col("person_id") % 1000 == pl.col("person_id") // 1000)
     assert own.with_columns(pl.col("person_id", "record_id", "number") % 1000).equals(whole)
