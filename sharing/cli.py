@@ -4,6 +4,7 @@ import sys
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.table import Table
@@ -292,8 +293,6 @@ def _instant(text: str | None, where: str) -> datetime | None:
     except ValueError:
         raise ConfigError("not a date or instant: write 2026-03-01 or 2026-03-01T08:00:00+08:00", where=where) from None
     if found.tzinfo is None:
-        from zoneinfo import ZoneInfo
-
         found = found.replace(tzinfo=ZoneInfo("Asia/Shanghai"))
     return found
 
@@ -380,6 +379,32 @@ def audit_report(
             f"{r.last_at:%Y-%m-%d %H:%M}",
         )
     screen().print(table)
+
+
+@audit_app.command("unusual")
+def audit_unusual(
+    on: Annotated[str | None, typer.Option("--date", help="Day in Shanghai, 2026-03-01; today if not given.")] = None, as_json: AsJson = False
+) -> None:  # fmt: skip
+    """Access that somebody should look at: far more than a client's own habit, misses, refusals, off hours, one person over and over."""
+    from sharing import unusual
+
+    settings = get_settings()
+    day = _date(on) if on else datetime.now(ZoneInfo("Asia/Shanghai")).date()
+    with _migrated(settings).connect() as connection:
+        found = unusual.found(connection, settings, day)
+    if as_json:
+        print_json([vars(u) for u in found])
+        return
+    if not found:
+        print(f"{day}: 没有异常查询 / nothing unusual")
+        return
+    table = Table("日 day", "客户端 client", "部门 department", "异常 unusual", "次数 found", "往日 usual")
+    for u in found:
+        table.add_row(
+            str(u.day), u.client_id, u.department, " / ".join(u.told), f"{u.found:,}", "" if u.usual is None else f"{u.usual:,.0f}"
+        )
+    screen().print(table)
+    print("逐条见 hub audit report；应由部门说明 / the department is to explain; see `hub audit report --since DAY --department NAME`")
 
 
 @audit_app.command("person")
