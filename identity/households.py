@@ -3,10 +3,11 @@
 Registered (户籍): on one household register. Living together (共同生活): Measures for the Examination and Approval of the Minimum
 Living Allowance (民发〔2021〕57号) art. 7; as long as evidence on who lives where is the agencies' numbers, it stands for that
 rule. A person who is in no agency's living household is taken to live with the registered one; where most of that one live elsewhere,
-there, unless address and telephone say otherwise.
+there.
 
 Each person belongs to one household of a kind: that of the most authoritative source, then the newest. Numbers of different
-agencies are one household where most of the members of the lesser one belong to the greater one.
+agencies are one household where most of the members of the lesser one belong to the greater one, but for who shares neither address nor
+telephone with any of these.
 """
 
 import polars as pl
@@ -30,15 +31,16 @@ def _leads(groups: pl.DataFrame, home: pl.DataFrame) -> pl.DataFrame:
 
 
 def _lives_apart(groups: pl.DataFrame, home: pl.DataFrame, leads: pl.DataFrame, traces: pl.DataFrame) -> pl.Series:
-    """Who is in nobody's living household and was never at one address, or one telephone, with those who left the same register for another.
+    """Who was never at one address, or one telephone, with those who left the same number for another.
 
-    Nothing but the register speaks for their living together, and registers keep children who moved out long ago.
+    Nothing but a number speaks for their living together. Registers keep children who moved out long ago; and the children a couple left
+    with their grandparents do not take the couple there.
     """
     told = traces.select("person_id").unique()
-    stands_in = home.filter(pl.col("authority") == 0).join(told, on="person_id", how="semi").join(leads, on="group")
+    led = home.join(told, on="person_id", how="semi").join(leads, on="group").select("person_id", "group", "leads_to")
     left = groups.select("group", other="person_id").join(home.select(other="person_id", leads_to="group"), on="other")
     left = left.join(told, left_on="other", right_on="person_id", how="semi")
-    others = stands_in.select("person_id", "group", "leads_to").join(left, on=["group", "leads_to"]).unique(["person_id", "other"])
+    others = led.join(left, on=["group", "leads_to"]).unique(["person_id", "other"])
     near = others.join(traces, on="person_id").join(traces.rename({"person_id": "other"}), on=["other", "trace"], how="semi")
     return others.join(near, on="person_id", how="anti")["person_id"].unique()
 
@@ -49,8 +51,8 @@ def resolve(memberships: pl.DataFrame, traces: pl.DataFrame | None = None) -> pl
     Args:
         memberships: one row a record with a household number: ``person_id``, ``record_id``, ``authority`` of its source (0 =
             stands in for missing evidence), ``as_of_date``, ``group`` (equal = same agency and number).
-        traces: ``person_id``, ``trace`` (equal = same address, or same telephone): of those who are in stand-ins alone, and of all on a
-            number with them. None = not known; who has none is not parted from others.
+        traces: ``person_id``, ``trace`` (equal = same address, or same telephone), in any number. None = not known; who has none is not
+            parted from others.
 
     Returns:
         One row a person: ``person_id``, ``record_id`` (the record that decided), ``anchor_record_id`` (a record whose agency

@@ -244,16 +244,9 @@ def _told(kind: str) -> str:
     )
 
 
-# Addresses and telephones of who is on a register with somebody whom no living household holds.
+# Addresses and telephones; a row a record, for to make them distinct costs more than it saves.
 _TRACES = """
-WITH stands_in AS (
-    SELECT person_id FROM voice GROUP BY person_id HAVING bool_and(living_no IS NULL)
-), register AS (
-    SELECT DISTINCT stem, registered_no FROM stands_in JOIN voice USING (person_id) WHERE registered_no IS NOT NULL
-), near AS (
-    SELECT DISTINCT person_id FROM register JOIN voice USING (stem, registered_no)
-)
-SELECT DISTINCT person_id, trace FROM near JOIN voice USING (person_id)
+SELECT person_id, trace FROM voice
 CROSS JOIN LATERAL (VALUES (hashtextextended(address_key, 2)), (hashtextextended(phone_key, 3))) AS t (trace) WHERE trace IS NOT NULL
 """
 
@@ -369,6 +362,7 @@ def group(
     del registered
     traces = binary_copy.read(connection, _TRACES, {"person_id": "uuid", "trace": "bigint"})
     living = resolve(pl.concat([binary_copy.read(connection, _memberships("living"), kinds), stand_in]), traces)
+    del traces
     del stand_in
     of_kin: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "as_of_date": "date", "group": "bigint", "relation": "smallint", "birth_date": "date",

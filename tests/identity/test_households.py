@@ -74,3 +74,10 @@ def test_who_is_on_a_register_with_those_who_live_elsewhere_is_with_them_unless_
 def test_two_of_another_door_stay_together_on_the_register():
     found = placed(*LEFT[:2], *LEFT, (4, 0, OLD, 90), (5, 4, OLD, 70), (5, 0, OLD, 90), traces=[(1, 7), (3, 8), (4, 8)])
     assert found[3] == found[4] != found[1]
+
+
+def test_children_left_with_grandparents_do_not_take_their_parents_there():
+    rows = [(1, 5, OLD, 70), (2, 5, OLD, 70), (3, 5, OLD, 70), (2, 3, OLD, 80), (3, 3, OLD, 80), (4, 3, OLD, 80), (5, 3, OLD, 80)]
+    assert placed(*rows)[4] == ("shared_members", 1)
+    apart = placed(*rows, traces=[(1, 7), (2, 7), (3, 7), (4, 8), (5, 8)])
+    assert apart[4] == apart[5] == ("own_number", 4)
