@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from hub.errors import HubError, ServiceError
+from hub.errors import HubError, ServiceError, unforeseen
 from hub.settings import Settings
 from schemas.contract import stems
 from sharing import checkpoint, enforcement, keys, merkle, recall
@@ -103,9 +103,17 @@ class Service:
 
     async def look_back(self) -> None:
         """After a publication: find what was told and does not stand any more."""
-        if self._is_behind:
-            self._is_behind = False
+        if not self._is_behind:
+            return
+        self._is_behind = False
+        try:
             found = await asyncio.to_thread(recall.scan, self.settings)
+        except HubError:
+            self._is_behind = True
+            raise
+        except Exception as error:  # whatever one disclosure met: answers go on, and the next publication looks again from where this began
+            log.error("recalls", state="failed", error=unforeseen(error))
+        else:
             if found:
                 log.info("recalls", found=found)
 

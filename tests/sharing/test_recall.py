@@ -1,5 +1,6 @@
 """A wrong merge is found, undone, and everybody who was told of it is told so."""
 
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -155,3 +156,14 @@ def test_life_that_goes_on_recalls_nothing(borrowed: Hub, served: Pool) -> None:
     causes = {r["cause"] for r in recalls_of(civil, limit=500)}
     assert causes <= {"parted", "joined"}, "a person's new address or sum is no error of yesterday"
     assert len(recalls_of(civil, limit=500)) <= 5
+
+
+def test_the_service_looks_back_by_itself_after_a_publication(borrowed: Hub, served: Pool) -> None:
+    hub, pool = borrowed, served
+    (before,) = pool.rows("SELECT publication FROM share.recall_scan")
+    hub.night(6)
+    ends_at = time.monotonic() + 60
+    while pool.rows("SELECT publication FROM share.recall_scan")[0] == before:
+        assert time.monotonic() < ends_at, "nobody looked back"
+        time.sleep(0.1)
+    assert pool.rows("SELECT s.publication = p.number FROM share.recall_scan s, ops.publication p")[0][0]
