@@ -77,7 +77,7 @@ def _ask(connection: sa.Connection, chance: random.Random) -> tuple[float, float
 
 _TWELVE = """
 SELECT array_agg(record_id::text ORDER BY record_id) FROM (SELECT l.record_id, l.person_id FROM identity.link l JOIN core.person p USING (person_id)
-    WHERE p.records >= 2 AND p.resident_id IS NOT NULL ORDER BY l.person_id LIMIT 40) AS some
+    WHERE p.records >= 2 AND p.resident_id IS NOT NULL ORDER BY l.person_id LIMIT 40) AS found
 """
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from schemas.contract import Contract, Scope
-from warehouse import agency_tables, born, fingerprint, ledger, timeline
+from warehouse import agency_tables, born, fingerprint, ledger, outbox, timeline
 
 _ROW_HASH = "md5(ROW({columns})::text)::uuid"
 
@@ -177,6 +177,7 @@ def apply(connection: sa.Connection, contract: Contract, *, business_date: str, 
     )  # fmt: skip
     if timeline.apply(connection, contract, business_date):
         return
+    outbox.note_delivered(connection, table)
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     if is_empty:  # the first load: rows once, then the key
         fingerprint.pause(connection, core)

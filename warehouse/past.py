@@ -1,6 +1,5 @@
 """Questions to the pool as of other times: what was true on a date, by what the hub knew at an instant."""
 
-import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -9,6 +8,7 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from warehouse import pool
+from warehouse.questions import as_uuid
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,6 @@ def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime 
     if first_day is None or as_of < first_day:
         raise ConfigError(f"the date lies before {first_day}, the first day any delivery tells of", where="--as-of")
     return Moment(last.number, last.published_at, as_of, last.number if night is None else night)
-
-
-def _uuid(text: str) -> str:
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        raise ConfigError("not an id: ids are UUIDs", where="ID") from None
 
 
 # The link of one record in a publication, or its last one before it had none.
@@ -144,7 +137,7 @@ def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, A
     Raises:
         ConfigError: no such person, not known by then, or nothing is known of it on the date.
     """
-    key = _uuid(person_id)
+    key = as_uuid(person_id)
     found = answers_to(connection, key, at.number)
     # the record a person is named by may belong to another person by now
     leads = found and answers_to(connection, found, at.number)
@@ -203,7 +196,7 @@ def household(connection: sa.Connection, household_id: str, at: Moment) -> dict[
     Raises:
         ConfigError: no such household, or there was none of that id then.
     """
-    key = _uuid(household_id)
+    key = as_uuid(household_id)
     found = _rows(connection, _HOUSEHOLD, key=key, n=at.night)
     if not found:
         is_known = "SELECT EXISTS (SELECT FROM core.household WHERE household_id = :key) OR EXISTS (SELECT FROM history.household WHERE household_id = :key)"

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from warehouse import fingerprint, identity_pool, versions, weighing
+from warehouse import fingerprint, identity_pool, outbox, versions, weighing
 
 # A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
 GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
@@ -31,6 +31,8 @@ def write(connection: sa.Connection, *, was_empty: bool) -> None:
         build_indexes(connection, RECORDS)
     write_persons(connection, was_empty=was_empty)
     write_households(connection, was_empty=was_empty)
+    if not was_empty:
+        outbox.note_people(connection)
     weighing.write(connection)
     if was_empty:
         build_indexes(connection, PEOPLE)
@@ -75,6 +77,14 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
         )
     )
     connection.execute(sa.text("DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"))
+    # Where the record that an id named is gone, the id follows the one it led to.
+    connection.execute(
+        sa.text(
+            "UPDATE identity.redirect r SET person_id = l.person_id FROM moved m JOIN identity.link l ON l.record_id = m.old_person_id"
+            " WHERE r.person_id = m.old_person_id AND l.person_id <> m.old_person_id"
+            " AND NOT EXISTS (SELECT FROM identity.link o WHERE o.record_id = r.old_person_id)"
+        )
+    )
 
 
 def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:

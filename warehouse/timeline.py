@@ -11,7 +11,7 @@ the next delivery that showed the key again takes the version up (`history.obser
 import sqlalchemy as sa
 
 from schemas.contract import Contract
-from warehouse import agency_tables, born, ledger
+from warehouse import agency_tables, born, ledger, outbox
 
 # A column gained later is missing in what was kept before: null and missing are the same.
 RECORD_TRAITS = "jsonb_strip_nulls(to_jsonb(r) - ARRAY['record_id', 'delivery_id', 'as_of_date'])"
@@ -217,6 +217,10 @@ def apply(connection: sa.Connection, contract: Contract, business_date: str) -> 
         f" FROM {plan} p WHERE p.valid_to IS NOT NULL AND NOT EXISTS (SELECT FROM history.record h WHERE h.record_id = p.record_id"
         " AND lower(h.valid_during) = p.valid_from)",
         f"CREATE TEMP TABLE becomes ON COMMIT DROP AS {current(contract.stem, business_date)}",
+    )  # fmt: skip
+    outbox.note_replanned(connection, core=core, keys=keys, plan=plan)
+    _run(
+        connection, values,
         f"DELETE FROM {core} c USING {keys} k WHERE c.record_key = k.record_key AND (EXISTS (SELECT FROM becomes b"
         f" WHERE b.record_key = k.record_key) OR NOT EXISTS (SELECT FROM {plan} p WHERE p.record_key = k.record_key))",
         f"INSERT INTO {core} (record_key, record_id, {', '.join(own)}, row_hash, delivery_id, as_of_date, first_seen_date, changed_date,"

@@ -21,6 +21,11 @@ def _former(table: str) -> str:
     return f"former_{table.split('.')[1]}"
 
 
+def changed_table(table: str) -> str:
+    """Name of the temporary table in which :func:`keep` leaves the rows of a table that differ."""
+    return f"changed_{table.split('.')[1]}"
+
+
 def remember(connection: sa.Connection, table: str, column: str, concerned: str) -> None:
     """Note the rows that the publishing transaction is about to write anew.
 
@@ -37,19 +42,29 @@ def remember(connection: sa.Connection, table: str, column: str, concerned: str)
 
 
 def keep(connection: sa.Connection, table: str, column: str) -> None:
-    """Keep what was noted and is no longer so; for rows that came, that there was none before."""
+    """Keep what was noted and is no longer so; for rows that came, that there was none before.
+
+    Leaves a temporary table of the rows that differ (`changed_…`): key, the row as it was and as it is, null = there is none.
+    """
     history, key = _KEPT[table]
     name, number = _former(table), ledger.publication(connection) + 1
-    keys, same = ", ".join(key), " AND ".join(f"h.{c} = v.{c}" for c in key)
+    changed, keys = changed_table(table), ", ".join(key)
+    same = " AND ".join(f"h.{c} = v.{c}" for c in key)
+    connection.execute(sa.text(f"DROP TABLE IF EXISTS {changed}"))
+    connection.execute(
+        sa.text(
+            f"CREATE TEMP TABLE {changed} ON COMMIT DROP AS SELECT {keys}, to_jsonb(was) AS was, to_jsonb(is_now) AS is_now"
+            f" FROM (SELECT t AS was, {keys} FROM {name} t) AS f FULL JOIN"
+            f" (SELECT t AS is_now, {keys} FROM {table} t JOIN {name}_key USING ({column})) AS n USING ({keys})"
+            " WHERE was IS DISTINCT FROM is_now"
+        )
+    )
     connection.execute(
         sa.text(
             f"INSERT INTO {history} ({keys}, known_during, row)"
-            f" SELECT {', '.join(f'v.{c}' for c in key)}, int8range(v.since, :number), v.row FROM (SELECT v.*,"
+            f" SELECT {', '.join(f'v.{c}' for c in key)}, int8range(v.since, :number), v.was FROM (SELECT v.*,"
             f" coalesce((SELECT max(upper(h.known_during)) FROM {history} h WHERE {same}), (SELECT min(number) FROM ops.published)) AS since"
-            f" FROM (SELECT {keys}, to_jsonb(was) AS row"
-            f" FROM (SELECT t AS was, {keys} FROM {name} t) AS f FULL JOIN"
-            f" (SELECT t AS is_now, {keys} FROM {table} t JOIN {name}_key USING ({column})) AS n USING ({keys})"
-            " WHERE was IS DISTINCT FROM is_now) AS v) AS v WHERE v.since < :number"  # what came and went within one publication was never seen
+            f" FROM {changed} v) AS v WHERE v.since < :number"  # what came and went within one publication was never seen
         ),
         {"number": number},
     )

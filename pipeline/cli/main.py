@@ -17,6 +17,7 @@ from hub.screen import print_json, screen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import (
     backup,
+    changes,
     dispute,
     doctor,
     explain,
@@ -57,6 +58,7 @@ app.command("doctor")(doctor.command)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("new-agency")(new_agency.command)
+app.command("changes")(changes.changes)
 app.command("match")(match.match)
 app.command("explain")(explain.command)
 app.command("scorecard")(scorecard.command)

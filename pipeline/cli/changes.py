@@ -1,0 +1,50 @@
+"""`hub changes`: the change feed. Values are shown; the terminal is the operator's own."""
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from hub.screen import print_json, screen
+from hub.settings import get_settings
+from schemas.contract import load_contracts
+
+_CHANGES = {"came": "新增 came", "changed": "变更 changed", "gone": "消失 gone"}
+_KINDS = {"person": "人员 person", "household": "家庭 household", "record": "记录 record"}
+_REASONS = {
+    "record_came": "新记录 record came", "record_changed": "记录变更 record changed", "record_gone": "记录撤回 record gone",
+    "joined": "归并 joined", "left": "拆分 left", "judged": "人工裁定 judged", "member_came": "成员加入 member came",
+    "member_left": "成员离开 member left", "members_changed": "成员变更 members changed", "delivered": "交付 delivered",
+    "withdrawn": "撤回 withdrawn", "past": "往日 past",
+}  # fmt: skip
+_CAUSES = {"night": "夜间 night", "model": "模型 model", "withdrawal": "收回 withdrawal"}
+
+
+def changes(
+    since: Annotated[
+        str, typer.Option("--since", help="A publication's number, or the cursor of the last entry read; entries after it are told.")
+    ] = "0",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="Entries at most.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object: the entries, and the cursor to read on from.")] = False,
+) -> None:
+    """What publications changed, oldest first: persons, households, records, and why. Read on from the last cursor, or again from any."""
+    from warehouse import database, feed
+
+    with database.engine(get_settings()).connect() as connection:
+        found = feed.since(connection, load_contracts().values(), since, limit=limit)
+    cursor = found[-1]["cursor"] if found else since
+    if as_json:
+        print_json({"cursor": cursor, "entries": found})
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("发布\npublication", "因\ncause", "对象\nsubject", "编号\nid", "变更\nchange", "原因\nreasons"):
+        table.add_column(column, overflow="fold")
+    for e in found:
+        table.add_row(
+            str(e["publication"]), _CAUSES.get(e["cause"], e["cause"]), _KINDS[e["kind"]], e["subject_id"], _CHANGES[e["change"]],
+            ", ".join(_REASONS[r] for r in e["reasons"]),
+        )  # fmt: skip
+    console = screen()
+    console.print(table)
+    console.print(f"下一次 read on: hub changes --since {cursor}" if found else "没有新的变更 nothing since")

@@ -1,0 +1,148 @@
+"""The change feed: read onto the pool of one night it gives that of the next."""
+
+import json
+import random
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from hub.errors import ConfigError
+from pipeline import review, rulings
+from schemas.contract import load_contracts
+from tests.warehouse.test_random_nights import SHIPPED, draw, opened, publish, settle
+from warehouse import database, feed, ledger
+
+pytestmark = pytest.mark.slow
+__all__ = ["opened"]  # a fixture
+EVERYTHING = 100_000
+
+
+def read(connection, cursor):
+    return feed.since(connection, load_contracts().values(), cursor, limit=EVERYTHING)
+
+
+def known(connection, number):
+    """Persons and households of a publication by their ids, as the feed tells them."""
+    persons = connection.execute(sa.text(f"SELECT person_id::text, to_jsonb(p) FROM history.persons_known({number}) p"))
+    homes = connection.execute(
+        sa.text(
+            "SELECT h.household_id::text, to_jsonb(h) || jsonb_build_object('members', (SELECT jsonb_agg(to_jsonb(m) - '{household_id,kind}'::text[]"
+            f" ORDER BY m.person_id) FROM history.household_members_known({number}) m WHERE m.household_id = h.household_id))"
+            f" FROM history.households_known({number}) h"
+        )
+    )
+    return {"person": dict(persons.tuples().all()), "household": dict(homes.tuples().all())}
+
+
+def replayed(stood, entries):
+    """A pool brought up to date by entries of the feed."""
+    for entry in entries:
+        if entry["kind"] == "record":
+            continue
+        subjects = stood[entry["kind"]]
+        assert (entry["subject_id"] in subjects) == (entry["change"] != "came"), entry["cursor"]
+        if entry["becomes"] is None:
+            assert entry["change"] == "gone"
+            del subjects[entry["subject_id"]]
+        else:
+            assert subjects.get(entry["subject_id"]) != entry["becomes"], "an entry tells of a change"
+            subjects[entry["subject_id"]] = entry["becomes"]
+    return stood
+
+
+def test_the_feed_from_the_first_night_on_gives_the_fifth(five_nights):
+    with database.engine(five_nights.settings).connect() as connection:
+        entries = read(connection, "1")
+        assert {e["publication"] for e in entries} == {2, 3, 4, 5}, "the first load has no entry"
+        assert replayed(known(connection, 1), entries) == known(connection, 5)
+        assert known(connection, 1) != known(connection, 5)
+
+
+def test_every_change_of_the_books_is_an_entry_of_its_record(five_nights):
+    with database.engine(five_nights.settings).connect() as connection:
+        entries = [e for e in read(connection, "1") if e["kind"] == "record"]
+    for change, column in {"came": "inserted", "changed": "updated", "gone": "withdrawn"}.items():
+        told = sum(source[column] for n, report in five_nights.reports.items() if n > 1 for source in report.sources.values())
+        assert len([e for e in entries if e["change"] == change]) == told, change
+    assert all((e["becomes"] is None) == (e["change"] == "gone") for e in entries)
+    assert any(e["becomes"]["fields"] for e in entries if e["becomes"])
+
+
+def test_a_feed_read_in_pieces_is_the_feed(five_nights):
+    with database.engine(five_nights.settings).connect() as connection:
+        whole, pieces, cursor = read(connection, "2"), [], "2"
+        while piece := feed.since(connection, load_contracts().values(), cursor, limit=7):
+            pieces += piece
+            cursor = piece[-1]["cursor"]
+        assert pieces == whole and len(whole) > 14
+        assert read(connection, "5") == []
+
+
+def test_nights_of_chance_are_told_to_the_last_person(opened, five_nights):
+    chance = random.Random(3)
+    village = settle(opened, chance)
+    before = ledger.publication(opened)
+    for night in (1, 2, 3):
+        draw(opened, chance, village)
+        publish(opened, five_nights.settings.pool_id, SHIPPED)
+        last = ledger.last_night(opened, published=True)
+        ledger.publish(opened, last.business_date + timedelta(days=night), persons=0, households=0)
+    entries = read(opened, str(before))
+    assert replayed(known(opened, before), entries) == known(opened, before + 3)
+    reasons = {r for e in entries for r in e["reasons"]}
+    assert reasons >= {"record_came", "record_changed", "record_gone", "joined", "left", "member_came", "member_left"}
+
+
+def test_a_judgement_and_a_withdrawn_delivery_are_told_with_their_reason(borrowed):
+    borrowed.restore("night_5")
+    with database.engine(borrowed.settings).connect() as connection:
+        pairs = connection.execute(
+            sa.text(
+                "SELECT a.record_id::text, b.record_id::text FROM identity.link a JOIN identity.link b USING (person_id)"
+                " WHERE a.record_id < b.record_id AND a.node_rule_id = 'id_name' ORDER BY 1, 2"
+            )
+        ).all()
+        delivery = connection.scalar(
+            sa.text(
+                "SELECT delivery_id::text FROM ops.intake WHERE state = 'merged' AND business_date > '2026-03-02' AND updated > 0"
+                " ORDER BY business_date DESC, stem LIMIT 1"
+            )  # fmt: skip
+        )
+        stood = known(connection, 5)
+    a, b = next(p for p in pairs if not review.is_in_sample(borrowed.settings, *p))
+    review.judge(borrowed.settings, a, b, "cannot", reviewer="reviewer one", reason="two files")
+    borrowed.night(5)
+    tried = rulings.withdraw(borrowed.settings, delivery, dry_run=True)
+    rulings.withdraw(borrowed.settings, delivery, reason="wrong file", confirm=tried.confirm)
+    with database.engine(borrowed.settings).connect() as connection:
+        entries = read(connection, "5")
+        assert {"judged", "left"} <= {r for e in entries for r in e["reasons"] if e["kind"] == "person" and e["cause"] == "night"}
+        assert {"past"} <= {r for e in entries for r in e["reasons"] if e["kind"] == "record" and e["cause"] == "withdrawal"}
+        assert replayed(stood, entries) == known(connection, ledger.publication(connection))
+
+
+@pytest.mark.parametrize(
+    ("cursor", "said"),
+    [
+        ("999", "lies ahead"),
+        ("soon", "not a cursor"),
+        ("2.nobody.x", "not a cursor"),
+        ("2.person.x", "ids are UUIDs"),
+        ("-1", "not a cursor"),
+    ],
+)
+def test_a_cursor_that_is_none_is_refused(five_nights, cursor, said):
+    with database.engine(five_nights.settings).connect() as connection, pytest.raises(ConfigError, match=said):
+        read(connection, cursor)
+
+
+def test_the_command_line_reads_on_from_a_cursor(five_nights):
+    first = json.loads(five_nights.invoked("changes", "--since", "1", "--limit", "3", "--json").stdout)
+    assert len(first["entries"]) == 3
+    then = json.loads(five_nights.invoked("changes", "--since", first["cursor"], "--limit", "3", "--json").stdout)
+    assert then["entries"][0]["cursor"] > first["cursor"]
+    shown = five_nights.invoked("changes", "--since", "4")
+    assert shown.returncode == 0 and "read on" in shown.stdout
+    refused = five_nights.invoked("changes", "--since", "999")
+    assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
