@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks faults bench bench-sharing bench-night bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format locks faults bench bench-history bench-sharing bench-night bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ bench-sharing: setup ## What an answer costs, beside a bare endpoint on the same
 
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth
+
+bench-history: setup ## What the past costs: as-of questions, an unchanged night, a merge taken back (PERSONS=20000)
+	@$(BIN)/python -m benchmarks.history $(if $(PERSONS),--persons $(PERSONS))
 
 bench-night: setup ## What a night costs: seconds, memory, ratio to COPY (PERSONS=200000)
 	$(BIN)/python -m benchmarks.night $(if $(PERSONS),--persons $(PERSONS))

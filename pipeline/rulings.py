@@ -110,6 +110,7 @@ def take_out(connection: sa.Connection, settings: Settings, found: landing.Deliv
     timeline.forget(connection, found.delivery_id)
     quarantine.clear(connection, found.delivery_id)
     pool.write(connection, was_empty=False)
+    timeline.lead_on(connection, stem, day)
     identity_pool.drop_work(connection)
     timeline.drop(connection, stem, day)
     after = rulings.counts(connection, stem, core)

@@ -28,38 +28,39 @@ class Moment:
     night: int
 
 
+_MOMENT = """
+SELECT p.number, p.published_at, CAST(:at AS timestamptz) > clock_timestamp() AS is_ahead,
+    (SELECT min(published_at) FROM ops.published) AS first_instant,
+    (SELECT max(business_date) FROM ops.published n WHERE n.number <= p.number) AS last_night,
+    (SELECT min(number) - 1 FROM ops.published n WHERE n.number <= p.number AND n.business_date > CAST(:day AS date)) AS night,
+    (SELECT min(as_of_date) FROM history.observation WHERE publication <= p.number) AS first_day
+FROM (SELECT) AS one LEFT JOIN (SELECT number, published_at FROM ops.published
+    WHERE CAST(:at AS timestamptz) IS NULL OR published_at <= CAST(:at AS timestamptz) ORDER BY number DESC LIMIT 1) AS p ON true
+"""
+
+
 def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime | None) -> Moment:
     """Place a date and an instant, either or both, on the hub's clocks.
 
     Raises:
         ConfigError: the instant lies ahead or before the first publication, or the date lies outside what was known then.
     """
-    ahead = "SELECT CAST(:at AS timestamptz) > clock_timestamp()"
-    if known_at is not None and connection.scalar(sa.text(ahead), {"at": known_at}):
+    found = connection.execute(sa.text(_MOMENT), {"at": known_at, "day": as_of}).one()
+    if found.is_ahead:
         raise ConfigError("this instant lies ahead: the hub cannot have known anything then", where="--known-at")
-    last = connection.execute(
-        sa.text(
-            "SELECT number, published_at, (SELECT max(business_date) FROM ops.published n WHERE n.number <= p.number) AS night FROM ops.published p"
-            " WHERE CAST(:at AS timestamptz) IS NULL OR published_at <= :at ORDER BY number DESC LIMIT 1"
-        ),
-        {"at": known_at},
-    ).one_or_none()
-    if last is None:
-        first = connection.scalar(sa.text("SELECT min(published_at) FROM ops.published"))
+    if found.number is None:
+        first = found.first_instant
         told = (
             f"the hub knew nothing then: its first publication was at {first:%Y-%m-%d %H:%M:%S%z}" if first else "nothing was published yet"
         )
         raise ConfigError(told, where="--known-at" if known_at else "ID")
     if as_of is None:
-        return Moment(last.number, last.published_at, None, last.number)
-    if last.night is not None and as_of > last.night:
-        raise ConfigError(f"the date lies after {last.night}, the last night the hub had published by then", where="--as-of")
-    later = "SELECT min(number) - 1 FROM ops.published WHERE number <= :n AND business_date > :day"
-    night = connection.scalar(sa.text(later), {"n": last.number, "day": as_of})
-    first_day = connection.scalar(sa.text("SELECT min(as_of_date) FROM history.observation WHERE publication <= :n"), {"n": last.number})
-    if first_day is None or as_of < first_day:
-        raise ConfigError(f"the date lies before {first_day}, the first day any delivery tells of", where="--as-of")
-    return Moment(last.number, last.published_at, as_of, last.number if night is None else night)
+        return Moment(found.number, found.published_at, None, found.number)
+    if found.last_night is not None and as_of > found.last_night:
+        raise ConfigError(f"the date lies after {found.last_night}, the last night the hub had published by then", where="--as-of")
+    if found.first_day is None or as_of < found.first_day:
+        raise ConfigError(f"the date lies before {found.first_day}, the first day any delivery tells of", where="--as-of")
+    return Moment(found.number, found.published_at, as_of, found.number if found.night is None else found.night)
 
 
 # The link of one record in a publication, or its last one before it had none.
@@ -140,7 +141,7 @@ def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, A
     key = as_uuid(person_id)
     found = answers_to(connection, key, at.number)
     # the record a person is named by may belong to another person by now
-    leads = found and answers_to(connection, found, at.number)
+    leads = found if found == key or found is None else answers_to(connection, found, at.number)
     if leads is None:
         is_known = (
             "SELECT EXISTS (SELECT FROM identity.link WHERE record_id = :key) OR EXISTS (SELECT FROM history.link WHERE record_id = :key)"
@@ -155,7 +156,7 @@ def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, A
     if not told:
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
-    then = answers_to(connection, leads, at.night)
+    then = leads if at.night == at.number else answers_to(connection, leads, at.night)
     homes = _rows(connection, _HOMES, key=then, n=at.night) if then else []
     return {
         "person_id": leads, **_shown(at), **told[0], "households": [{k: v for k, v in home.items() if k != "until"} for home in homes],

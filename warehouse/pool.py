@@ -77,6 +77,15 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
         )
     )
     connection.execute(sa.text("DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"))
+    # A record that was a person, went and came back into another one.
+    connection.execute(
+        sa.text(
+            "INSERT INTO identity.redirect SELECT l.record_id, l.person_id FROM staging.work_link l LEFT JOIN former_link f USING (record_id)"
+            " WHERE f.record_id IS NULL AND l.record_id <> l.person_id"
+            " AND EXISTS (SELECT FROM history.person h WHERE h.person_id = l.record_id AND h.row IS NOT NULL)"
+            " ON CONFLICT (old_person_id) DO UPDATE SET person_id = excluded.person_id"
+        )
+    )
     # Where the record that an id named is gone, the id follows the one it led to.
     connection.execute(
         sa.text(

@@ -321,6 +321,22 @@ def remove(connection: sa.Connection, contract: Contract, *, business_date: str,
     return int(connection.scalar(sa.text(f'SELECT count(*) FROM {plan[:-1]}_keys"')) or 0)
 
 
+def lead_on(connection: sa.Connection, stem: str, business_date: str) -> None:
+    """Let the ids of persons whose record a plan bore anew lead to where it belongs now; once links are written."""
+    plan = plan_table(stem, business_date)
+    anew = (
+        f'(SELECT k.record_id, l.person_id FROM {plan[:-1]}_keys" k JOIN {plan} p ON p.record_key = k.record_key AND p.valid_to IS NULL'
+        " JOIN identity.link l ON l.record_id = p.record_id WHERE p.record_id <> k.record_id)"
+    )
+    _run(
+        connection, {},
+        f"UPDATE identity.redirect r SET person_id = n.person_id FROM {anew} AS n WHERE r.person_id = n.record_id",
+        f"INSERT INTO identity.redirect SELECT n.record_id, n.person_id FROM {anew} AS n"
+        " WHERE EXISTS (SELECT FROM history.person h WHERE h.person_id = n.record_id AND h.row IS NOT NULL)"
+        " ON CONFLICT (old_person_id) DO UPDATE SET person_id = excluded.person_id",
+    )  # fmt: skip
+
+
 def forget(connection: sa.Connection, delivery_id: str) -> None:
     """Take a delivery out of those that were observed; part of the transaction that withdraws it."""
     connection.execute(sa.text("DELETE FROM history.observation WHERE delivery_id = CAST(:delivery AS uuid)"), {"delivery": delivery_id})
