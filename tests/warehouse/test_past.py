@@ -68,8 +68,7 @@ def moving(opened, five_nights):
         number = ledger.publication(opened)
         stood[number] = {table: rows(opened, table) for table in DERIVED}
         draw(opened, random.Random(night), settle(opened, random.Random(night)))
-        publish(opened, five_nights.settings.pool_id, SHIPPED)
-        ledger.publish(opened, FIRST + timedelta(days=4 + night), persons=0, households=0)
+        publish(opened, five_nights.settings.pool_id, SHIPPED, day=FIRST + timedelta(days=4 + night))
     return opened, stood
 
 

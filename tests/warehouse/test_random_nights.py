@@ -3,6 +3,7 @@
 import random
 import uuid
 from dataclasses import replace
+from datetime import date
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from identity import frozen
 from pipeline import identify
 from tests.warehouse.test_identity_pool import KEPT, differing, rebuild
-from warehouse import blocks, database, identity_pool, pool
+from warehouse import blocks, database, identity_pool, ledger, pool
 
 pytestmark = pytest.mark.slow
 
@@ -136,11 +137,12 @@ SHIPPED = frozen.load()
 ALL_BONDS = replace(SHIPPED, weights=replace(SHIPPED.weights, threshold_bits=-90.0))
 
 
-def publish(connection, pool_id, by, everything=False):
-    """Take the drawn rows and the judgements in force into the pool."""
+def publish(connection, pool_id, by, everything=False, day=date(2026, 3, 5)):
+    """Take the drawn rows and the judgements in force into the pool, as a publication of a night."""
     identity_pool.judge(connection)
     found = identify.identify(connection, by, pool=pool_id, everything=everything)
     pool.write(connection, was_empty=False)
+    ledger.publish(connection, day, persons=0, households=0)
     return found
 
 
