@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from pipeline import review, rulings
 from schemas.contract import load_contracts
-from tests.warehouse.test_random_nights import SHIPPED, draw, opened, publish, settle
+from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, feed, ledger
 
 pytestmark = pytest.mark.slow
@@ -83,7 +83,7 @@ def test_nights_of_chance_are_told_to_the_last_person(opened, five_nights):
     village = settle(opened, chance)
     before = ledger.publication(opened)
     for _ in range(3):
-        draw(opened, chance, village)
+        draw(opened, chance, village, *UPHEAVAL)
         publish(opened, five_nights.settings.pool_id, SHIPPED)
     entries = read(opened, str(before))
     assert replayed(known(opened, before), entries) == known(opened, before + 3)

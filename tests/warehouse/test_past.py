@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from pipeline.cli import people
-from tests.warehouse.test_random_nights import SHIPPED, draw, opened, publish, settle
+from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, embedded, ledger, past
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,7 @@ def moving(opened, five_nights):
     for night in (1, 2):
         number = ledger.publication(opened)
         stood[number] = {table: rows(opened, table) for table in DERIVED}
-        draw(opened, random.Random(night), settle(opened, random.Random(night)))
+        draw(opened, random.Random(night), settle(opened, random.Random(night)), *UPHEAVAL)
         publish(opened, five_nights.settings.pool_id, SHIPPED, day=FIRST + timedelta(days=4 + night))
     return opened, stood
 

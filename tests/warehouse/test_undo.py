@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from identity import frozen
 from pipeline import identify, rulings
 from schemas.contract import load_contracts
-from tests.warehouse.test_random_nights import SHIPPED, draw, opened, publish, run, settle
+from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, run, settle
 from warehouse import agency_tables, changes, database, fingerprint, identity_pool, landing, ledger, pool
 
 pytestmark = pytest.mark.slow
@@ -248,12 +248,11 @@ def test_a_merge_taken_back_after_nights_in_which_records_joined_was_never_made(
     """Under nights of chance, in which much of a village comes, goes and is mistaken."""
     pool_id, chance = five_nights.settings.pool_id, random.Random(77)
     village = settle(opened, chance)
-    draw(opened, random.Random(0), village)
+    draw(opened, random.Random(0), village, *UPHEAVAL)
     publish(opened, pool_id, SHIPPED, everything=True)
     a, b = run(opened, "SELECT a.record_id, b.record_id FROM identity.record a JOIN identity.record b USING (birth_date) JOIN identity.link k"
         " ON k.record_id = a.record_id JOIN identity.link l ON l.record_id = b.record_id WHERE a.record_id < b.record_id"
         " AND k.person_id <> l.person_id AND a.record_id = ANY(:village) ORDER BY 1, 2 LIMIT 1", village=village).one()  # fmt: skip
-    persons = ("identity.link", "identity.bond", "identity.crowd", "identity.judgement_applied", "core.person")
 
     def nights(is_merged):
         taken_back = opened.begin_nested()
@@ -261,21 +260,23 @@ def test_a_merge_taken_back_after_nights_in_which_records_joined_was_never_made(
         if is_merged:
             made = run(opened, "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason)"
                 " VALUES (:a, :b, 'must', 'x', 'y') RETURNING judgement_id", a=a, b=b).scalar()  # fmt: skip
+        others = [r for r in village if r not in (a, b)]
         for night in range(1, 5):
-            draw(opened, random.Random(77 + night), [r for r in village if r not in (a, b)])
+            draw(opened, random.Random(77 + night), others, 18, 3, 9)
             publish(opened, pool_id, SHIPPED)
-        while_it_stood = held(opened, persons)
+        while_it_stood = held(opened, DERIVED)
         if is_merged:
             run(opened, "INSERT INTO identity.retraction VALUES (:id, 'x', 'y')", id=made)
         run(opened, "DISCARD TEMP")
         identity_pool.collect(opened, [])
         publish(opened, pool_id, SHIPPED)
-        found = held(opened, persons), redirects(opened), while_it_stood
+        found = fingerprint.kept(opened), held(opened, DERIVED), redirects(opened), while_it_stood
         taken_back.rollback()
         return found
 
-    kept, led, merged = nights(is_merged=True)
-    clean, leads, _ = nights(is_merged=False)
+    value, kept, led, merged = nights(is_merged=True)
+    without, clean, leads, _ = nights(is_merged=False)
     assert {table: len(kept[table] ^ clean[table]) for table in kept} == dict.fromkeys(kept, 0)
+    assert value == without
     assert merged["core.person"] != clean["core.person"], "it was felt while it stood"
     assert leads.items() <= led.items(), "an id that was answered to meanwhile may lead on; no other redirect differs"
