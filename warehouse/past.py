@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,7 +46,7 @@ def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime 
     Raises:
         ConfigError: the instant lies ahead or before the first publication, or the date lies outside what was known then.
     """
-    found = connection.execute(sa.text(_MOMENT), {"at": known_at, "day": as_of}).one()
+    found = connection.execute(_text(_MOMENT), {"at": known_at, "day": as_of}).one()
     if found.is_ahead:
         raise ConfigError("this instant lies ahead: the hub cannot have known anything then", where="--known-at")
     if found.number is None:
@@ -76,7 +77,7 @@ SELECT person_id FROM (
 
 def answers_to(connection: sa.Connection, record_id: str, number: int) -> str | None:
     """The person that a record belonged to in a publication, or last before it was withdrawn; None = it was not known yet."""
-    found = connection.scalar(sa.text(_LINK), {"key": record_id, "n": number})
+    found = connection.scalar(_text(_LINK), {"key": record_id, "n": number})
     return str(found) if found else None
 
 
@@ -125,8 +126,13 @@ ORDER BY kind
 """
 
 
+@cache  # a text is read for its parameters each time it is made
+def _text(query: str) -> sa.TextClause:
+    return sa.text(query)
+
+
 def _rows(connection: sa.Connection, query: str, **values: Any) -> list[dict[str, Any]]:
-    return [dict(r._mapping) for r in connection.execute(sa.text(query), values)]
+    return [dict(r._mapping) for r in connection.execute(_text(query), values)]
 
 
 def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, Any]:
