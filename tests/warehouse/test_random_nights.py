@@ -47,7 +47,7 @@ def run(connection, statement, **values):
     return connection.execute(sa.text(statement), values)
 
 
-def draw(connection, chance, village, changed, gone, copied):
+def draw(connection, chance, village, changed=18, gone=3, copied=9):
     """The rows of a night: so many records that change, that go, and that come, some of them born before those that are there.
 
     Most of it befalls one village, so that its people get into each other's blocks and homes, and out again.
