@@ -150,9 +150,12 @@ def test_of_two_nights_started_at_once_one_runs_and_the_other_says_so(borrowed: 
     def start_second(_first: subprocess.Popen[str]) -> None:
         second["done"] = hub.command(*night)
 
-    first, log = hub.struck(
-        "fetch", lambda child: (os.kill(child.pid, signal.SIGSTOP), start_second(child), os.kill(child.pid, signal.SIGCONT)), *night
-    )  # type: ignore[arg-type,return-value]
+    def while_an_agency_keeps_it_waiting(first: subprocess.Popen[str]) -> None:
+        start_second(first)
+        hub.mend("health")
+
+    hub.break_by("health", "hang", after_bytes=0)
+    first, log = hub.struck("fetch", while_an_agency_keeps_it_waiting, *night)
     other = second["done"]
     assert isinstance(other, subprocess.CompletedProcess)
     assert other.returncode == 9
