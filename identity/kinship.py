@@ -314,5 +314,7 @@ def find(members: pl.DataFrame, doors: pl.DataFrame, listed: pl.DataFrame, who: 
     parents = pl.concat([sure, _parents(told, couple, is_guess=False), _parents(guessed, couple, is_guess=True)]).unique()
     orphans = pairs_of_doors.filter(~pl.col("q").is_in(parents["child"].unique().implode()))
     parents = pl.concat([parents, _parents(orphans, couple, is_guess=True)]).unique()
-    other = told.filter(pl.col("p") < pl.col("q")).filter(pl.col("kin").is_in([Kin.SIBLING, Kin.OTHER]))
-    return Kinship(couple, parents, other.group_by("p", "q").agg(pl.col("kin").min()))
+    # What the second is to the first counts as well: a parent whom ages refute is of the list all the same, whichever of the two is named first.
+    other = told.filter(pl.col("kin").is_in([Kin.SIBLING, Kin.OTHER]))
+    other = other.group_by(p=pl.min_horizontal("p", "q"), q=pl.max_horizontal("p", "q")).agg(pl.col("kin").min())
+    return Kinship(couple, parents, other)

@@ -95,6 +95,22 @@ def test_households_do_not_depend_on_the_order_of_records(rows, random):
     assert homes(records) == homes(records[order])
 
 
+def test_a_parent_whom_ages_refute_is_kin_whoever_is_named_first():
+    told = [
+        ("b", "王德福", "h2", "02", "章庄铺镇枫林村2组11号"), ("b", "王子涵", "h2", "41", None), ("a", "王子萱", None, "20", "斗湖堤镇长江村3组5号"),
+        ("b", "王子萱", "h2", "38", None),
+    ]  # fmt: skip
+    names = ("name", "household_id_local", "relation", "address")
+    records = numbered(table([(s, {**dict(zip(names, row, strict=True)), "birth_date": _BORN[row[0]]}) for s, *row in told]))
+    found = set()
+    for order in itertools.permutations(range(len(told))):
+        turned = records[list(order)]
+        home = engine.resolve(turned, is_fitted=False).household
+        groups_of = pl.DataFrame({"n": turned["occupation"], "h": home}).group_by("h").agg("n")["n"]
+        found.add(frozenset(frozenset(g) for g in groups_of))
+    assert len(found) == 1
+
+
 def test_a_refused_tie_stays_refused_whatever_the_order():
     """Two pairs tie at the best weight and may not all be one; afterwards one of their groups grows."""
     lost, place = "王?军", "章庄铺镇枫林村2组11号"
