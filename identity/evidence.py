@@ -86,7 +86,7 @@ def take_apart(
     pair = np.array([a]), np.array([b])
     row_a, row_b, _ = expand(members, *pair)
     levels = compare(features, row_a, row_b)
-    weighed = weigh(model, features, known, levels, row_a)
+    weighed = weigh(model, features, known, levels, row_a, row_b)
     taken: dict[str, int] = {}
     sides: tuple[dict[str, float], dict[str, float]] = ({}, {})
     for field in FIELDS:
@@ -126,7 +126,7 @@ def judge(
         part = slice(start, start + _CHUNK)
         row_a, row_b, starts = expand(members, a[part], b[part])
         levels = compare(features, row_a, row_b)
-        weighed = weigh(model, features, known, levels, row_a)
+        weighed = weigh(model, features, known, levels, row_a, row_b)
         stranger, family = np.zeros(starts.size, np.float32), np.zeros(starts.size, np.float32)
         extra = np.zeros(starts.size, np.float32)
         if shared_home is not None:

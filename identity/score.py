@@ -93,8 +93,8 @@ def frequencies(features: Features, persons: float, model: Model) -> Frequencies
     return Frequencies(found, {"days": days, "share": share}, persons)
 
 
-def weigh(model: Model, features: Features, known: Frequencies, levels: dict[str, Levels], a: Rows) -> Weighed:
-    """Weights of pairs of records whose first members are `a`."""
+def weigh(model: Model, features: Features, known: Frequencies, levels: dict[str, Levels], a: Rows, b: Rows) -> Weighed:
+    """Weights of pairs of records `a` and `b`, the same whichever of two comes first."""
     stranger, family = {}, {}
     chance: dict[str, npt.NDArray[np.float64]] = {}
     for field in FIELDS:
@@ -132,7 +132,7 @@ def weigh(model: Model, features: Features, known: Frequencies, levels: dict[str
     # A person who has two numbers keeps the name and the home; twins keep everything but the name, namesakes nothing but the name.
     two_persons = (levels["number"] >= 6) & ((levels["given"] != 1) | ~near)
     # How many bear a name is a matter of the county, not of the file: a name alone, or with the year alone, is nobody's.
-    by_year = features.is_default_day[a] | ~np.isin(levels["birth"], (1, 2, 3, 4))
+    by_year = features.is_default_day[a] | features.is_default_day[b] | ~np.isin(levels["birth"], (1, 2, 3, 4))
     elsewhere = np.isin(levels["birth_place"], (1, 2)) | np.isin(levels["postcode"], (1, 2)) | np.isin(levels["occupation"], (1, 2))
     by_name_alone = by_year & ~near & ~np.isin(levels["number"], (1, 2, 3, 4)) & (levels["address"] != 4) & ~elsewhere
     for weights, most in ((stranger, _BIRTH_BESIDE_NUMBER[0]), (family, _BIRTH_BESIDE_NUMBER[1])):

@@ -77,7 +77,7 @@ def fit(features: Features, known: Frequencies, start: Model, a: Rows, b: Rows, 
     a, b = a[at], b[at]
     levels = compare(features, a, b)
     for _ in range(_ROUNDS):
-        weighed = weigh(model, features, known, levels, a)
+        weighed = weigh(model, features, known, levels, a, b)
         stranger = np.sum(list(weighed.against_stranger.values()), axis=0, dtype=np.float64) - np.log2(max(known.persons, 2.0))
         family = np.sum(list(weighed.against_family.values()), axis=0, dtype=np.float64) - np.log2(model.family_odds)
         stranger, family = stranger + weighed.by_name_alone, family + weighed.by_name_alone

@@ -72,6 +72,16 @@ def test_who_is_listed_with_the_same_third_lives_in_one_home():
     assert bonds.weigh(together, at[:1], at[1:])[0] > bonds.weigh(alone, at[:1], at[1:])[0]
 
 
+def test_a_birth_date_that_is_the_first_of_january_is_a_year_alone_whichever_record_has_it():
+    rows = [one(resident_id=TWIN, name="王建军", birth_date="1980-04-05"), one(name="王建军", birth_date="1980-01-01")]
+    weights = []
+    for turned in (rows, rows[::-1]):
+        made = scene(turned)
+        at = made.at(pl.Series([10, 20], dtype=pl.Int128))
+        weights.append(float(bonds.weigh(made, at[:1], at[1:])[0]))
+    assert weights[0] == weights[1] < 0
+
+
 @settings(max_examples=40, deadline=None)
 @given(_rows)
 def test_a_pair_weighs_the_same_whoever_else_is_looked_at(rows):
