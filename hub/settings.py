@@ -177,13 +177,25 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: the configured key is not 64 hex digits.
         """
-        text = self.landing_key.get_secret_value() if self.landing_key else self.secret("landing.key")
+        return self._key("landing")
+
+    def backup_key_bytes(self) -> bytes:
+        """The 32-byte key that seals backups. Keep it apart from them.
+
+        Raises:
+            ConfigError: the configured key is not 64 hex digits.
+        """
+        return self._key("backup")
+
+    def _key(self, use: str) -> bytes:
+        configured: SecretStr | None = getattr(self, f"{use}_key")
+        text = configured.get_secret_value() if configured else self.secret(f"{use}.key")
         try:
             key = bytes.fromhex(text)
         except ValueError:
             key = b""
         if len(key) != 32:
-            raise ConfigError("the landing key is not 64 hex digits", where="HUB_LANDING_KEY")
+            raise ConfigError(f"the {use} key is not 64 hex digits", where=f"HUB_{use.upper()}_KEY")
         return key
 
 

@@ -1,28 +1,12 @@
 """Which business date a night has, and opening it."""
 
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from hub.dates import CHINA
 from hub.errors import ConfigError
 from hub.settings import Settings
 from schemas.contract import stems
 from warehouse import database, ledger
-
-CHINA = ZoneInfo("Asia/Shanghai")
-
-
-def parse_date(text: str | None, flag: str = "--date") -> date | None:
-    """A date from a flag.
-
-    Raises:
-        ConfigError: not a date of the calendar.
-    """
-    if text is None:
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ConfigError(f"{text!r} is not a date of the calendar", where=flag, next_step="write it as 2026-03-01") from None
 
 
 def _next(settings: Settings, night: ledger.Night | None, instant: datetime) -> date:

@@ -2,7 +2,7 @@
 
 import getpass
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
@@ -129,7 +129,7 @@ def _published(connection: sa.Connection, effect: Effect) -> Effect:
     ledger.publish(connection, last.business_date, persons=persons, households=households, cause="withdrawal")
     value = fingerprint.kept(connection)
     ledger.note_night(connection, last.business_date, fingerprint=value)
-    return Effect(effect.delivery_id, effect.keys, effect.share, effect.before, effect.after, effect.confirm, True, value)
+    return replace(effect, is_done=True, fingerprint=value)
 
 
 def release(settings: Settings, delivery: str, *, reason: str, by: str | None = None) -> run.NightReport:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from hub.dates import parse_date
 from hub.errors import ConfigError
 from hub.settings import Settings, get_settings
 from pipeline import nights, steps
@@ -30,12 +31,12 @@ class Occasion:
 
 
 def _open(settings: Settings, occasion: Occasion) -> date:
-    day = nights.parse_date(occasion.asked or occasion.decided)
+    day = parse_date(occasion.asked or occasion.decided)
     return nights.open_night(settings, day=day, instant=occasion.instant)
 
 
 def _day(night: str) -> date:
-    found = nights.parse_date(night)
+    found = parse_date(night)
     if found is None:
         raise ConfigError("the run has no business date", next_step="clear the first task of the run")
     return found
@@ -79,7 +80,7 @@ def resolve(occasion: Occasion) -> Outcome:
     """
     settings = get_settings()
     if occasion.asked or occasion.heard:
-        day = nights.open_night(settings, day=nights.parse_date(occasion.asked or max(occasion.heard)))
+        day = nights.open_night(settings, day=parse_date(occasion.asked or max(occasion.heard)))
     else:
         day = _tonight(settings, occasion.instant)
     return {**steps.resolve(day), "night": str(day)}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from hub.dates import CHINA
 from hub.errors import ConfigError, MergeError
 from hub.settings import Settings
 from hub.working_days import working_days
 from pipeline import parsing, readers
-from pipeline.nights import CHINA
 from schemas.contract import Contract, readable_contracts
 from warehouse import database, items, landing, ledger, tickets
 from warehouse.items import Rows

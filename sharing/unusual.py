@@ -7,15 +7,14 @@ import statistics
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from hub.dates import CHINA
 from hub.settings import Settings
 from hub.working_days import working_days
 from warehouse import audit_log
 
-_CHINA = ZoneInfo("Asia/Shanghai")
 _BACK_DAYS = 60
 _LEAST_DAYS = 5  # of its own a client must have had before a day can be more than usual
 RULES = {
@@ -72,7 +71,7 @@ def found(connection: sa.Connection, settings: Settings, day: date, bounds: Boun
         day: the day.
         bounds: from when on; the defaults are the project's assumption, a dated local rule.
     """
-    until = datetime.combine(day + timedelta(days=1), time(), _CHINA)
+    until = datetime.combine(day + timedelta(days=1), time(), CHINA)
     rows = audit_log.days(connection, until, _BACK_DAYS)
     return judged(rows, day, is_working=working_days(settings).is_working(day), bounds=bounds or Bounds())
 

@@ -90,24 +90,8 @@ def _quiet(_step: str) -> None:
     pass
 
 
-def key(settings: Settings) -> bytes:
-    """The key that seals backups: `HUB_BACKUP_KEY`, else one made once and kept in `secrets/`. Keep it apart from the backups.
-
-    Raises:
-        ConfigError: the configured key is not 64 hex digits.
-    """
-    text = settings.backup_key.get_secret_value() if settings.backup_key else settings.secret(_KEY_FILE)
-    try:
-        found = bytes.fromhex(text)
-    except ValueError:
-        found = b""
-    if len(found) != 32:
-        raise ConfigError("the backup key is not 64 hex digits", where="HUB_BACKUP_KEY")
-    return found
-
-
 def _derived(settings: Settings, use: str) -> bytes:
-    return HKDF(hashes.SHA256(), 32, salt=None, info=f"assistance-hub backup {use}".encode()).derive(key(settings))
+    return HKDF(hashes.SHA256(), 32, salt=None, info=f"assistance-hub backup {use}".encode()).derive(settings.backup_key_bytes())
 
 
 def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:

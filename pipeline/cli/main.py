@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table
 
 from hub import log
+from hub.dates import parse_date
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
 from hub.screen import print_json, screen
 from hub.settings import Settings, get_settings, origin
@@ -32,7 +33,7 @@ from pipeline.cli import (
     services,
     ticket,
 )
-from pipeline.nights import open_night, parse_date
+from pipeline.nights import open_night
 from schemas.contract import load_contract, load_contracts
 from sharing import cli as sharing
 
@@ -195,7 +196,6 @@ def replay(delivery: Annotated[str, typer.Argument(help="Id of a landed delivery
         print_json(found.as_json())
     else:
         from pipeline.cli.summary import print_summary
-        from pipeline.nights import parse_date
 
         day = parse_date(found.night)
         assert day is not None

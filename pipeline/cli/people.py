@@ -1,6 +1,5 @@
 """`hub person`, `hub household`: one person or household, readable. Values are shown; the terminal is the operator's own."""
 
-from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -9,10 +8,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hub.errors import ConfigError
+from hub.dates import parse_date, parse_instant
 from hub.screen import print_json, screen
 from hub.settings import get_settings
-from pipeline.nights import CHINA, parse_date
 from schemas.codes import load_code_set
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -86,27 +84,13 @@ KnownAt = Annotated[
 ]
 
 
-def times(as_of: str | None, known_at: str | None) -> tuple[date | None, datetime | None]:
-    """A date and an instant from flags; an instant without a zone is one of China.
-
-    Raises:
-        ConfigError: they are none.
-    """
-    day = parse_date(as_of, "--as-of")
-    try:
-        instant = datetime.fromisoformat(known_at) if known_at else None
-    except ValueError:
-        raise ConfigError(f"{known_at!r} is not an instant", where="--known-at", next_step="write it as 2026-03-01T08:00") from None
-    return day, instant.replace(tzinfo=CHINA) if instant and instant.tzinfo is None else instant
-
-
 def person(
     person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_of: AsOf = None, known_at: KnownAt = None, as_json: AsJson = False
 ) -> None:
     """One person: golden values, records, households; today's, or those of another day, by what was known at another time."""
     from warehouse import database, past, questions
 
-    day, instant = times(as_of, known_at)
+    day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
     with database.engine(get_settings()).connect() as connection:
         if day is None and instant is None:
             found = questions.person(connection, person_id)
@@ -124,7 +108,7 @@ def household(
     """One household and its members; today's, or those of another night, by what was known at another time."""
     from warehouse import database, past, questions
 
-    day, instant = times(as_of, known_at)
+    day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
     with database.engine(get_settings()).connect() as connection:
         if day is None and instant is None:
             found = questions.household(connection, household_id)

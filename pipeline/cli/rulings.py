@@ -7,6 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from hub.dates import parse_date
 from hub.screen import print_json, screen
 from hub.settings import get_settings
 
@@ -60,7 +61,6 @@ def release(
     """Let a delivery in that the gate held, or that was withdrawn; bad rows still go to quarantine."""
     from pipeline import rulings
     from pipeline.cli.summary import print_summary
-    from pipeline.nights import parse_date
 
     found = rulings.release(get_settings(), delivery, reason=reason, by=by)
     if as_json:

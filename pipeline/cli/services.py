@@ -60,8 +60,9 @@ def run(
     date: Annotated[str | None, typer.Option("--date", help="Business date, 2026-03-01; the next night if not given.")] = None,
 ) -> None:
     """Run the next night through Airflow's scheduler, starting what is needed; the services stay up."""
+    from hub.dates import parse_date
     from pipeline.cli.summary import print_summary
-    from pipeline.nights import open_night, parse_date
+    from pipeline.nights import open_night
     from pipeline.services import agencies, airflow, nightly
     from pipeline.services import up as local
 

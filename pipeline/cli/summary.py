@@ -47,8 +47,8 @@ def _columns(found: Status) -> dict[str, str]:
     return {**_BOOKS, **(_PAST if any(s.books["past"] for s in found.sources) else {})}
 
 
-def _books(table: Table, found: Status) -> None:
-    for name in _columns(found):
+def _books(table: Table, columns: dict[str, str]) -> None:
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
 
 
@@ -62,21 +62,22 @@ def _stands(s: SourceStatus) -> list[str]:
 
 def _sources(console: Console, found: Status) -> None:
     title = f"业务日期 {found.night} night" + ("" if found.published_at else " · 未发布 not published")
+    columns = _columns(found)
     if console.width >= _WIDE:
         table = _table(title)
         _standing(table)
-        _books(table, found)
+        _books(table, columns)
         for s in found.sources:
-            table.add_row(*_stands(s), *(_count(s.books[name]) for name in _columns(found).values()))
+            table.add_row(*_stands(s), *(_count(s.books[name]) for name in columns.values()))
         console.print(table)
         return
     table, books = _table(title), _table("账目 books, 行 rows")
     _standing(table)
     books.add_column("来源\nsource", no_wrap=True)
-    _books(books, found)
+    _books(books, columns)
     for s in found.sources:
         table.add_row(*_stands(s))
-        books.add_row(s.stem, *(_count(s.books[name]) for name in _columns(found).values()))
+        books.add_row(s.stem, *(_count(s.books[name]) for name in columns.values()))
     console.print(table)
     console.print(books)
 

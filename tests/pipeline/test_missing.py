@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from hub.dates import CHINA
 from hub.settings import Settings
-from pipeline.nights import CHINA
 from pipeline.tickets import is_missing
 from schemas.contract import load_contract
 from warehouse.ledger import Intake

@@ -66,8 +66,8 @@ def test_a_quiet_clients_third_question_is_no_misuse():
 @pytest.mark.slow
 def test_days_are_counted_from_the_log(pool, civil):
     from datetime import UTC, datetime, time
-    from zoneinfo import ZoneInfo
 
+    from hub.dates import CHINA
     from tests.sharing.test_answers import NOBODY, WATCH, a_person
     from warehouse import audit_log
 
@@ -77,8 +77,8 @@ def test_days_are_counted_from_the_log(pool, civil):
         probing.person(row.id, WATCH, "insured")
     probing.person(NOBODY, WATCH, "insured")
     probing.person(row.id, "student_aid", "insured")
-    today = datetime.now(UTC).astimezone(ZoneInfo("Asia/Shanghai")).date()
+    today = datetime.now(UTC).astimezone(CHINA).date()
     with pool.engine.connect() as connection:
-        found = audit_log.days(connection, datetime.combine(today + timedelta(days=1), time(), ZoneInfo("Asia/Shanghai")), 2)
+        found = audit_log.days(connection, datetime.combine(today + timedelta(days=1), time(), CHINA), 2)
     (mine,) = [r for r in found if r.client_id == "probing-desk"]
     assert (mine.entries, mine.misses, mine.refusals, mine.most_on_one) == (5, 1, 1, 3)

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
+from hub.dates import parse_date, parse_instant
 from hub.errors import ConfigError
-from pipeline.cli import people
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, embedded, ledger, past
 
@@ -158,7 +158,7 @@ NOBODY = "00000000-0000-7000-8000-000000000000"
 )
 def test_a_time_outside_the_clocks_is_refused(pool, as_of, known_at, said):
     with pytest.raises(ConfigError, match=said):
-        day, instant = people.times(as_of, known_at)
+        day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
         past.moment(pool, as_of=day, known_at=instant)
 
 

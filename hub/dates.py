@@ -1,0 +1,37 @@
+"""Dates and instants as people write them, in the zone the hub works in."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from hub.errors import ConfigError
+
+CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def parse_date(text: str | None, flag: str = "--date") -> date | None:
+    """A date from a flag; None stays None.
+
+    Raises:
+        ConfigError: not a date of the calendar.
+    """
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a date of the calendar", where=flag, next_step="write it as 2026-03-01") from None
+
+
+def parse_instant(text: str | None, flag: str) -> datetime | None:
+    """An instant from a flag, a date alone being its beginning; without a zone it is one of China. None stays None.
+
+    Raises:
+        ConfigError: no instant.
+    """
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not an instant", where=flag, next_step="write it as 2026-03-01T08:00") from None
+    return found.replace(tzinfo=CHINA) if found.tzinfo is None else found
