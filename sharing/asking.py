@@ -7,9 +7,9 @@ statement, the same kind of entry, the same problem, and an end at the same beat
 import asyncio
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import structlog
@@ -29,6 +29,7 @@ from warehouse.asking import Refused
 from warehouse.forms import Form
 
 log = structlog.get_logger()
+T = TypeVar("T")
 _BEAT_S = 0.025  # an answer about a subject that is not told waits for the next beat since the request came
 
 
@@ -204,15 +205,14 @@ async def commit(service: Service, entries: Sequence[Entry], who: Caller | None)
         raise Problem("log-unavailable", retry_after_s=5) from None
 
 
-async def read(rows: Any) -> list[Any]:
-    """Await rows of the pool.
+async def read(found: Awaitable[T]) -> T:
+    """Await what is read from the pool.
 
     Raises:
         Problem: the pool does not answer, or policy and database disagree: then nothing is told.
     """
     try:
-        found: list[Any] = await rows
-        return found
+        return await found
     except Refused as error:
         log.error("pool", state="refused", kind=str(error))
         raise Problem("pool-unavailable", retry_after_s=5) from None

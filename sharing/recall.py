@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -10,11 +9,10 @@ import sqlalchemy as sa
 
 from hub.settings import Settings
 from schemas.contract import Contract, load_contracts
-from sharing.attributes import Room, catalogue
+from sharing.attributes import Attribute, Room, catalogue
 from sharing.keys import Pseudonyms
 from sharing.policy import form_of
 from warehouse import agency_tables, database, past, recalls
-from warehouse.disclosure import question_column
 from warehouse.forms import definition
 from warehouse.recalls import Known
 
@@ -28,63 +26,46 @@ CAUSES = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Told:
     """How attributes and questions are made of rows: the very expressions by which they were told."""
 
     connection: sa.Connection
     contracts: dict[str, Contract]
-
-    @cached_property
-    def _questions(self) -> dict[tuple[str, str], str | None]:
-        return {}
-
-    def _question(self, stem: str, code: str) -> str | None:
-        key = (stem, code)
-        if key not in self._questions:
-            table = agency_tables.core_table(stem)
-            self._questions[key] = recalls.expression(self.connection, table, question_column(code))
-        return self._questions[key]
+    questions: dict[str, tuple[str, str]]
 
     def of(self, effects: dict[str, str], known: Known) -> dict[str, Any]:
         """Attribute or question → what would be told of it; lists where records of one source may be several."""
-        attributes = catalogue()
-        golden: dict[str, str] = {}
-        by_stem: dict[str, dict[str, str]] = {stem: {} for stem in self.contracts}
+        by_stem: dict[str | None, dict[str, str]] = {}
         found: dict[str, Any] = {}
         for name, effect in effects.items():
+            attribute = catalogue().get(name)
             if name.startswith("?"):
-                for stem in self.contracts:
-                    expression = self._question(stem, name[1:])
-                    if expression is not None:
-                        by_stem[stem][name] = expression
-                continue
-            attribute = attributes.get(name)
-            if attribute is None or effect == "refused":
-                continue
-            if attribute.room is Room.HOUSEHOLD:
+                stem, expression = self.questions.get(name[1:], (None, None))
+                if expression is not None:
+                    by_stem.setdefault(stem, {})[name] = expression
+            elif attribute is not None and attribute.room is Room.HOUSEHOLD:
                 found[name] = known.homes
-                continue
-            physical = None if attribute.stem is None else self._physical(attribute.stem, attribute.column)
-            form = form_of(effect)
-            expression = f'"{attribute.column}"' if form is None else definition(attribute.column, form, physical)[1]
-            (golden if attribute.stem is None else by_stem[attribute.stem])[name] = expression
+            elif attribute is not None and effect != "refused":
+                by_stem.setdefault(attribute.stem, {})[name] = self._expression(attribute, effect)
+        golden = by_stem.pop(None, {})
         if golden:
             found |= dict.fromkeys(golden) if known.person is None else recalls.evaluated(self.connection, _PERSON, known.person, golden)
         for stem, expressions in by_stem.items():
-            rows = [
-                recalls.evaluated(self.connection, agency_tables.core_table(stem), row, expressions)
-                for of, row in known.records.values()
-                if expressions and of == stem
-            ]
+            table = agency_tables.core_table(str(stem))
+            rows = [recalls.evaluated(self.connection, table, row, expressions) for of, row in known.records.values() if of == stem]
             for name in expressions:
                 # a question is answered yes by one record that says so
-                told = any(r[name] for r in rows) if name.startswith("?") else sorted(orjson.dumps(r[name]) for r in rows)
-                found[name] = (told, bool(rows)) if name.startswith("?") else told
+                is_question = name.startswith("?")
+                found[name] = (any(r[name] for r in rows), bool(rows)) if is_question else sorted(orjson.dumps(r[name]) for r in rows)
         return found
 
-    def _physical(self, stem: str, column: str) -> str:
-        return next(f.physical_type for f in self.contracts[stem].fields if f.name == column)
+    def _expression(self, attribute: Attribute, effect: str) -> str:
+        form = form_of(effect)
+        if form is None:
+            return f'"{attribute.column}"'
+        fields = () if attribute.stem is None else self.contracts[attribute.stem].fields
+        return definition(attribute.column, form, next((f.physical_type for f in fields if f.name == attribute.column), None))[1]
 
 
 def scan(settings: Settings) -> int:
@@ -98,7 +79,7 @@ def scan(settings: Settings) -> int:
         if span is None:
             return 0
         since, newest = span
-        told = _Told(connection, load_contracts())
+        told = _Told(connection, load_contracts(), recalls.questions(connection))
         persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, told.contracts, since, newest)}
         is_withdrawal = recalls.has_withdrawal(connection, since, newest)
         cache: dict[tuple[str, date, int], Known] = {}

@@ -32,7 +32,6 @@ SELECT jsonb_agg(m.row - 'household_id' - 'kind' ORDER BY m.row ->> 'person_id')
         WHERE (h.row ->> 'household_id')::uuid = e.subject_id AND h.known_during @> e.publication
 ) AS m
 """
-# A version that is not current in the pool any more was the newest one until its end was known.
 _RECORD = "jsonb_build_object('stem', {stem}, 'record_key', {v}.record_key, 'as_of_date', {since}, 'fields', {fields})"
 # The current row of a record, where it was that already.
 _CURRENT = """

@@ -1,8 +1,4 @@
-"""The outbox: what a publication changed, and why, written in the transaction that publishes. Read by :mod:`warehouse.feed`.
-
-An entry holds no value; what its subject became is read from the pool and its history as of that publication. So a feed read late, or again,
-says what it said at first, and no value is stored twice.
-"""
+"""The outbox: what a publication changed, and why, written in the transaction that publishes. Read by :mod:`warehouse.feed`."""
 
 import sqlalchemy as sa
 

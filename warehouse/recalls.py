@@ -15,6 +15,9 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from schemas.contract import Contract
 from warehouse import agency_tables, past, timeline
+from warehouse.asking import Asking
+from warehouse.disclosure import question_column
+from warehouse.forms import PERSON_COLUMNS
 
 _LOCK = 0x68756203  # one program looks back at a time
 
@@ -136,15 +139,13 @@ def disclosures(connection: sa.Connection, subjects: Sequence[bytes], newest: in
 
 def known(connection: sa.Connection, contracts: dict[str, Contract], person_id: str, day: date, number: int) -> Known:
     """What a publication knows of a person's day."""
-    at = _moment(connection, day, number)
+    # Households as of that publication, not of the day: a person who was parted is to be seen parted.
+    at = past.Moment(number, None, day, number)
     try:
         told = past.person(connection, person_id, at)
     except ConfigError:  # nothing was known of it
         return Known(None, {}, ())
-    columns = connection.scalars(
-        sa.text("SELECT attname FROM pg_attribute WHERE attrelid = 'core.person'::regclass AND attnum > 0 AND attgenerated = ''")
-    )
-    person = {c: told.get(c) for c in columns.all() if c in told}
+    person = {column: told[column] for column in PERSON_COLUMNS}
     records = {}
     for record in told["records"]:
         contract = contracts.get(record["stem"])
@@ -153,12 +154,6 @@ def known(connection: sa.Connection, contracts: dict[str, Contract], person_id: 
             records[record["record_id"]] = (record["stem"], {**fields, "as_of_date": str(record["valid_from"])})
     homes = tuple(sorted((h["kind"], str(h["household_id"])) for h in told["households"]))
     return Known(json.loads(json.dumps(person, default=str)), records, homes)
-
-
-def _moment(connection: sa.Connection, day: date, number: int) -> past.Moment:
-    """A day by a publication; households of it as of that publication, so that a person who was parted is seen parted."""
-    at = connection.scalar(sa.text("SELECT published_at FROM ops.published WHERE number = :n"), {"n": number})
-    return past.Moment(number, at, day, number)
 
 
 def _fields(connection: sa.Connection, contract: Contract, record: dict[str, Any], number: int) -> dict[str, Any] | None:
@@ -195,16 +190,18 @@ def evaluated(connection: sa.Connection, table: str, row: dict[str, Any], expres
     return found
 
 
-def expression(connection: sa.Connection, table: str, column: str) -> str | None:
-    """SQL of a generated column that a policy made; None = there is none of that name."""
-    told: str | None = connection.scalar(
+def questions(connection: sa.Connection) -> dict[str, tuple[str, str]]:
+    """Code of each question the database answers → its source, and SQL over the columns of that source's table."""
+    mark = question_column("")
+    rows = connection.execute(
         sa.text(
-            "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
-            " WHERE attrelid = to_regclass(:table) AND attname = :column"
+            "SELECT relname, attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid = adrelid AND attnum = adnum"
+            " JOIN pg_class ON pg_class.oid = adrelid WHERE relnamespace = 'core'::regnamespace AND attgenerated = 'v'"
+            " AND starts_with(attname, :mark)"
         ),
-        {"table": table, "column": column},
+        {"mark": mark},
     )
-    return told
+    return {name.removeprefix(mark): (stem, expression) for stem, name, expression in rows}
 
 
 def add(
@@ -248,16 +245,33 @@ _COLUMNS = (
     "recall_id::text, receipt_id::text, told_at, department, client_id, purpose, person_id::text, persons::text[], changed, cause, stands, night, found_at,"
     " acknowledged_at, acknowledged_by"
 )
-# What a department may ask of its recalls; the programs' own connections run them.
-PAGE = (
-    f"SELECT {_COLUMNS} FROM share.recall WHERE department = $1 AND ($2::uuid IS NULL OR recall_id > $2) AND (NOT $3 OR acknowledged_at IS NULL)"
-    " ORDER BY share.recall.recall_id LIMIT $4"
-)
-ONE = f"SELECT {_COLUMNS} FROM share.recall WHERE department = $1 AND recall_id = $2"
-ACKNOWLEDGE = (
-    "UPDATE share.recall SET acknowledged_at = coalesce(acknowledged_at, now()), acknowledged_by = coalesce(acknowledged_by, $3)"
-    f" WHERE department = $1 AND recall_id = $2 RETURNING {_COLUMNS}"
-)
+
+
+async def page(asking: Asking, department: str, after: Any, limit: int, *, open_only: bool) -> list[Any]:
+    """A department's recalls behind one of them (None = from the first), oldest first."""
+    return await asking.read(
+        None,
+        f"SELECT {_COLUMNS} FROM share.recall WHERE department = $1 AND ($2::uuid IS NULL OR recall_id > $2)"
+        " AND (NOT $3 OR acknowledged_at IS NULL) ORDER BY share.recall.recall_id LIMIT $4",
+        department, after, open_only, limit,
+    )  # fmt: skip
+
+
+async def one(asking: Asking, department: str, recall_id: Any) -> Any | None:
+    """A recall of a department; None = it has none of that id."""
+    rows = await asking.read(None, f"SELECT {_COLUMNS} FROM share.recall WHERE department = $1 AND recall_id = $2", department, recall_id)
+    return rows[0] if rows else None
+
+
+async def acknowledge(asking: Asking, department: str, recall_id: Any, client_id: str) -> Any | None:
+    """Note that a department dealt with a recall: the first time counts. The recall; None = it has none of that id."""
+    rows = await asking.read(
+        None,
+        "UPDATE share.recall SET acknowledged_at = coalesce(acknowledged_at, now()), acknowledged_by = coalesce(acknowledged_by, $3)"
+        f" WHERE department = $1 AND recall_id = $2 RETURNING {_COLUMNS}",
+        department, recall_id, client_id,
+    )  # fmt: skip
+    return rows[0] if rows else None
 
 
 def listed(connection: sa.Connection, *, department: str | None = None, open_only: bool = True) -> list[Recall]:

@@ -28,6 +28,12 @@ def _shown(row: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _found(row: Any | None) -> Response:
+    if row is None:
+        raise Problem("not-found")
+    return json(_shown(row))
+
+
 @router.get("", summary="Your department's recalls", response_model=RecallPage, responses=problems(400, 401, 429, 503))
 async def page(
     request: Request,
@@ -38,7 +44,7 @@ async def page(
     """Oldest first. A recall names the receipt, the person and what would be told otherwise; ask again for what is true now."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    rows = await asking.read(service.asking.read(None, recalls.PAGE, who.department, cursor, open, limit + 1))
+    rows = await asking.read(recalls.page(service.asking, who.department, cursor, limit + 1, open_only=open))
     following = rows[limit - 1]["recall_id"] if len(rows) > limit else None
     return json({"recalls": [_shown(r) for r in rows[:limit]], "next_cursor": following})
 
@@ -48,10 +54,7 @@ async def one(request: Request, recall_id: UUID) -> Response:
     """Only your department's own."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    rows = await asking.read(service.asking.read(None, recalls.ONE, who.department, recall_id))
-    if not rows:
-        raise Problem("not-found")
-    return json(_shown(rows[0]))
+    return _found(await asking.read(recalls.one(service.asking, who.department, recall_id)))
 
 
 @router.post(
@@ -61,7 +64,4 @@ async def acknowledge(request: Request, recall_id: UUID) -> Response:
     """The first acknowledgement counts; saying it again changes nothing."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    rows = await asking.read(service.asking.read(None, recalls.ACKNOWLEDGE, who.department, recall_id, who.client_id))
-    if not rows:
-        raise Problem("not-found")
-    return json(_shown(rows[0]))
+    return _found(await asking.read(recalls.acknowledge(service.asking, who.department, recall_id, who.client_id)))
