@@ -4,8 +4,10 @@ TCP on the loopback address with a password (SCRAM-SHA-256): drivers that refuse
 the machine gets in. As root, PostgreSQL runs as the user ``embedded_postgres``, because it refuses to run as root.
 """
 
+import contextlib
 import os
 import pwd
+import random
 import socket
 import subprocess
 import tempfile
@@ -46,8 +48,25 @@ DEFAULT_PARAMETERS = {
 }
 
 
+_GIVEN_AWAY = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST_PORT, _USUAL_LOWEST_GIVEN_AWAY = 10_000, 32_768
+
+
 def free_port() -> int:
-    """A TCP port of the loopback address that is free now."""
+    """A TCP port of the loopback address that is free now.
+
+    Below those the system gives to whoever asks for any: a port that is noted now and listened on later is then not taken meanwhile by a
+    connection or a server of the moment.
+    """
+    try:
+        end = int(_GIVEN_AWAY.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        end = _USUAL_LOWEST_GIVEN_AWAY
+    candidates = range(_LOWEST_PORT, end)
+    for port in random.sample(candidates, min(len(candidates), 100)):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

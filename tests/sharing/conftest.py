@@ -1,7 +1,6 @@
 """A pool of its own for the sharing tests: the county after five nights, asked over HTTP by clients of several departments."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings
 from sharing import secret
 from sharing.app import create
@@ -116,9 +116,7 @@ def town(pool: Pool) -> Asker:
 @pytest.fixture
 def address(pool: Pool) -> Iterator[tuple[str, dict[str, str]]]:
     """A service of its own process, as `hub serve` starts it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value(),  # type: ignore[union-attr]
         "HUB_SHARING_PORT": str(port), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
