@@ -101,8 +101,7 @@ class Cluster:
         Raises:
             ServiceError: it cannot be made or started; the log file is named.
         """
-        if self.is_running():
-            self._wait(timeout_s)
+        if self.is_running() and self._answers(timeout_s):
             return
         if not (self.data_dir / "PG_VERSION").exists():
             self._init()
@@ -118,22 +117,28 @@ class Cluster:
                 break
             time.sleep(1)
             done = self._run(*begin)
-        if done.returncode != 0 and self.is_running():
-            self._wait(timeout_s)  # another process started it at the same moment
-        elif done.returncode != 0:
+        # Else another process started it at the same moment.
+        if done.returncode != 0 and not (self.is_running() and self._answers(timeout_s)):
             raise ServiceError(
                 "PostgreSQL did not start", where=str(log), next_step="read the end of that log; is the port or the disk taken?"
             )
 
-    def _wait(self, timeout_s: float) -> None:
-        """Wait until a server that is there takes sessions: after a crash it first plays back its log."""
+    def _answers(self, timeout_s: float) -> bool:
+        """Wait until a server that is there takes sessions: after a crash it first plays back its log. False = it is not there any more.
+
+        Raises:
+            ServiceError: it is there and takes none.
+        """
         ends_at = time.monotonic() + timeout_s
         while self._run("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)).returncode != 0:
-            if time.monotonic() > ends_at or not self.is_running():
+            if not self.is_running():
+                return False
+            if time.monotonic() > ends_at:
                 raise ServiceError(
                     "PostgreSQL runs but takes no session", where=str(self.data_dir), next_step="read its log; is the disk full?"
                 )
             time.sleep(0.1)
+        return True
 
     def stop(self, *, mode: str = "fast") -> None:
         """Stop the server; does nothing when it does not run.

@@ -179,7 +179,8 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
         connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
     except (psycopg2.OperationalError, psycopg2.InterfaceError):  # setting the level speaks with the server behind SQLAlchemy's back
         raise _gone() from None
-    with connection:
+    with contextlib.ExitStack() as held:
+        held.callback(_let_go, connection)
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             raise AlreadyRunning(
                 f"another run is at work on this {work} now", next_step="wait for it, see `hub status`; then run this again"
@@ -191,6 +192,12 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
             _held.reset(token)
             with contextlib.suppress(sa.exc.DBAPIError, ServiceError):  # a server that went away took the lock with it
                 connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """Give back a connection whose isolation level was set. To set it back speaks with the server as well: one that went away is no loss."""
+    with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
+        connection.close()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """The warehouse's connections when the server goes away."""
 
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +57,25 @@ def test_a_server_that_went_away_is_one_sentence_wherever_it_is_asked(settings: 
             pass
         with pytest.raises(ServiceError), pooled.connect():
             pass
+    finally:
+        cluster.start()
+    with database.alone(settings, "that"):
+        pass
+
+
+@pytest.mark.parametrize("how", ["immediate", "SIGKILL", "its session alone"])
+def test_a_server_that_goes_while_work_is_done_alone_leaves_the_works_own_error(settings: Settings, how: str) -> None:
+    cluster = embedded.cluster(settings)
+    try:
+        with pytest.raises(ServiceError, match="the work's own"), database.alone(settings, "that"):
+            if how == "SIGKILL":
+                os.kill(int((cluster.data_dir / "postmaster.pid").read_text(encoding="ascii").split()[0]), signal.SIGKILL)
+            elif how == "immediate":
+                cluster.stop(mode=how)
+            else:
+                with database.engine(settings).connect() as other:
+                    other.execute(sa.text("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+            raise ServiceError("the work's own")
     finally:
         cluster.start()
     with database.alone(settings, "that"):
