@@ -1,8 +1,9 @@
-"""What the past costs: a question as of another time beside the same question to the present, a night without a change, a merge taken back.
+"""What the past costs: a question as of another time beside the same question to the present, a night without a change, a merge taken back, another
+survivorship policy tried.
 
 Run: ``python -m benchmarks.history [--persons 50000] [--nights 4] [--json]``. A hub of its own in a temporary folder runs some nights; then, in one
 process and in turn, the present and the past are asked for the same persons, some of whom changed; the last night is run again; and a
-wrong merge that gave a person twelve records is judged away and published by the verbs of a night (resolve and merge). All figures are medians of one run.
+wrong merge that gave a person twelve records is judged away and published by the verbs of a night (resolve and merge). Last, a policy that asks for agreement first is tried on the whole pool, and rates of disagreement are counted. All figures are medians of one run.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from benchmarks.night import _hub as hub_of
 from hub.settings import Settings
-from pipeline import identify, nights, run
+from pipeline import identify, nights, run, survivorship
 from sandbox import clock
 from warehouse import database, identity_pool, past, pool, questions, weighing
 
@@ -38,6 +39,9 @@ class Found:
         rows_of_unchanged_night: rows that running the last night again added.
         unmerge_s: from the judgement to the published pool, of a person of twelve records.
         unmerged_records: how many it had.
+        dry_run_s: of a survivorship policy by which every attribute is decided otherwise.
+        dry_run_persons: whose golden values it would change.
+        rates_s: rates of disagreement of all sources and attributes.
     """
 
     persons: int
@@ -50,6 +54,9 @@ class Found:
     rows_of_unchanged_night: int
     unmerge_s: float
     unmerged_records: int
+    dry_run_s: float
+    dry_run_persons: int
+    rates_s: float
 
 
 def _held(connection: sa.Connection) -> int:
@@ -123,6 +130,20 @@ def _unmerge(settings: Settings) -> tuple[float, int]:
     return seconds, int(grown)
 
 
+_OTHERWISE = "version: 2\ndecided_date: {day}\ncriteria: [agreement, recency, authority]\n"
+
+
+def _try_policy(settings: Settings, day: date) -> tuple[float, int, float]:
+    """Seconds of a policy's dry run, the persons it would change, and seconds of the rates of disagreement."""
+    file = settings.home / "otherwise.yml"
+    file.write_text(_OTHERWISE.format(day=day), encoding="utf-8")
+    started = time.perf_counter()
+    found = survivorship.dry_run(settings, file)
+    between = time.perf_counter()
+    survivorship.rates(settings)
+    return between - started, found.effect.persons, time.perf_counter() - between
+
+
 def measure(persons: int, n_nights: int) -> Found:
     """Run nights at one size and measure."""
     with hub_of(persons) as settings:
@@ -142,6 +163,7 @@ def measure(persons: int, n_nights: int) -> Found:
             present, then = _ask(connection, random.Random(1))
             connection.rollback()
         seconds, records = _unmerge(settings)
+        tried = _try_policy(settings, last)
     return Found(
         persons,
         n_nights,
@@ -153,6 +175,9 @@ def measure(persons: int, n_nights: int) -> Found:
         after - before,
         round(seconds, 2),
         records,
+        round(tried[0], 2),
+        tried[1],
+        round(tried[2], 2),
     )
 
 

@@ -17,7 +17,8 @@ from hub.working_days import working_days
 from pipeline import tickets
 from schemas.contract import Contract, load_contract
 from warehouse import database, disputes, questions
-from warehouse.disputes import COLUMNS, Stored
+from warehouse.disputes import Stored
+from warehouse.survivorship import COLUMNS
 
 
 class Kind(StrEnum):

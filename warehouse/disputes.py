@@ -6,10 +6,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import pool
+from warehouse import survivorship
+from warehouse.survivorship import COLUMNS
 
-# Attribute of a person → column of its records.
-COLUMNS = {"resident_id": "id_key", **{name: name for name in ("name", "sex", "birth_date", "phone", "address", "area_code")}}
 _REF = "md5({record}::text || chr(31) || coalesce({value}::text, ''))::uuid"
 _VALUE = "CASE d.attribute " + " ".join(f"WHEN '{name}' THEN r.{column}::text" for name, column in COLUMNS.items()) + " END"
 
@@ -52,12 +51,13 @@ def lock(connection: sa.Connection) -> None:
 
 def source(connection: sa.Connection, person_id: str, attribute: str) -> Source | None:
     """The record a person's value comes from now; None where no record has one."""
-    column = COLUMNS[attribute]
+    column, policy = COLUMNS[attribute], survivorship.in_force(connection)
+    held = "(SELECT o.* FROM identity.link l JOIN identity.record o USING (record_id) WHERE l.person_id = CAST(:person AS uuid))"
     row = connection.execute(
         sa.text(
             f"SELECT r.stem, r.record_id::text, {_REF.format(record='r.record_id', value=f'r.{column}')}::text AS value_ref"
-            " FROM identity.link l JOIN identity.record r USING (record_id) WHERE l.person_id = CAST(:person AS uuid)"
-            f" AND r.{column} IS NOT NULL ORDER BY {pool.GOLDEN_ORDER} LIMIT 1"
+            f" FROM {survivorship.records(policy, held, are_of_one=True)} AS r WHERE r.{column} IS NOT NULL"
+            f" ORDER BY {survivorship.order(policy, attribute)} LIMIT 1"
         ),
         {"person": person_id},
     ).one_or_none()

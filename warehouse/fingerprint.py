@@ -68,7 +68,7 @@ def tables(connection: sa.Connection) -> list[str]:
     agencies = connection.scalars(
         sa.text(
             "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables WHERE table_schema = 'core'"
-            " AND table_name NOT IN ('person', 'household', 'household_member') ORDER BY table_name"
+            " AND table_type = 'BASE TABLE' AND table_name NOT IN ('person', 'household', 'household_member') ORDER BY table_name"
         )
     )
     present = (t for t in _TABLES if connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": t}))

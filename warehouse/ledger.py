@@ -210,7 +210,7 @@ def publish(connection: sa.Connection, business_date: date, *, persons: int, hou
         business_date: of the night.
         persons: in the pool.
         households: in the pool.
-        cause: night, model or withdrawal.
+        cause: night, model, policy or withdrawal.
     """
     connection.execute(sa.text("UPDATE ops.publication SET number = number + 1"))
     # A server's clock that was set back must not turn the order of publications round.

@@ -57,6 +57,17 @@ def note_people(connection: sa.Connection) -> None:
         connection.execute(sa.text(statement), {"number": number})
 
 
+def note_golden(connection: sa.Connection) -> None:
+    """Enter the persons of whom another survivorship policy changed golden values, once they are written."""
+    connection.execute(
+        sa.text(
+            "INSERT INTO history.change (publication, kind, subject_id, change, reasons)"
+            f" SELECT :number, 'person', person_id, 'changed', '{{policy}}' FROM {versions.changed_table('core.person')}"
+        ),
+        {"number": ledger.publication(connection) + 1},
+    )
+
+
 def note_delivered(connection: sa.Connection, changes: str) -> None:
     """Enter the records that a delivery changed; before identity's are written. Nothing in the pool's first load.
 

@@ -8,7 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
-from warehouse import pool
+from schemas.survivorship import Survivorship, parsed
+from warehouse import survivorship
 from warehouse.questions import as_uuid
 
 
@@ -81,7 +82,7 @@ def answers_to(connection: sa.Connection, record_id: str, number: int) -> str | 
     return str(found) if found else None
 
 
-_PERSON = f"""
+_PERSON = """
 WITH linked AS MATERIALIZED (
     SELECT l.record_id, l.rule_id FROM identity.link l WHERE l.person_id = :key
         AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
@@ -111,10 +112,10 @@ WITH linked AS MATERIALIZED (
         || jsonb_build_object('record_id', p.record_id, 'as_of_date', lower(p.valid_during), 'delivery_id', p.delivery_id)) AS c
     WHERE NOT p.is_withdrawn
 )
-SELECT {pool.GOLDEN}, max(as_of_date) AS as_of_date,
+SELECT {golden}, max(as_of_date) AS as_of_date,
     jsonb_agg(jsonb_build_object('stem', stem, 'record_id', record_id, 'record_key', record_key, 'rule_id', rule_id, 'valid_from', as_of_date,
         'valid_to', valid_to, 'delivery_id', delivery_id) ORDER BY stem, record_key) AS records
-FROM r HAVING count(*) > 0
+FROM {records} AS r HAVING count(*) > 0
 """
 _HOMES = """
 SELECT kind, household_id::text, relation, stem, evidence, NULL::bigint AS until FROM core.household_member m WHERE person_id = :key
@@ -126,6 +127,12 @@ ORDER BY kind
 """
 
 
+@cache
+def _person(policy: str) -> str:
+    by = parsed(policy)
+    return _PERSON.format(golden=survivorship.golden(by), records=survivorship.records(by, "r", are_of_one=True))
+
+
 @cache  # a text is read for its parameters each time it is made
 def _text(query: str) -> sa.TextClause:
     return sa.text(query)
@@ -135,11 +142,17 @@ def _rows(connection: sa.Connection, query: str, **values: Any) -> list[dict[str
     return [dict(r._mapping) for r in connection.execute(_text(query), values)]
 
 
-def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, Any]:
+def person(connection: sa.Connection, person_id: str, at: Moment, *, by: Survivorship | None = None) -> dict[str, Any]:
     """One person as of a moment: golden values, records with the time each version was valid, households.
 
-    An id that led elsewhere then is followed. Golden values are made of the versions valid on the date by the present rule.
-    Households are those of the last night up to the date.
+    An id that led elsewhere then is followed. Golden values are made of the versions valid on the date. Households are those of the last
+    night up to the date.
+
+    Args:
+        connection: to the pool.
+        person_id: of the person.
+        at: the moment.
+        by: survivorship policy; None = the one that was in force at the instant.
 
     Raises:
         ConfigError: no such person, not known by then, or nothing is known of it on the date.
@@ -158,7 +171,8 @@ def person(connection: sa.Connection, person_id: str, at: Moment) -> dict[str, A
             )
         raise ConfigError("there is no such person", where="ID")
     values = {"key": leads, "n": at.number, "day": at.valid or "infinity", "dated": at.valid is not None}
-    told = _rows(connection, _PERSON, **values)
+    policy = survivorship.in_force(connection, at.number) if by is None else by
+    told = _rows(connection, _person(policy.model_dump_json()), **values)
     if not told:
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")

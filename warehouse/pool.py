@@ -4,19 +4,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from warehouse import fingerprint, identity_pool, outbox, versions, weighing
-
-# A value is the first that is known, by: number valid, authority of the source, as-of date, record id.
-GOLDEN_ORDER = "(r.id_key IS NULL), r.authority DESC, r.as_of_date DESC, r.record_id"
-_ATTRIBUTES = ("sex", "birth_date", "phone", "address", "area_code")
-
-
-def _first(column: str, alias: str) -> str:
-    return f"(array_agg({column} ORDER BY {GOLDEN_ORDER}) FILTER (WHERE {column} IS NOT NULL))[1] AS {alias}"
-
-
-# The golden values of a group of records `r`, as SQL expressions: one policy, for today and for any other day.
-GOLDEN = ", ".join([_first("r.id_key", "resident_id"), _first("r.name", "name"), *(_first(f"r.{name}", name) for name in _ATTRIBUTES)])
+from warehouse import fingerprint, identity_pool, outbox, survivorship, versions, weighing
 
 
 def write(connection: sa.Connection, *, was_empty: bool) -> None:
@@ -102,12 +90,13 @@ def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
         touched = "SELECT old_person_id AS person_id FROM moved UNION SELECT person_id FROM staging.work_link"
         versions.remember(connection, "core.person", "person_id", touched)
         connection.execute(sa.text("DELETE FROM core.person p USING former_person f WHERE p.person_id = f.person_id"))
+    policy = survivorship.in_force(connection)
+    linked = "(SELECT l.person_id, o.* FROM staging.work_link l JOIN identity.record o USING (record_id))"
     connection.execute(
         sa.text(
-            "INSERT INTO core.person (person_id, resident_id, name, sex, birth_date, phone, address, area_code, records, sources, as_of_date)"
-            f" SELECT l.person_id, {GOLDEN}, count(*),"
-            " array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
-            " FROM staging.work_link l JOIN identity.record r USING (record_id) GROUP BY l.person_id"
+            f"INSERT INTO core.person (person_id, {', '.join(survivorship.COLUMNS)}, records, sources, as_of_date)"
+            f" SELECT r.person_id, {survivorship.golden(policy)}, count(*), array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
+            f" FROM {survivorship.records(policy, linked)} AS r GROUP BY r.person_id"
         )
     )
     if not was_empty:

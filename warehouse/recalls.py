@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from schemas.contract import Contract
-from warehouse import agency_tables, past, timeline
+from warehouse import agency_tables, past, survivorship, timeline
 from warehouse.asking import Asking
 from warehouse.disclosure import question_column
 from warehouse.forms import PERSON_COLUMNS
@@ -138,11 +138,11 @@ def disclosures(connection: sa.Connection, subjects: Sequence[bytes], newest: in
 
 
 def known(connection: sa.Connection, contracts: dict[str, Contract], person_id: str, day: date, number: int) -> Known:
-    """What a publication knows of a person's day."""
+    """What a publication knows of a person's day; golden values by the present policy, so that another policy makes nothing untrue."""
     # Households as of that publication, not of the day: a person who was parted is to be seen parted.
     at = past.Moment(number, None, day, number)
     try:
-        told = past.person(connection, person_id, at)
+        told = past.person(connection, person_id, at, by=survivorship.in_force(connection))
     except ConfigError:  # nothing was known of it
         return Known(None, {}, ())
     person = {column: told[column] for column in PERSON_COLUMNS}

@@ -14,11 +14,11 @@ _CHANGES = {"came": "新增 came", "changed": "变更 changed", "gone": "消失 
 _KINDS = {"person": "人员 person", "household": "家庭 household", "record": "记录 record"}
 _REASONS = {
     "record_came": "新记录 record came", "record_changed": "记录变更 record changed", "record_gone": "记录撤回 record gone",
-    "joined": "归并 joined", "left": "拆分 left", "judged": "人工裁定 judged", "member_came": "成员加入 member came",
+    "joined": "归并 joined", "left": "拆分 left", "policy": "取舍策略 policy", "judged": "人工裁定 judged", "member_came": "成员加入 member came",
     "member_left": "成员离开 member left", "members_changed": "成员变更 members changed", "delivered": "交付 delivered",
     "withdrawn": "撤回 withdrawn", "past": "往日 past",
 }  # fmt: skip
-_CAUSES = {"night": "夜间 night", "model": "模型 model", "withdrawal": "收回 withdrawal"}
+_CAUSES = {"night": "夜间 night", "model": "模型 model", "policy": "取舍策略 policy", "withdrawal": "收回 withdrawal"}
 
 
 def changes(

@@ -31,6 +31,7 @@ from pipeline.cli import (
     sandbox,
     scorecard,
     services,
+    survivorship,
     ticket,
 )
 from pipeline.nights import open_night
@@ -64,6 +65,10 @@ app.command("match")(match.match)
 app.command("explain")(explain.command)
 app.command("scorecard")(scorecard.command)
 app.add_typer(identity.app, name="identity", help="身份识别 / how persons are found.")
+app.add_typer(survivorship.app, name="survivorship", help="金值取舍 / which of several values of a person is the golden one.")
+app.command("disagreements")(survivorship.disagreements)
+# Beside the sharing policy's commands, because both are looked for there.
+sharing.policy.app.command("dry-run")(survivorship.dry_run)
 app.add_typer(review.app, name="review", help="人工核对 / what people say of pairs of records.")
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")

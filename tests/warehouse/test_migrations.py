@@ -8,6 +8,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from hub.errors import ConfigError
+from pipeline import survivorship
+from schemas.survivorship import SHIPPED
 from warehouse import database, fingerprint
 
 
@@ -59,3 +62,16 @@ def test_the_clocks_are_taken_from_a_full_pool_and_wound_again(borrowed):
         assert (cause, number) == ("beginning", 5)
     assert {s["state"] for s in borrowed.night(6).sources.values()} == {"ok", "not_due"}
     borrowed.fingerprint()  # fails unless what is kept is what is counted
+
+
+@pytest.mark.slow
+def test_a_pool_made_by_an_adopted_policy_does_not_go_back_to_a_version_that_knows_none(borrowed, tmp_path):
+    borrowed.restore("night_1")
+    file = tmp_path / "p.yml"
+    file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
+    survivorship.adopt(borrowed.settings, file)
+    with pytest.raises(ConfigError, match="adopted survivorship policy"):
+        moved(borrowed.settings, command.downgrade, "0012")
+    survivorship.adopt(borrowed.settings, SHIPPED)
+    stood = moved(borrowed.settings, command.downgrade, "0012")
+    assert moved(borrowed.settings, command.upgrade, "0013") == stood
