@@ -116,6 +116,10 @@ class Settings(BaseSettings):
         100, ge=1, description="Look-ups of a client that may find nobody in an hour, in each process; then its look-ups pause."
     )
 
+    sharing_loopback_receivers: bool = Field(
+        False, description="Let notices be sent to this machine itself, without encryption: for a sandbox alone."
+    )
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, env_settings: PydanticBaseSettingsSource,

@@ -1,5 +1,7 @@
 """The HTTP service: routes, problems, request ids."""
 
+import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncIterator
@@ -16,8 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import unforeseen
 from hub.settings import Settings
+from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, households, log, oauth, persons, recalls
+from sharing.routes import catalogue, households, log, oauth, persons, recalls, subscriptions
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -129,7 +132,12 @@ def create(settings: Settings, audience: str) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.service = Service(settings, audience)
         await app.state.service.open()
+        app.state.dispatcher = Dispatcher(app.state.service)
+        sending = asyncio.create_task(app.state.dispatcher.keep_on())
         yield
+        sending.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sending
         await app.state.service.close()
 
     app = FastAPI(
@@ -137,7 +145,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, households, recalls, log):
+    for module in (oauth, catalogue, persons, households, subscriptions, recalls, log):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

@@ -163,11 +163,12 @@ async def admit(
         told,
         refused,
         granted,
-        _asked(moment, grant, told, granted),
+        asked_of(moment, grant, told, granted),
     )
 
 
-def _asked(moment: Moment, grant: Grant, told: dict[str, str], questions: tuple[str, ...]) -> Asked:
+def asked_of(moment: Moment, grant: Grant, told: dict[str, str], questions: tuple[str, ...]) -> Asked:
+    """What may be told under a grant, in the warehouse's terms."""
     known = catalogue()
 
     attributes = [(known[name], effect) for name, effect in told.items()]
@@ -188,6 +189,12 @@ def _asked(moment: Moment, grant: Grant, told: dict[str, str], questions: tuple[
         questions=tuple((stem, tuple(codes)) for stem, codes in sorted(by_source.items())),
         households="household.members" in told,
     )
+
+
+async def refuse(code: str, question: Question, reason: str) -> Problem:
+    """Write down that an admitted question is refused after all; the problem to raise."""
+    await commit(question.service, [question.entry(reason, None, dict.fromkeys(question.effects, "refused"))], question.caller)
+    return Problem(code)
 
 
 async def commit(service: Service, entries: Sequence[Entry], who: Caller | None) -> list[Receipt]:

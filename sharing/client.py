@@ -7,8 +7,12 @@ Tokens are fetched, kept and renewed; a service that is busy or away is asked ag
 without harm: each answer has a receipt of its own.
 """
 
+import base64
+import hashlib
+import hmac
+import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -139,6 +143,33 @@ class Hub:
         """Say that a recall was dealt with."""
         return self._post(f"/v1/recalls/{recall_id}/acknowledge", {})
 
+    def subscribe(
+        self, purpose: str, kind: str, subjects: Iterable[dict[str, str]] = (), *, attributes: Sequence[str] = (), questions: Sequence[str] = (),
+        consent: str | None = None, address: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Ask to be told of changes; keep the answer's ``secret``, it is shown this once.
+
+        Args:
+            purpose: code.
+            kind: ``person``, ``household``, or ``condition``: one question, of whoever is answered yes.
+            subjects: ``id`` and, if you like, ``ref``, your own mark; none with a condition.
+            attributes: whose changes are meant.
+            questions: likewise.
+            consent: reference of the persons' authorisation.
+            address: https address that receives notices, see :func:`verified`; None = you fetch them, see :meth:`notices`.
+        """
+        body = {"purpose": purpose, "kind": kind, "subjects": [*subjects], "attributes": [*attributes], "questions": [*questions]}
+        return self._post("/v1/subscriptions", {**body, "consent": consent, "address": address})
+
+    def notices(self, subscription_id: str, cursor: str = "0") -> Iterator[dict[str, Any]]:
+        """Notices behind a cursor, oldest first; keep the last one's ``data.cursor`` once you have dealt with it, and begin there next time."""
+        while True:
+            page = self._get(f"/v1/subscriptions/{subscription_id}/notices", cursor=cursor)
+            yield from page["notices"]
+            cursor = page["cursor"]
+            if not page["has_more"]:
+                return
+
     def checkpoint(self) -> str:
         """The signed head of the log: keep it, and nobody can rewrite what you were told."""
         answer = self._session.get(f"{self._address}/v1/log/checkpoint", timeout=self._timeout_s)
@@ -178,6 +209,41 @@ class Hub:
         token = _document(answer)
         self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
         self._runs_out = time.monotonic() + float(token["expires_in"]) - _EARLY_S
+
+
+class NotFromTheHub(Exception):
+    """What was received is not signed by the hub, or not now."""
+
+
+def verified(
+    secret: str, headers: Mapping[str, str], body: bytes, *, tolerance_s: float = 300.0, now: float | None = None
+) -> dict[str, Any]:
+    """A notice that was received, once its signature holds (Standard Webhooks). The same ``webhook-id`` may come twice: deal with it once.
+
+    Args:
+        secret: the subscription's, ``whsec_…``.
+        headers: of the request.
+        body: its bytes, as they came.
+        tolerance_s: how far the sender's clock may be from yours.
+        now: seconds since 1970; None = by this machine's clock.
+
+    Raises:
+        NotFromTheHub: do not use it; answer with status 401.
+    """
+    given = {name.lower(): value for name, value in headers.items()}
+    try:
+        notice_id, stamp = given["webhook-id"], int(given["webhook-timestamp"])
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except (KeyError, ValueError):
+        raise NotFromTheHub("the headers of a signed notice are missing") from None
+    if abs((time.time() if now is None else now) - stamp) > tolerance_s:
+        raise NotFromTheHub("it was signed at another time")
+    signed = hmac.new(key, f"{notice_id}.{stamp}.".encode() + body, hashlib.sha256).digest()
+    expected = b"v1," + base64.b64encode(signed)
+    if not any(hmac.compare_digest(expected, s.encode()) for s in given.get("webhook-signature", "").split()):
+        raise NotFromTheHub("the signature does not fit")
+    found: dict[str, Any] = json.loads(body)
+    return found
 
 
 def _document(answer: requests.Response) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def explained(
         summary += (
             f"{known.title.zh} / {known.title.en} · {'; '.join(known.legal_basis)} · 保存 kept {known.retention_days} 天 days"
             f" · {rows_in_words(grant.rows)} · 问题 questions: {', '.join(grant.questions) or '—'}"
+            f" · 订阅 subscribe: {', '.join(grant.subscribe) or '—'}"
         )
     return {
         "policy_version": policy.version, "day": day, "department": department, "purpose": purpose, "summary": summary,
@@ -115,4 +116,6 @@ def differences(old: Policy, new: Policy) -> list[str]:
                 lines.append(f"~ {name}: 有效期 valid {was.valid_from}…{was.valid_to} → {now.valid_from}…{now.valid_to}")
             if was.lookup != now.lookup:
                 lines.append(f"~ {name}: 查找方式 look-up {', '.join(was.lookup)} → {', '.join(now.lookup)}")
+            if was.subscribe != now.subscribe:
+                lines.append(f"~ {name}: 订阅 subscribe {', '.join(was.subscribe) or '—'} → {', '.join(now.subscribe) or '—'}")
     return lines

@@ -269,3 +269,129 @@ class RecallPage(_Answer):
 
     recalls: list[Recall]
     next_cursor: UUID | None
+
+
+class WatchedSubject(_Question):
+    """A person or household to be told the changes of."""
+
+    id: UUID = Field(description="The hub's id.", examples=[_EXAMPLE_ID])
+    ref: str | None = Field(
+        None,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="The caller's own mark, given back with each notice.",
+        examples=["row-17"],
+    )
+
+
+class SubscriptionRequest(Wanted):
+    """What to be told the changes of: attributes and questions of persons or households that are named, or for whom a question is answered by yes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "purpose": "roster_monitoring", "kind": "person", "questions": ["insured"], "address": "https://desk.example/notices",
+                    "subjects": [{"id": _EXAMPLE_ID, "ref": "row-17"}],
+                },
+                {"purpose": "roster_monitoring", "kind": "condition", "questions": ["severely_disabled"]},
+            ]
+        }
+    )  # fmt: skip
+    kind: Literal["person", "household", "condition"]
+    subjects: list[WatchedSubject] = Field(
+        default_factory=list, max_length=10_000, description="Persons or households; none with a condition."
+    )
+    address: str | None = Field(
+        None, max_length=500, description="Where notices are sent; left out = they are fetched.", examples=["https://desk.example/notices"]
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "SubscriptionRequest":
+        if self.kind == "condition" and (self.subjects or self.attributes or len(self.questions) != 1):
+            raise ValueError("a condition is one question, without subjects and attributes")
+        if self.kind != "condition" and not self.subjects:
+            raise ValueError("name the subjects")
+        return self
+
+
+class Subscription(_Answer):
+    """A subscription of the calling client."""
+
+    subscription_id: UUID
+    purpose: str
+    kind: Literal["person", "household", "condition"]
+    attributes: list[str]
+    questions: list[str]
+    address: str | None = Field(description="Null = notices are fetched.")
+    state: Literal["active", "paused", "suspended"] = Field(
+        description="suspended: the policy does not grant it any more, nothing is sent."
+    )
+    tries: int = Field(description="Failures to reach the receiver since it last answered.")
+    next_try_at: datetime | None = Field(description="Null = at once.")
+    created_at: datetime
+
+
+class NewSubscription(Subscription):
+    """A subscription that was just made."""
+
+    secret: str = Field(description="By which notices are signed (Standard Webhooks); shown this once.")
+    refused: list[Refusal] = Field(description="What was named and is not told, so that its changes are not either.")
+    receipt: ReceiptNote
+
+
+class SubscriptionList(_Answer):
+    """The client's subscriptions, oldest first."""
+
+    subscriptions: list[Subscription]
+
+
+class NoticeData(_Answer):
+    """What changed; what it is now is to be asked for."""
+
+    notice_id: UUID = Field(description="The same on every try: what was dealt with once need not be again.")
+    cursor: str = Field(description="Grows with every notice of a subscription.")
+    subscription_id: UUID
+    purpose: str
+    subject_id: UUID = Field(description="As it was named; of a condition, the person.")
+    ref: str | None = Field(description="The client's own mark.")
+    question: str | None = Field(description="The condition's question; null = none.")
+    night: date | None
+    receipt_id: UUID
+
+
+class Notice(_Answer):
+    """A notice, as it is sent and as it is fetched."""
+
+    type: Literal["person.changed", "household.changed", "condition.began", "condition.ended"]
+    timestamp: datetime = Field(description="When the change was found.")
+    data: NoticeData
+
+
+class NoticePage(_Answer):
+    """Notices behind a cursor, oldest first."""
+
+    notices: list[Notice]
+    cursor: str = Field(description="Of the last one; that of the question where there is none. To be given next time.")
+    has_more: bool
+
+
+class Replay(_Question):
+    """What is to be sent again."""
+
+    cursor: str = Field("0", pattern=r"^[0-9]{1,18}$", description="Only notices behind it.", examples=["0"])
+    dead_only: bool = Field(False, description="Only those that were given up.")
+
+
+class Replayed(_Answer):
+    """How many notices wait again."""
+
+    replayed: int
+
+
+class TestDelivery(_Answer):
+    """What became of a test notice."""
+
+    is_taken: bool
+    status: int | None = Field(description="The receiver's; null = it did not answer.")
+    fault: str | None

@@ -49,7 +49,8 @@ class Purpose(_Frozen):
         legal_basis: law or document and its article.
         retention_days: how long the department may keep an answer.
         consent: whether the law asks for the person's authorisation, whose reference then comes with each question.
-        bulk: how many persons one call may ask about.
+        bulk: how many persons one call may ask about, and one subscription name.
+        retry_days: how long a notice that a subscriber does not take is tried again; then it is a dead letter.
     """
 
     title: Title
@@ -57,6 +58,7 @@ class Purpose(_Frozen):
     retention_days: int = Field(ge=1, le=36500)
     consent: Literal["required", "not_required"] = "not_required"
     bulk: int = Field(1, ge=1, le=10_000)
+    retry_days: int = Field(7, ge=1, le=90)
 
 
 class Condition(_Frozen):
@@ -119,6 +121,7 @@ class Grant(_Frozen):
         attributes: attribute → how it may be told; what is not named is refused.
         questions: questions it may ask.
         lookup: ways in which it may name a person.
+        subscribe: what it may be told the changes of: persons or households it names, or for whom the answer to a question becomes yes.
         minors: why sensitive attributes of persons under 14 are needed, where no age condition leaves them out
             (Personal Information Protection Law art. 28 and 31).
     """
@@ -131,6 +134,7 @@ class Grant(_Frozen):
     attributes: dict[str, Effect] = Field(default_factory=dict)
     questions: tuple[str, ...] = ()
     lookup: tuple[Literal["person_id", "resident_id", "name_birth_date"], ...] = ("person_id", "resident_id")
+    subscribe: tuple[Literal["person", "household", "condition"], ...] = ()
     minors: Title | None = None
 
     @property
@@ -220,6 +224,10 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
         found += [(f"{where}.rows.territory", f"there is no area {a!r}") for a in grant.rows.territory if a not in areas]
         found += [(f"{where}.rows.known_to", "there is no such source") for s in grant.rows.known_to if s not in stems()]
         found += [(f"{where}.questions", f"there is no question {q!r}") for q in grant.questions if q not in policy.questions]
+        if "condition" in grant.subscribe and not grant.questions:
+            found.append((f"{where}.subscribe", "a condition is a question, and the grant has none"))
+        if "household" in grant.subscribe and not any(n.startswith("household.") and e != "refused" for n, e in grant.attributes.items()):
+            found.append((f"{where}.subscribe", "the grant tells nothing of households"))
         told_sensitive = any(_is_sensitive(policy.questions[q]) for q in grant.questions if q in policy.questions)
         for name, effect in grant.attributes.items():
             attribute = known.get(name)

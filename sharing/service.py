@@ -52,6 +52,7 @@ class Service:
         self.requests = Limit(settings.sharing_requests_a_minute, 60)
         self.misses = Limit(settings.sharing_misses_an_hour, 3600)
         self.token_tries = Limit(20, 60)
+        self.test_notices = Limit(10, 60)
         self.asking: Asking
         self.ledger: Ledger
         self.moment: Moment

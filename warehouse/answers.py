@@ -122,6 +122,14 @@ async def household(
     return await asking.read(asked.role, _members(asked, with_size, with_relation, with_members), household_id)
 
 
+async def fulfilling(asking: Asking, role: str, stem: str, question: str) -> list[str]:
+    """Persons of the grant to whom a question is answered by yes, by id."""
+    rows = await asking.read(
+        role, f'SELECT DISTINCT person_id::text FROM share."{view_name(role, stem)}" WHERE "{question_column(question)}"'
+    )
+    return [r[0] for r in rows]
+
+
 async def night(asking: Asking) -> tuple[int, Any, dict[str, str]]:
     """Number of the last publication, its night, and the state of each source's intake in it."""
     rows = await asking.read(

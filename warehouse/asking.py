@@ -70,6 +70,12 @@ class Asking:
             found: list[Any] = await connection.fetch(query, *arguments)
             return found
 
+    @asynccontextmanager
+    async def alone(self, key: int) -> AsyncIterator[bool]:
+        """Whether this program alone does a piece of work while the block lasts. The lock is a connection's: a program that is killed leaves none."""
+        async with self.connection() as connection, connection.transaction():
+            yield bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", key))
+
     async def close(self) -> None:
         """Close all."""
         await self._pool.close()

@@ -157,7 +157,7 @@ def counts(connection: sa.Connection, *, since: datetime | None, until: datetime
 
 
 def days(connection: sa.Connection, until: datetime, n_days: int) -> list[Any]:
-    """Each client's days: entries in all, answers that found nobody, refusals, those outside office hours, and the most about one person.
+    """Each client's days: entries in all (but for notices, which the hub sends by itself), answers that found nobody, refusals, those outside office hours, and the most about one person.
 
     Args:
         connection: an open connection.
@@ -173,12 +173,12 @@ def days(connection: sa.Connection, until: datetime, n_days: int) -> list[Any]:
             sa.text(
                 "WITH e AS (SELECT client_id, department, CAST(at AT TIME ZONE 'Asia/Shanghai' AS date) AS day,"
                 " extract(hour FROM at AT TIME ZONE 'Asia/Shanghai') AS hour, decision, subject FROM audit.entry"
-                " WHERE client_id IS NOT NULL AND at < :until AND at >= CAST(:until AS timestamptz) - make_interval(days => :days)),"
+                " WHERE client_id IS NOT NULL AND decision <> 'notified' AND at < :until AND at >= CAST(:until AS timestamptz) - make_interval(days => :days)),"
                 " one AS (SELECT client_id, day, max(n) AS most FROM (SELECT client_id, day, count(*) AS n FROM e WHERE subject IS NOT NULL"
                 " GROUP BY client_id, day, subject) AS s GROUP BY client_id, day)"
                 " SELECT e.client_id, e.department, e.day, count(*) AS entries, count(DISTINCT e.subject) AS persons,"
                 " count(*) FILTER (WHERE decision = 'not_available') AS misses,"
-                " count(*) FILTER (WHERE decision NOT IN ('told', 'unchanged', 'candidate', 'ambiguous', 'not_available')) AS refusals,"
+                " count(*) FILTER (WHERE decision NOT IN ('told', 'unchanged', 'candidate', 'ambiguous', 'not_available', 'subscribed')) AS refusals,"
                 " count(*) FILTER (WHERE hour < 7 OR hour >= 20) AS off_hours, coalesce(max(one.most), 0) AS most_on_one"
                 " FROM e LEFT JOIN one USING (client_id, day) GROUP BY 1, 2, 3 ORDER BY 3, 1"
             ),

@@ -128,7 +128,7 @@ def disclosures(connection: sa.Connection, subjects: Sequence[bytes], newest: in
         sa.text(
             "SELECT e.leaf_index, e.entry_id::text AS receipt_id, e.at, e.client_id, e.department, e.purpose, e.subject, e.body,"
             " (SELECT max(number) FROM ops.published WHERE published_at <= e.at) AS number"
-            " FROM audit.entry e WHERE subject = ANY(:subjects) AND decision IN ('told', 'unchanged') AND body IS NOT NULL ORDER BY leaf_index"
+            " FROM audit.entry e WHERE subject = ANY(:subjects) AND decision IN ('told', 'unchanged', 'notified') AND body IS NOT NULL ORDER BY leaf_index"
         ),
         {"subjects": list(subjects)},
     )

@@ -1,0 +1,162 @@
+"""A notice on its way: a signature others can verify, and addresses nothing is sent to."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from hub.settings import Settings
+from sharing import webhook
+from sharing.client import NotFromTheHub, verified
+from sharing.dispatch import wait
+
+BODY = '{"type":"person.changed","data":{"ref":"行 17"}}'.encode()
+ID = "019d4657-1c00-7d7c-88d5-5d7c0d1a9f00"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, sharing_loopback_receivers=True)  # type: ignore[call-arg]
+
+
+@contextmanager
+def receiver(status: int = 204, **headers: str) -> Iterator[tuple[str, list[str]]]:
+    """A receiver that answers everything in one way; its address, and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", asked
+        server.shutdown()
+
+
+def signed(settings: Settings, stamp: int) -> tuple[str, dict[str, str]]:
+    secret = webhook.secret(settings, ID)
+    return secret, {"webhook-id": ID, "webhook-timestamp": str(stamp), "webhook-signature": webhook.signature(secret, ID, stamp, BODY)}
+
+
+def test_a_signature_is_verified_by_the_library_of_the_standard_and_by_the_departments_client(settings):
+    secret, headers = signed(settings, int(time.time()))
+    assert Webhook(secret).verify(BODY, headers)["type"] == "person.changed"
+    assert verified(secret, headers, BODY)["data"]["ref"] == "行 17"
+
+
+def test_a_secret_is_a_subscriptions_own_and_the_same_after_a_restart(settings):
+    assert webhook.secret(settings, ID) == webhook.secret(Settings(home=settings.home), ID) != webhook.secret(settings, ID[:-1] + "1")
+
+
+def test_an_altered_old_or_foreign_notice_is_refused_by_both(settings):
+    secret, headers = signed(settings, int(time.time()))
+    _, late = signed(settings, int(time.time()) - 3600)
+    foreign = webhook.secret(settings, ID[:-1] + "1")
+    for key, with_headers, body in (
+        (secret, headers, BODY + b" "),
+        (secret, late, BODY),
+        (foreign, headers, BODY),
+        (secret, {**headers, "webhook-id": "another"}, BODY),
+        (secret, {k: v for k, v in headers.items() if k != "webhook-timestamp"}, BODY),
+    ):
+        with pytest.raises(NotFromTheHub):
+            verified(key, with_headers, body)
+        with pytest.raises(WebhookVerificationError):
+            Webhook(key).verify(body, with_headers)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["http://desk.example/x", "https://me:word@desk.example/x", "ftp://desk.example/x", "https:///x", "https://desk.example/x#y", "https://desk.example:99999/",
+     "https://desk example/", "https://desk.example\\@other/", "file:///etc/passwd", "https://d.example/" + "x" * 500, "http://127.0.0.1/x", "行"],
+)  # fmt: skip
+def test_an_address_that_is_not_plain_https_is_none_notices_are_sent_to(tmp_path, address):
+    assert not webhook.is_sound(address, Settings(home=tmp_path))
+    assert webhook.is_sound("https://desk.example:8443/notices?desk=7", Settings(home=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "127.0.0.1",
+        "::1",
+        "169.254.169.254",
+        "fe80::1",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:169.254.169.254",
+        "240.0.0.1",
+    ],
+)
+def test_a_name_that_leads_to_this_machine_or_to_its_keeper_is_not_called(tmp_path, monkeypatch, place):
+    called = []
+
+    async def resolved(*_: object, **__: object) -> list[object]:
+        return [(None, None, None, "", ("10.1.2.3", 443)), (None, None, None, "", (place, 443))]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolved)
+    monkeypatch.setattr("httpx.AsyncClient.stream", lambda *a, **k: called.append(a))
+    found = asyncio.run(webhook.send(Settings(home=tmp_path), "https://desk.example/x", {}, BODY))
+    assert (found.is_taken, found.fault, called) == (False, "address refused", [])
+
+
+def test_the_very_address_that_was_looked_at_is_called_under_the_hosts_own_name(tmp_path, monkeypatch):
+    """A name that means another place a moment later leads nowhere else."""
+    called = {}
+
+    async def resolved(*_: object, **__: object) -> list[object]:
+        return [(None, None, None, "", ("10.1.2.3", 443))]
+
+    def stream(_client: object, _method: str, url: object, **more: object) -> None:
+        called.update(more, url=str(url))
+        raise OSError
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolved)
+    monkeypatch.setattr("httpx.AsyncClient.stream", stream)
+    assert asyncio.run(webhook.send(Settings(home=tmp_path), "https://desk.example:8443/x?y=1", {}, BODY)).is_down
+    assert called["url"] == "https://10.1.2.3:8443/x?y=1"
+    assert called["headers"]["Host"] == "desk.example:8443" and called["extensions"] == {"sni_hostname": "desk.example"}
+
+
+def test_a_redirect_is_an_answer_and_is_not_followed(settings):
+    with receiver() as (elsewhere, led), receiver(302, Location=elsewhere) as (address, asked):
+        found = asyncio.run(webhook.send(settings, address, {}, BODY))
+    assert (found.is_taken, found.status, asked, led) == (False, 302, ["/hook"], [])
+
+
+def test_a_receiver_that_is_busy_says_how_long_it_wants_to_be_left_alone(settings):
+    with receiver(503, Retry_After="120") as (address, _):
+        found = asyncio.run(webhook.send(settings, address, {}, BODY))
+    assert (found.is_down, found.retry_after_s) == (True, 120)
+
+
+def test_one_that_never_answers_is_given_up(settings, monkeypatch):
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        found = asyncio.run(webhook.send(settings, f"http://127.0.0.1:{silent.getsockname()[1]}/", {}, BODY))
+    assert (found.is_down, found.fault) == (True, "timed out")
+
+
+def test_waiting_doubles_up_to_an_hour_and_chance_takes_away_at_most_half_of_it():
+    longest = [wait(n, 1.0) for n in range(1, 40)]
+    assert longest[:3] == [timedelta(seconds=s) for s in (5, 10, 20)]
+    assert longest == sorted(longest) and longest[-1] == timedelta(hours=1)
+    assert all(wait(n, 0.0) == whole / 2 for n, whole in enumerate(longest, start=1))
