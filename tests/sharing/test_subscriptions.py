@@ -396,13 +396,13 @@ def test_a_dispatcher_that_is_killed_while_it_sends_loses_nothing(told: Told) ->
 
     def slow(_: dict[str, Any]) -> int:
         arrived.set()
-        released.wait(60)
+        released.wait(120)
         return 503  # the connection is dead by then: nobody hears it
 
     receiver.answer = slow
     with receiver.up():
         with served(told.pool.settings) as child:
-            assert arrived.wait(60), "nothing was sent"
+            assert arrived.wait(120), "nothing was sent"
             child.send_signal(signal.SIGKILL)
             child.wait()
         assert told.states(subscription_id) == {"waiting": everything}
@@ -418,7 +418,7 @@ def test_a_dispatcher_that_is_killed_while_it_sends_loses_nothing(told: Told) ->
         receiver.answer = counted
         released.set()
         with served(told.pool.settings):
-            assert done.wait(60), told.states(subscription_id)
+            assert done.wait(120), told.states(subscription_id)
     query = "SELECT notice_id::text FROM share.notice WHERE subscription_id = CAST(:id AS uuid)"
     assert arrivals == {r[0] for r in told.pool.rows(query, id=subscription_id)}
 
