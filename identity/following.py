@@ -37,7 +37,7 @@ _IS_ONE = (pl.col("anchor_record_id") == pl.col("anchor_record_id_q")) & (
 
 def _people(told: pl.DataFrame) -> tuple[pl.DataFrame, People]:
     """Persons numbered from 0 as ``person_id``, ``p``, and what most of each one's rows tell of them."""
-    numbered = told.select("person_id").unique().sort("person_id").with_row_index("p").with_columns(pl.col("p").cast(pl.Int64))
+    numbered = told.select("person_id").unique().sort("person_id").with_row_index("p").with_columns(pl.col("p").cast(pl.Int32))
 
     def most(column: str) -> pl.Series:
         of = told.drop_nulls(column).group_by("person_id", column).len().sort("person_id", "len", column, descending=[False, True, False])
@@ -45,16 +45,18 @@ def _people(told: pl.DataFrame) -> tuple[pl.DataFrame, People]:
         return numbered.join(first, on="person_id", how="left", maintain_order="left")[column]
 
     newest = numbered.join(told.group_by("person_id").agg(pl.col("as_of_date").max()), on="person_id", how="left", maintain_order="left")
-    age = ((newest["as_of_date"] - most("birth_date")).dt.total_days() / 365.25).fill_null(float("nan")).to_numpy()
+    # Ages are those reached in the year: a record that is a day newer then changes nobody's household.
+    at = newest.select(pl.date(pl.col("as_of_date").dt.year(), 12, 31)).to_series()
+    age = ((at - most("birth_date")).dt.total_days() / 365.25).fill_null(float("nan")).to_numpy()
     sex = most("sex").fill_null(0).to_numpy()
     is_male = np.select([sex == 1, sex == 2], [1, 0], -1).astype(np.int8)
     return numbered, People(age, is_male, np.full(numbered.height, -1))
 
 
-def _roles(told: pl.DataFrame) -> pl.Series:
+def _role() -> pl.Expr:
     words = kinship.words()
     codes = {int(code): int(words[code]) for code in load_code_set("relation_to_head")}
-    return told["relation"].replace_strict(codes, default=0, return_dtype=pl.Int8)
+    return pl.col("relation").replace_strict(codes, default=0, return_dtype=pl.Int8)
 
 
 def follow(placed: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
@@ -72,9 +74,12 @@ def follow(placed: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     if placed.is_empty():
         return placed
     numbered, who = _people(told)
-    rows = told.with_columns(role=_roles(told)).filter(pl.col("role") > 0).join(numbered, on="person_id")
-    members = rows.group_by("group", "p").agg(pl.col("role").min(), pl.col("record_id").min())
-    members = members.filter(pl.len().over("group") <= LARGEST_HOME).rename({"group": "list"})
+    rows = told.select("person_id", "record_id", list="group", role=_role()).filter(pl.col("role") > 0)
+    del told  # of a whole pool, as large as all that follows
+    rows = rows.join(numbered, on="person_id").drop("person_id")
+    members = rows.group_by("list", "p").agg(pl.col("role").min(), pl.col("record_id").min())
+    del rows
+    members = members.filter(pl.len().over("list") <= LARGEST_HOME)
     pairs = kinship.pairs(members, who)
     couples = kinship.nearest(pairs).select("list", "p", "q")
     one = couples.select("p", "q").unique().filter(pl.len().over("p") == 1)
@@ -97,6 +102,7 @@ def follow(placed: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
         .select("list", p="child", q="parent")
         .join(members.select("list", "p", "record_id"), on=["list", "p"])
     )
+    del pairs, members
     parents = parents.group_by("p", "q").agg(pl.col("record_id").min())
     parents = parents.filter(pl.Series(is_child[parents["p"].to_numpy()]))
     homes = parents.join(at, on="p").join(at, left_on="q", right_on="p", suffix="_q")

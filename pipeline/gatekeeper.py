@@ -61,6 +61,10 @@ class Gatekeeper:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """End it."""
+        self.end()
+
+    def end(self) -> None:
+        """End it; what it held of memory is for others. Does nothing if it has ended."""
         assert self._child.stdin is not None and self._child.stdout is not None
         for pipe in (self._child.stdin, self._child.stdout):
             try:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from hub.errors import ConfigError, HubError
 from hub.progress import Progress
@@ -19,7 +19,18 @@ from warehouse import database, landing, ledger
 # Sources in work at one time: agencies are waited for, while PostgreSQL, the gate and this process each keep a core busy.
 _SIDE_BY_SIDE = 5
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "withdrawn")
-Keeper = Callable[[str, date], dict[str, Any]]
+
+
+class Keeper(Protocol):
+    """Judges deliveries in a process of its own."""
+
+    def __call__(self, stem: str, day: date) -> dict[str, Any]:
+        """Judge a source's delivery."""
+
+    def end(self) -> None:
+        """Nothing more will be asked."""
+
+
 ALL = "all"  # stands for the source where a verb works on all of them
 
 
@@ -121,6 +132,8 @@ def _through(
         list(workers.map(intake, sources))
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
+    if keeper is not None:
+        keeper.end()
     for verb, call in (("resolve", steps.resolve), ("merge", steps.merge), ("share", steps.share)):
         timed(ALL, verb, call, day)
 

@@ -86,7 +86,7 @@ def ensure_core(connection: sa.Connection, contract: Contract) -> None:
             sa.text(
                 f"CREATE TABLE {table} (record_key text PRIMARY KEY, record_id uuid NOT NULL, {fields}"
                 "row_hash uuid NOT NULL, delivery_id uuid NOT NULL, as_of_date date NOT NULL, first_seen_date date NOT NULL,"
-                " changed_date date NOT NULL, withdrawn_date date, known_from bigint NOT NULL)"
+                " changed_date date NOT NULL, withdrawn_date date, known_from bigint NOT NULL) WITH (fillfactor = 90)"
             )
         )
         fingerprint.watch(connection, table)

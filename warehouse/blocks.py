@@ -85,12 +85,13 @@ def gather_open(connection: sa.Connection) -> None:
     """Make `open_record`: the keys of all records of open nodes."""
     columns = f"o.record_id, o.node_id, {KEYS}"
     opened = "(SELECT record_id, node_id FROM staging.work_node WHERE is_open) AS o"
+    # A record that is not touched may be newer than it was; its keys are the same.
     kept = (
         "SELECT l.record_id, l.node_id FROM identity.link l WHERE l.is_open"
-        " AND NOT EXISTS (SELECT FROM staging.work_node w WHERE w.record_id = l.record_id)"
+        " AND NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = l.record_id)"
     )
     _make(connection, "open_record", f"{future(columns, opened, 'o.record_id = r.record_id')} UNION ALL"
-          f" SELECT {columns} FROM ({kept}) AS o JOIN identity.record r USING (record_id) WHERE {_PRESENT}")  # fmt: skip
+          f" SELECT {columns} FROM ({kept}) AS o JOIN identity.record r USING (record_id)")  # fmt: skip
 
 
 def gather_versions(connection: sa.Connection) -> None:
@@ -104,7 +105,7 @@ def gather_versions(connection: sa.Connection) -> None:
     _make(
         connection, "touched_key",
         f"SELECT {KEYS}, 1 AS before, {stays} AS after FROM staging.work_touched JOIN identity.record r USING (record_id)"
-        f" UNION ALL SELECT {KEYS}, 0, 1 FROM staging.work_candidate r",
+        f" UNION ALL SELECT {KEYS}, 0, 1 FROM staging.work_touched JOIN staging.work_candidate r USING (record_id)",
     )  # fmt: skip
 
 

@@ -109,18 +109,14 @@ def touch(connection: sa.Connection, *, everything: bool = False) -> int:
     connection.execute(
         sa.text("CREATE INDEX ON staging.work_candidate (id_key); CREATE INDEX ON staging.work_candidate (name_key, birth_date)")
     )
+    weighing.alter(connection)
     if everything:
         connection.execute(
             sa.text(
                 "INSERT INTO staging.work_touched SELECT record_id FROM identity.record UNION SELECT record_id FROM staging.work_candidate"
             )
         )
-    connection.execute(
-        sa.text(
-            "CREATE UNLOGGED TABLE staging.work_frontier AS SELECT record_id FROM staging.work_candidate"
-            " UNION SELECT record_id FROM staging.work_gone UNION SELECT record_id FROM rejudged"
-        )
-    )
+    connection.execute(sa.text("CREATE UNLOGGED TABLE staging.work_frontier AS SELECT record_id FROM altered"))
     while connection.execute(
         sa.text("INSERT INTO staging.work_touched SELECT record_id FROM staging.work_frontier ON CONFLICT DO NOTHING")
     ).rowcount:
@@ -199,10 +195,11 @@ _ASSIGNED = (
     " JOIN identity.link own ON own.record_id = p.node_id JOIN LATERAL (SELECT record_id, node_id, is_open, node_rule_id AS rule_id FROM"
     " identity.link l WHERE l.person_id = own.person_id AND l.node_id = p.node_id) AS n ON true"
     " WHERE NOT EXISTS (SELECT FROM staging.work_touched t WHERE t.record_id = n.record_id)",
-    # A person is written with all its records.
+    # A person is written with all its records, also where one is only newer than it was.
     "CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT person_id FROM staging.work_link"
     " UNION SELECT l.person_id FROM staging.work_link w JOIN identity.link l USING (record_id)"
-    " UNION SELECT l.person_id FROM staging.work_touched t JOIN identity.link l USING (record_id)",
+    " UNION SELECT l.person_id FROM staging.work_touched t JOIN identity.link l USING (record_id)"
+    " UNION SELECT l.person_id FROM staging.work_candidate c JOIN identity.link l USING (record_id)",
     "ANALYZE staging.work_link; ANALYZE concerned",
     "INSERT INTO staging.work_link SELECT l.record_id, l.node_id, l.is_open, l.node_rule_id, l.person_id, l.rule_id"
     " FROM concerned JOIN identity.link l USING (person_id)"
@@ -268,9 +265,8 @@ _STEP = {
 }
 
 
-def _widen(connection: sa.Connection, table: str, steps: int) -> None:
-    """Add to a table of persons all who are within some steps, from number to number."""
-    connection.execute(sa.text(f"CREATE TEMP TABLE hop_person ON COMMIT DROP AS SELECT person_id FROM {table}; ANALYZE hop_person"))
+def _walk(connection: sa.Connection, table: str, steps: int) -> None:
+    """Add to a table of persons all who are within some steps of `hop_person`, from number to number; there remain those last found."""
     for _ in range(steps):
         for name, query in _STEP.items():
             connection.execute(sa.text(f"CREATE TEMP TABLE {name} ON COMMIT DROP AS {query}"))
@@ -284,7 +280,46 @@ def _widen(connection: sa.Connection, table: str, steps: int) -> None:
         )
         connection.execute(sa.text(f"INSERT INTO {table} SELECT person_id FROM hop_person; ANALYZE hop_person; ANALYZE {table}"))
         connection.execute(sa.text("DROP TABLE hop_found"))
-    connection.execute(sa.text("DROP TABLE hop_person"))
+
+
+# What a record tells of households, beside its day: of that only the year counts, for ages (:mod:`identity.following`).
+_TOLD = (
+    "authority", "registered_no", "registered_relation", "living_no", "living_relation", "birth_date", "sex", "address_key", "phone_key",
+)  # fmt: skip
+
+
+def _rivals(kind: str, others: str) -> str:
+    """Whether a person's records give several numbers or relations of which the newer one counts, said of records `r`."""
+    return f"count(DISTINCT ({others}{kind}_no, {kind}_relation)) FILTER (WHERE {kind}_no IS NOT NULL)"
+
+
+def _unsettled() -> str:
+    """Query of the persons whose records tell otherwise of households than they did; the others' households hang on these alone.
+
+    Those whose records went from one person to another, or came or went; those of whose records one tells something else; and, where a
+    record is only newer than it was, those with another of the same authority that it may now be preferred to.
+    """
+    was, is_now = (", ".join((*(f"{alias}.{c}" for c in _TOLD), f"extract(year FROM {alias}.as_of_date)")) for alias in ("o", "c"))
+    of_one = f"{_rivals('registered', 'r.authority, ')} > count(DISTINCT r.authority) FILTER (WHERE registered_no IS NOT NULL)"
+    of_one += f" OR {_rivals('living', 'r.authority, ')} > count(DISTINCT r.authority) FILTER (WHERE living_no IS NOT NULL)"
+    # Where no living number is known, the register of any source stands in, and the newest does.
+    records = blocks.future(
+        "n.person_id, r.stem, r.authority, r.registered_no, r.registered_relation, r.living_no, r.living_relation",
+        "(SELECT person_id, record_id FROM newer JOIN staging.work_link USING (person_id)) AS n", "n.record_id = r.record_id",
+    )  # fmt: skip
+    of_any = f"count(living_no) = 0 AND {_rivals('registered', 'r.stem, ')} > 1"
+    return f"""
+SELECT person_id FROM (
+    SELECT unnest(ARRAY[l.person_id, w.person_id]) AS person_id FROM staging.work_touched t
+        LEFT JOIN identity.link l USING (record_id) LEFT JOIN staging.work_link w USING (record_id)
+        WHERE l.person_id IS DISTINCT FROM w.person_id
+    UNION
+    SELECT w.person_id FROM staging.work_candidate c JOIN identity.record o USING (record_id) JOIN staging.work_link w USING (record_id)
+        WHERE ({is_now}) IS DISTINCT FROM ({was})
+    UNION
+    SELECT person_id FROM ({records}) AS r GROUP BY person_id HAVING {of_one} OR {of_any}
+) AS p WHERE person_id IS NOT NULL
+"""
 
 
 def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -> None:
@@ -302,14 +337,18 @@ def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -
         )
         return
     for statement in (
-        "CREATE UNLOGGED TABLE staging.work_affected AS SELECT person_id FROM staging.work_link"
-        " UNION SELECT l.person_id FROM staging.work_touched JOIN identity.link l USING (record_id)",
-        "ANALYZE staging.work_affected",
+        "CREATE TEMP TABLE newer ON COMMIT DROP AS SELECT DISTINCT w.person_id FROM staging.work_candidate c"
+        " JOIN identity.record o USING (record_id) JOIN staging.work_link w USING (record_id) WHERE c.as_of_date <> o.as_of_date",
+        "ANALYZE newer",
+        f"CREATE UNLOGGED TABLE staging.work_affected AS {_unsettled()}",
+        "CREATE TEMP TABLE hop_person ON COMMIT DROP AS SELECT person_id FROM staging.work_affected",
+        "ANALYZE staging.work_affected; ANALYZE hop_person",
     ):
         connection.execute(sa.text(statement))
-    _widen(connection, "staging.work_affected", steps)
+    _walk(connection, "staging.work_affected", steps)
     connection.execute(sa.text("CREATE TEMP TABLE persons ON COMMIT DROP AS SELECT person_id FROM staging.work_affected; ANALYZE persons"))
-    _widen(connection, "persons", steps)
+    _walk(connection, "persons", steps)
+    connection.execute(sa.text("DROP TABLE hop_person"))
     connection.execute(
         sa.text(
             "CREATE TEMP TABLE holders ON COMMIT DROP AS SELECT record_id, person_id FROM persons JOIN identity.link USING (person_id)"
@@ -368,8 +407,10 @@ def group(
         "person_id": "uuid", "record_id": "uuid", "as_of_date": "date", "group": "bigint", "relation": "smallint", "birth_date": "date",
         "sex": "smallint",
     }  # fmt: skip
-    told = pl.concat([binary_copy.read(connection, _told(kind), of_kin) for kind in ("registered", "living")])
-    _place(connection, "living", follow(living, told))
+    _place(
+        connection, "living",
+        follow(living, pl.concat([binary_copy.read(connection, _told(kind), of_kin) for kind in ("registered", "living")])),
+    )  # fmt: skip
     connection.execute(sa.text("ANALYZE staging.work_placed"))
     # A household is named by the agency and number of its anchor.
     stands_in = "m.kind = 'living' AND m.anchor_authority = 0"

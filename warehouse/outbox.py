@@ -10,7 +10,7 @@ _CHANGE = "CASE WHEN was IS NULL THEN 'came' WHEN is_now IS NULL THEN 'gone' ELS
 _PERSON_REASONS = """
 SELECT person_id, array_agg(DISTINCT reason ORDER BY reason) AS reasons FROM (
     SELECT n.person_id, CASE WHEN o.record_id IS NULL THEN 'record_came' ELSE 'joined' END AS reason
-        FROM staging.work_touched JOIN identity.link n USING (record_id) LEFT JOIN former_link o USING (record_id)
+        FROM former_link_key JOIN identity.link n USING (record_id) LEFT JOIN former_link o USING (record_id)
         WHERE o.person_id IS DISTINCT FROM n.person_id
     UNION ALL SELECT o.person_id, CASE WHEN n.record_id IS NULL THEN 'record_gone' ELSE 'left' END
         FROM former_link o LEFT JOIN identity.link n USING (record_id) WHERE o.person_id IS DISTINCT FROM n.person_id

@@ -30,25 +30,30 @@ def write(connection: sa.Connection, *, was_empty: bool) -> None:
 def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
     """Put the night's identity rows and links in the place of the former ones."""
     columns = ", ".join(identity_pool.COLUMNS)
-    records = f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate"
-    names = "record_id, person_id, rule_id, node_id, node_rule_id, is_open"
-    links = f"INSERT INTO identity.link ({names}) SELECT {names} FROM staging.work_link"
+    records = f"INSERT INTO identity.record ({columns}) SELECT {columns} FROM staging.work_candidate c"
+    names = ("person_id", "rule_id", "node_id", "node_rule_id", "is_open")
+    links = f"INSERT INTO identity.link (record_id, {', '.join(names)}) SELECT record_id, {', '.join(names)} FROM staging.work_link"
     if was_empty:
         connection.execute(sa.text(records))
         connection.execute(sa.text(links))
         return
-    connection.execute(sa.text("DELETE FROM identity.record r USING staging.work_gone g WHERE r.record_id = g.record_id"))
-    connection.execute(sa.text(records))
-    connection.execute(
-        sa.text(
-            "CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT old.record_id, old.person_id AS old_person_id, new.person_id"
-            " FROM staging.work_touched JOIN identity.link old USING (record_id) LEFT JOIN staging.work_link new USING (record_id)"
-            " WHERE old.person_id IS DISTINCT FROM new.person_id"
-        )
-    )
-    versions.remember(connection, "identity.link", "record_id", "SELECT record_id FROM staging.work_touched")
-    connection.execute(sa.text("DELETE FROM identity.link l USING staging.work_touched t WHERE l.record_id = t.record_id"))
-    connection.execute(sa.text(links))
+    # In place where there is one: most are only newer than they were, and that is in no index.
+    sets = ", ".join(f"{c} = c.{c}" for c in identity_pool.COLUMNS if c != "record_id")
+    for statement in (
+        "DELETE FROM identity.record r USING staging.work_gone g WHERE r.record_id = g.record_id"
+        " AND NOT EXISTS (SELECT FROM staging.work_candidate c WHERE c.record_id = r.record_id)",
+        f"UPDATE identity.record r SET {sets} FROM staging.work_candidate c WHERE r.record_id = c.record_id",
+        f"{records} WHERE NOT EXISTS (SELECT FROM identity.record r WHERE r.record_id = c.record_id)",
+        "CREATE TEMP TABLE relinked ON COMMIT DROP AS SELECT record_id, old.person_id AS old_person_id, new.person_id"
+        " FROM staging.work_touched LEFT JOIN identity.link old USING (record_id) LEFT JOIN staging.work_link new USING (record_id)"
+        f" WHERE ({', '.join(f'old.{n}' for n in names)}) IS DISTINCT FROM ({', '.join(f'new.{n}' for n in names)})",
+        "CREATE TEMP TABLE moved ON COMMIT DROP AS SELECT * FROM relinked"
+        " WHERE old_person_id IS NOT NULL AND old_person_id IS DISTINCT FROM person_id",
+    ):
+        connection.execute(sa.text(statement))
+    versions.remember(connection, "identity.link", "record_id", "SELECT record_id FROM relinked")
+    connection.execute(sa.text("DELETE FROM identity.link l USING relinked t WHERE l.record_id = t.record_id"))
+    connection.execute(sa.text(f"{links} JOIN (SELECT record_id FROM relinked) AS t USING (record_id)"))
     versions.keep(connection, "identity.link", "record_id")
     # An id that was answered to leads to the person its own first record belongs to now; a living id leads nowhere.
     connection.execute(
@@ -68,8 +73,8 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
     # A record that was a person, went and came back into another one.
     connection.execute(
         sa.text(
-            "INSERT INTO identity.redirect SELECT l.record_id, l.person_id FROM staging.work_link l LEFT JOIN former_link f USING (record_id)"
-            " WHERE f.record_id IS NULL AND l.record_id <> l.person_id"
+            "INSERT INTO identity.redirect SELECT l.record_id, l.person_id FROM relinked l"
+            " WHERE l.old_person_id IS NULL AND l.record_id <> l.person_id"
             " AND EXISTS (SELECT FROM history.person h WHERE h.person_id = l.record_id AND h.row IS NOT NULL)"
             " ON CONFLICT (old_person_id) DO UPDATE SET person_id = excluded.person_id"
         )
@@ -89,14 +94,21 @@ def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
     if not was_empty:
         touched = "SELECT old_person_id AS person_id FROM moved UNION SELECT person_id FROM staging.work_link"
         versions.remember(connection, "core.person", "person_id", touched)
-        connection.execute(sa.text("DELETE FROM core.person p USING former_person f WHERE p.person_id = f.person_id"))
+        connection.execute(
+            sa.text(
+                "DELETE FROM core.person p USING former_person f WHERE p.person_id = f.person_id"
+                " AND NOT EXISTS (SELECT FROM staging.work_link l WHERE l.person_id = p.person_id)"
+            )
+        )
     policy = survivorship.in_force(connection)
     linked = "(SELECT l.person_id, o.* FROM staging.work_link l JOIN identity.record o USING (record_id))"
+    columns = (*survivorship.COLUMNS, "records", "sources", "as_of_date")
+    in_place = f" ON CONFLICT (person_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in columns)}"
     connection.execute(
         sa.text(
-            f"INSERT INTO core.person (person_id, {', '.join(survivorship.COLUMNS)}, records, sources, as_of_date)"
+            f"INSERT INTO core.person (person_id, {', '.join(columns)})"
             f" SELECT r.person_id, {survivorship.golden(policy)}, count(*), array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
-            f" FROM {survivorship.records(policy, linked)} AS r GROUP BY r.person_id"
+            f" FROM {survivorship.records(policy, linked)} AS r GROUP BY r.person_id{'' if was_empty else in_place}"
         )
     )
     if not was_empty:
@@ -105,27 +117,28 @@ def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
 
 def write_households(connection: sa.Connection, *, was_empty: bool) -> None:
     """Put affected persons into their households. Grain of ``core.household``: one row a household of either kind."""
-    connection.execute(sa.text("CREATE TEMP TABLE regrouped (household_id uuid) ON COMMIT DROP"))
-    if not was_empty:
-        affected = "SELECT person_id FROM staging.work_affected UNION SELECT person_id FROM staging.work_member"
-        versions.remember(connection, "core.household_member", "person_id", affected)
-        connection.execute(
-            sa.text(
-                "WITH left_behind AS (DELETE FROM core.household_member m USING staging.work_affected a"
-                " WHERE m.person_id = a.person_id RETURNING m.household_id) INSERT INTO regrouped SELECT DISTINCT household_id FROM left_behind"
-            )
-        )
-        connection.execute(sa.text("INSERT INTO regrouped SELECT DISTINCT household_id FROM staging.work_member"))
-    connection.execute(
-        sa.text(
-            "INSERT INTO core.household_member (kind, person_id, household_id, relation, stem, evidence)"
-            " SELECT kind, person_id, household_id, relation, stem, evidence FROM staging.work_member"
-        )
-    )
+    columns = ("household_id", "relation", "stem", "evidence")
+    members = f"INSERT INTO core.household_member (kind, person_id, {', '.join(columns)}) SELECT kind, person_id, {', '.join(columns)} FROM staging.work_member"
     where = ""
-    if not was_empty:
+    if was_empty:
+        connection.execute(sa.text(members))
+    else:
+        # Of those judged anew, few are elsewhere than they were.
+        was, is_now = (", ".join(f"{alias}.{c}" for c in columns) for alias in ("o", "n"))
+        resettled = (
+            "SELECT DISTINCT person_id FROM (SELECT o.* FROM core.household_member o JOIN staging.work_affected USING (person_id)) AS o"
+            f" FULL JOIN staging.work_member n USING (kind, person_id) WHERE ({was}) IS DISTINCT FROM ({is_now})"
+        )
+        versions.remember(connection, "core.household_member", "person_id", resettled)
+        for statement in (
+            "CREATE TEMP TABLE regrouped ON COMMIT DROP AS SELECT household_id FROM former_household_member UNION"
+            " SELECT household_id FROM staging.work_member JOIN former_household_member_key USING (person_id)",
+            "DELETE FROM core.household_member m USING former_household_member_key k WHERE m.person_id = k.person_id",
+            f"{members} JOIN former_household_member_key USING (person_id)",
+        ):
+            connection.execute(sa.text(statement))
         versions.keep(connection, "core.household_member", "person_id")
-        versions.remember(connection, "core.household", "household_id", "SELECT DISTINCT household_id FROM regrouped")
+        versions.remember(connection, "core.household", "household_id", "SELECT household_id FROM regrouped")
         connection.execute(sa.text("DELETE FROM core.household h USING regrouped r WHERE h.household_id = r.household_id"))
         where = "WHERE m.household_id IN (SELECT household_id FROM regrouped)"
     # GB/T 4761-2008: 01 self and 02 head both mark the head of a household.
@@ -159,6 +172,8 @@ def drop_indexes(connection: sa.Connection) -> None:
     The empty tables are made anew as well: a server that keeps no more log than a restart needs then writes their rows once.
     """
     connection.execute(sa.text(f"TRUNCATE {', '.join(_KEYS)}"))
+    for table in _KEYS:  # a row that a night changes in place finds room beside it
+        connection.execute(sa.text(f"ALTER TABLE {table} SET (fillfactor = 90)"))
     for name, on in identity_pool.INDEXES.items():
         connection.execute(sa.text(f"DROP INDEX IF EXISTS {on.split('.')[0]}.{name}"))
     for table in _KEYS:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from warehouse import binary_copy, blocks, database
 
-# What a record is weighed by: a change of anything else leaves weights as they are.
+# What a record is linked and weighed by: a change of anything else leaves persons as they are.
 _EVIDENCE = (
     "id_key", "name_key", "birth_date", "phone_key", "address_key", "resident_id", "name", "sex", "phone", "address", "area_code",
     "registered_no", "living_no",
@@ -50,6 +50,21 @@ def _run(connection: sa.Connection, *statements: str) -> None:
         connection.execute(sa.text(statement))
 
 
+def alter(connection: sa.Connection) -> None:
+    """Make `altered`: the records that come, go, are judged otherwise, or tell otherwise who somebody is than they did."""
+    own, other = (", ".join(f"{alias}.{c}" for c in _EVIDENCE) for alias in ("c", "o"))
+    _run(
+        connection,
+        "CREATE TEMP TABLE altered ON COMMIT DROP AS"
+        " SELECT record_id FROM staging.work_candidate c LEFT JOIN identity.record o USING (record_id)"
+        f" WHERE o.record_id IS NULL OR ({own}) IS DISTINCT FROM ({other})"
+        " UNION SELECT record_id FROM staging.work_gone g WHERE NOT EXISTS"
+        " (SELECT FROM staging.work_candidate c WHERE c.record_id = g.record_id)"
+        " UNION SELECT record_id FROM rejudged",
+        "ANALYZE altered",
+    )
+
+
 def shake(connection: sa.Connection, *, everything: bool, largest_home: int) -> None:
     """Make `focus`: the nodes whose pairs may weigh otherwise than before, those that are no longer there among them.
 
@@ -58,7 +73,6 @@ def shake(connection: sa.Connection, *, everything: bool, largest_home: int) -> 
         everything: whether all nodes are weighed anew.
         largest_home: a local household of more nodes says nothing of who lives with whom.
     """
-    own, other = (", ".join(f"{alias}.{c}" for c in _EVIDENCE) for alias in ("c", "o"))
     _run(connection, "CREATE TEMP TABLE focus (node_id uuid) ON COMMIT DROP")
     blocks.make_crowds(connection)
     if everything:
@@ -66,14 +80,9 @@ def shake(connection: sa.Connection, *, everything: bool, largest_home: int) -> 
         return
     _run(
         connection,
-        "CREATE TEMP TABLE shaken ON COMMIT DROP AS"
-        " SELECT record_id FROM staging.work_candidate c LEFT JOIN identity.record o USING (record_id)"
-        f" WHERE o.record_id IS NULL OR ({own}) IS DISTINCT FROM ({other})"
-        " UNION SELECT record_id FROM staging.work_gone g WHERE NOT EXISTS"
-        " (SELECT FROM staging.work_candidate c WHERE c.record_id = g.record_id)"
+        "CREATE TEMP TABLE shaken ON COMMIT DROP AS SELECT record_id FROM altered"
         " UNION SELECT record_id FROM staging.work_node w LEFT JOIN identity.link l USING (record_id)"
-        " WHERE (l.node_id, l.is_open) IS DISTINCT FROM (w.node_id, w.is_open)"
-        " UNION SELECT record_id FROM rejudged",
+        " WHERE (l.node_id, l.is_open) IS DISTINCT FROM (w.node_id, w.is_open)",
         "ANALYZE shaken",
         "INSERT INTO focus SELECT DISTINCT node_id FROM shaken JOIN staging.work_node USING (record_id)"
         " UNION SELECT DISTINCT node_id FROM shaken JOIN identity.link USING (record_id)",

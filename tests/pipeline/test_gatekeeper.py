@@ -25,7 +25,8 @@ def test_a_night_judged_beside_is_the_night_judged_here_what_is_held_included(bo
     borrowed.break_by("housing", "shifted_column")
     with Gatekeeper(borrowed.settings) as keeper:
         broken = night(borrowed, 1, keeper)
-        borrowed.mend("housing")
+    borrowed.mend("housing")
+    with Gatekeeper(borrowed.settings) as keeper:
         mended = night(borrowed, 1, keeper)
     assert {stem for stem, source in broken.sources.items() if source["state"] == "held"} == {"housing"}
     assert "the gate holds this delivery" in broken.sources["housing"]["error"]

@@ -30,7 +30,9 @@ _MISHAPS = (
     *["phone = '13900000000', phone_key = '13900000000'"] * 3,
     "address = '章庄铺镇枫林村2组', address_key = '章庄铺镇枫林村2组'",
     "name = left(name, 1) || '□', name_key = NULL",
-    "as_of_date = as_of_date + 1",
+    # Only newer than it was; and in another year, so that its person is older.
+    *["as_of_date = as_of_date + 1"] * 4,
+    "as_of_date = as_of_date + 300",
     *[f"name = {_OTHER.format('name')}, name_key = {_OTHER.format('name_key')}"] * 3,
     f"resident_id = {_OTHER.format('resident_id')}, id_key = {_OTHER.format('id_key')}",
     f"phone = {_OTHER.format('phone')}, phone_key = {_OTHER.format('phone_key')}",
