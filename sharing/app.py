@@ -20,7 +20,7 @@ from hub.errors import unforeseen
 from hub.settings import Settings
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes import catalogue, exports, households, log, oauth, persons, recalls, subscriptions
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -110,7 +110,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         }  # fmt: skip
         for path, methods in schema["paths"].items():
             for operation in methods.values():
-                operation["responses"].pop("422", None)  # malformed requests are 400
+                if MEDIA not in operation["responses"].get("422", {}).get("content", {}):
+                    operation["responses"].pop("422", None)  # malformed requests are 400
                 for status, response in operation["responses"].items():
                     if MEDIA in response.get("content", {}):
                         response["content"].pop("application/json", None)
@@ -145,7 +146,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, households, subscriptions, recalls, log):
+    for module in (oauth, catalogue, persons, households, exports, subscriptions, recalls, log):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

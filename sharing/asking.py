@@ -78,14 +78,19 @@ class Question:
         }  # fmt: skip
 
 
+def bearer(service: Service, request: Request) -> Caller | None:
+    """Whom the request's token was given to; None = it has no valid one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return service.tokens.caller(token.strip()) if scheme.lower() == "bearer" and token else None
+
+
 def caller(service: Service, request: Request) -> Caller:
     """Who asks.
 
     Raises:
         Problem: there is no valid token, or the client asks too often.
     """
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    found = service.tokens.caller(token.strip()) if scheme.lower() == "bearer" and token else None
+    found = bearer(service, request)
     if found is None:
         raise Problem("client-unauthorised")
     wait_s = service.requests.wait_s(found.client_id)

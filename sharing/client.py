@@ -12,7 +12,8 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -170,6 +171,38 @@ class Hub:
             if not page["has_more"]:
                 return
 
+    def export(
+        self, export_id: str, *, since: str = "0", cursor: str | None = None, on_cursor: Callable[[str], None] = lambda _: None
+    ) -> Generator[dict[str, Any], None, str]:
+        """Lines of an export (``person``, ``deleted``); what it returns is ``since`` for the next time.
+
+        Args:
+            export_id: as ``POST /v1/exports`` gave it.
+            since: of the time before; 0 = everybody.
+            cursor: to go on behind a page of a stream that broke off.
+            on_cursor: is told the cursor behind each page.
+
+        Raises:
+            HubProblem: the stream broke off, or there is none.
+        """
+        query = urlencode({"_since": since, **({"cursor": cursor} if cursor else {})})
+        answer = self._answer("GET", f"/v1/exports/{export_id}/rows?{query}", stream=True)
+        if not answer.ok:
+            _document(answer)
+        for text in answer.iter_lines():
+            line = json.loads(text)
+            if line["type"] == "end":
+                return str(line["since"])
+            if line["type"] == "problem":
+                raise HubProblem(line["problem"], int(line["problem"]["status"]))
+            if line["type"] == "cursor":
+                on_cursor(line["cursor"])
+            elif line["type"] != "export":
+                yield line
+        raise HubProblem(
+            {"code": "broke-off", "title": "the stream ended early", "next_step": "ask again behind the last cursor"}, answer.status_code
+        )
+
     def checkpoint(self) -> str:
         """The signed head of the log: keep it, and nobody can rewrite what you were told."""
         answer = self._session.get(f"{self._address}/v1/log/checkpoint", timeout=self._timeout_s)
@@ -193,15 +226,19 @@ class Hub:
         return self._asked("POST", path, {k: v for k, v in body.items() if v})
 
     def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        return _document(self._answer(method, path, body))
+
+    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None, *, stream: bool = False) -> requests.Response:
+        once = {"Idempotency-Key": f'"{uuid.uuid4()}"'} if method == "POST" else {}  # what is sent again is done once
         for is_last in (False, True):
             if time.monotonic() > self._runs_out:
                 self._renew()
-            answer = self._session.request(method, self._address + path, json=body, timeout=self._timeout_s)
+            answer = self._session.request(method, self._address + path, json=body, headers=once, timeout=self._timeout_s, stream=stream)
             if answer.status_code == 401 and not is_last:
                 self._runs_out = 0.0  # revoked or rotated before its time
                 continue
             break
-        return _document(answer)
+        return answer
 
     def _renew(self) -> None:
         form = {"grant_type": "client_credentials"}

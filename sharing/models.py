@@ -395,3 +395,30 @@ class TestDelivery(_Answer):
     is_taken: bool
     status: int | None = Field(description="The receiver's; null = it did not answer.")
     fault: str | None
+
+
+class ExportRequest(_Question):
+    """What to export of everybody a grant covers."""
+
+    purpose: Code = Field(description="Code of the purpose, from the catalogue.", examples=["roster_monitoring"])
+    attributes: list[AttributeName] = Field(
+        default_factory=list, max_length=100, description="Attributes from the catalogue.", examples=[["person.area_code"]]
+    )
+    questions: list[Code] = Field(default_factory=list, max_length=50, description="Questions from the catalogue.", examples=[["insured"]])
+
+
+class Export(_Answer):
+    """An export of the calling client."""
+
+    export_id: UUID
+    purpose: str
+    attributes: list[str]
+    questions: list[str]
+    since: str = Field(description="How often it was begun; a stream's last line says what to hand back as `_since`.")
+    created_at: datetime
+
+
+class ExportList(_Answer):
+    """The client's exports, oldest first."""
+
+    exports: list[Export]

@@ -122,6 +122,7 @@ class Grant(_Frozen):
         questions: questions it may ask.
         lookup: ways in which it may name a person.
         subscribe: what it may be told the changes of: persons or households it names, or for whom the answer to a question becomes yes.
+        export: how many persons it may be told of in bulk without naming them; 0 = it may not.
         minors: why sensitive attributes of persons under 14 are needed, where no age condition leaves them out
             (Personal Information Protection Law art. 28 and 31).
     """
@@ -135,6 +136,7 @@ class Grant(_Frozen):
     questions: tuple[str, ...] = ()
     lookup: tuple[Literal["person_id", "resident_id", "name_birth_date"], ...] = ("person_id", "resident_id")
     subscribe: tuple[Literal["person", "household", "condition"], ...] = ()
+    export: int = Field(0, ge=0, le=100_000_000)
     minors: Title | None = None
 
     @property
@@ -226,6 +228,9 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
         found += [(f"{where}.questions", f"there is no question {q!r}") for q in grant.questions if q not in policy.questions]
         if "condition" in grant.subscribe and not grant.questions:
             found.append((f"{where}.subscribe", "a condition is a question, and the grant has none"))
+        known_purpose = policy.purposes.get(grant.purpose)
+        if known_purpose is not None and known_purpose.consent == "required" and (grant.export or "condition" in grant.subscribe):
+            found.append((where, "tells of persons who are not named, so no reference of their authorisation can be"))
         if "household" in grant.subscribe and not any(n.startswith("household.") and e != "refused" for n, e in grant.attributes.items()):
             found.append((f"{where}.subscribe", "the grant tells nothing of households"))
         told_sensitive = any(_is_sensitive(policy.questions[q]) for q in grant.questions if q in policy.questions)

@@ -86,7 +86,16 @@ async def marks(service: Service, moment: Moment, watch: Watch, subjects: Sequen
     else:
         placed = asking.place_of(await answers.persons(service.asking, watch.asked, list(subjects)))
         found = [[_seen(moment, watch, r) for r in placed[n]] if n in placed else None for n in range(1, len(subjects) + 1)]
-    return [None if f is None else service.pseudonyms.of("watched " + orjson.dumps(f, option=orjson.OPT_SORT_KEYS).decode()) for f in found]
+    return [None if f is None else _hashed(service, f) for f in found]
+
+
+def mark(service: Service, moment: Moment, watch: Watch, rows: Sequence[Any]) -> bytes:
+    """The mark of one person, out of its rows."""
+    return _hashed(service, [_seen(moment, watch, r) for r in rows])
+
+
+def _hashed(service: Service, seen: Any) -> bytes:
+    return service.pseudonyms.of("watched " + orjson.dumps(seen, option=orjson.OPT_SORT_KEYS).decode())
 
 
 def _alone(row: Any) -> dict[str, Any]:

@@ -130,6 +130,31 @@ async def fulfilling(asking: Asking, role: str, stem: str, question: str) -> lis
     return [r[0] for r in rows]
 
 
+async def covered(asking: Asking, role: str, after: str | None, limit: int) -> list[str]:
+    """Persons of the grant behind an id (None = from the first), in the order of their ids."""
+    rows = await asking.read(
+        role,
+        f'SELECT v.person_id::text FROM share."{view_name(role, "person")}" v WHERE $1::uuid IS NULL OR v.person_id > $1'
+        " ORDER BY v.person_id LIMIT $2",
+        after, limit,
+    )  # fmt: skip
+    return [r[0] for r in rows]
+
+
+async def coverage(asking: Asking, role: str) -> int:
+    """How many persons the grant covers."""
+    rows = await asking.read(role, f'SELECT count(*) FROM share."{view_name(role, "person")}"')
+    return int(rows[0][0])
+
+
+async def leads(asking: Asking, role: str, person_ids: list[str]) -> dict[str, str]:
+    """Where ids lead that are no person's any more: former id → the person's, where it is of the grant."""
+    rows = await asking.read(
+        role, "SELECT old_person_id::text, person_id::text FROM identity.redirect WHERE old_person_id = ANY($1::uuid[])", person_ids
+    )  # fmt: skip
+    return {r[0]: r[1] for r in rows}
+
+
 async def night(asking: Asking) -> tuple[int, Any, dict[str, str]]:
     """Number of the last publication, its night, and the state of each source's intake in it."""
     rows = await asking.read(

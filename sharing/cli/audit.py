@@ -150,6 +150,38 @@ def audit_person(person_id: Annotated[str, typer.Argument(help="Id of a person."
         )
 
 
+@app.command("watermark")
+def audit_watermark(
+    file: Annotated[Path, typer.Argument(help="A copy of an export, in any format that holds the persons' ids as text.")],
+    as_json: AsJson = False,
+) -> None:
+    """Whose export a copy was made of, by the order of its rows."""
+    import re
+
+    from sharing import watermark
+    from warehouse import clients, exports
+
+    settings = get_settings()
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        raise ConfigError("this file cannot be read", where=str(file)) from None
+    with migrated(settings).connect() as connection:
+        names = [c.client_id for c in clients.listed(connection)]
+        named = dict.fromkeys(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text))
+        known = exports.ever(connection, list(named))
+    ids = [i for i in named if i in known]
+    found = {name: round(far, 1) for name in names if (far := watermark.followed(settings, name, ids)) > watermark.SURE}
+    if as_json:
+        print_json({"persons": len(ids), "clients": found})
+        return
+    print(f"{len(ids):,} 人 persons")
+    for name, far in sorted(found.items(), key=lambda f: -f[1]):
+        print(f"{name}: 次序吻合，偏离随机 {far} 个标准差 / its order, {far} standard deviations from chance")
+    if not found:
+        print("不是任何客户端的次序 / no client's order")
+
+
 @app.command("erase")
 def audit_erase(
     receipt_id: str,

@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from sharing import asking
 from sharing.models import Recall, RecallPage
+from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
 from sharing.recall import CAUSES
 from sharing.routes.documented import problems
@@ -14,7 +15,7 @@ from sharing.routes.persons import json
 from sharing.service import Service
 from warehouse import recalls
 
-router = APIRouter(prefix="/v1/recalls", tags=["recalls"])
+router = APIRouter(prefix="/v1/recalls", tags=["recalls"], route_class=OnceRoute)
 
 
 def _shown(row: Any) -> dict[str, Any]:
@@ -58,7 +59,11 @@ async def one(request: Request, recall_id: UUID) -> Response:
 
 
 @router.post(
-    "/{recall_id}/acknowledge", summary="Say that it was dealt with", response_model=Recall, responses=problems(400, 401, 404, 429, 503)
+    "/{recall_id}/acknowledge",
+    summary="Say that it was dealt with",
+    response_model=Recall,
+    dependencies=[Depends(documented)],
+    responses=problems(400, 401, 404, 409, 422, 429, 503),
 )
 async def acknowledge(request: Request, recall_id: UUID) -> Response:
     """The first acknowledgement counts; saying it again changes nothing."""

@@ -3,13 +3,14 @@
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from hub.errors import HubError
 from sharing import asking, dispatch, subscription, webhook
 from sharing.dispatch import Dispatcher
 from sharing.ledger import ClientGone
 from sharing.models import NewSubscription, NoticePage, Replay, Replayed, Subscription, SubscriptionList, SubscriptionRequest, TestDelivery
+from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
@@ -18,9 +19,10 @@ from sharing.subscription import Watch
 from warehouse import notices, subscriptions
 from warehouse.asking import Refused
 
-router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"])
+router = APIRouter(prefix="/v1/subscriptions", tags=["subscriptions"], route_class=OnceRoute)
 _MOST = 200  # subscriptions a client
 _OWN = problems(400, 401, 404, 429, 503)
+_ONCE = problems(400, 401, 404, 409, 422, 429, 503)
 
 
 def _shown(service: Service, row: Any) -> dict[str, Any]:
@@ -48,7 +50,7 @@ async def _own(request: Request, subscription_id: UUID) -> tuple[Service, Any]:
 
 
 @router.post(
-    "", summary="Subscribe", status_code=201, response_model=NewSubscription, responses=problems(400, 401, 403, 413, 429, 503)
+    "", summary="Subscribe", status_code=201, response_model=NewSubscription, dependencies=[Depends(documented)], responses=problems(400, 401, 403, 409, 413, 422, 429, 503)
 )  # fmt: skip
 async def subscribe(request: Request, asked: SubscriptionRequest) -> Response:
     """A notice is made when what you would be told of a subject changes. One that is not there, or not yours, is watched alike and tells nothing."""
@@ -113,7 +115,13 @@ async def end(request: Request, subscription_id: UUID) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/{subscription_id}/pause", summary="Send nothing for a while", response_model=Subscription, responses=_OWN)
+@router.post(
+    "/{subscription_id}/pause",
+    summary="Send nothing for a while",
+    response_model=Subscription,
+    dependencies=[Depends(documented)],
+    responses=_ONCE,
+)
 async def pause(request: Request, subscription_id: UUID) -> Response:
     """Changes are noted meanwhile."""
     service, row = await _own(request, subscription_id)
@@ -121,7 +129,13 @@ async def pause(request: Request, subscription_id: UUID) -> Response:
     return json(_shown(service, {**row, "is_paused": True}))
 
 
-@router.post("/{subscription_id}/resume", summary="Send again, at once", response_model=Subscription, responses=_OWN)
+@router.post(
+    "/{subscription_id}/resume",
+    summary="Send again, at once",
+    response_model=Subscription,
+    dependencies=[Depends(documented)],
+    responses=_ONCE,
+)
 async def resume(request: Request, subscription_id: UUID) -> Response:
     """What waits is sent in its order; it also ends the waiting after failures."""
     service, row = await _own(request, subscription_id)
@@ -130,7 +144,11 @@ async def resume(request: Request, subscription_id: UUID) -> Response:
 
 
 @router.post(
-    "/{subscription_id}/replay", summary="Send notices again", response_model=Replayed, responses=problems(400, 401, 404, 413, 429, 503)
+    "/{subscription_id}/replay",
+    summary="Send notices again",
+    response_model=Replayed,
+    dependencies=[Depends(documented)],
+    responses=problems(400, 401, 404, 409, 413, 422, 429, 503),
 )
 async def replay(request: Request, subscription_id: UUID, asked: Replay) -> Response:
     """All behind a cursor, or those that were given up; in their order, with the ids they had."""
@@ -141,7 +159,13 @@ async def replay(request: Request, subscription_id: UUID, asked: Replay) -> Resp
     return json({"replayed": found})
 
 
-@router.post("/{subscription_id}/test", summary="Send a test notice", response_model=TestDelivery, responses=_OWN)
+@router.post(
+    "/{subscription_id}/test",
+    summary="Send a test notice",
+    response_model=TestDelivery,
+    dependencies=[Depends(documented)],
+    responses=_ONCE,
+)
 async def test(request: Request, subscription_id: UUID) -> Response:
     """Sent at once and signed like others; its type is ``subscription.test``, it is about nobody, and it is not tried again."""
     service, row = await _own(request, subscription_id)

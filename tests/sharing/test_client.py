@@ -23,7 +23,8 @@ def desk(pool, address):
     url, _ = address
     asker = pool.asker("copied-desk", "civil_affairs")
     yield Hub(url, asker.client_id, asker.secret, language="en")
-    pool.run("DELETE FROM share.client_secret WHERE client_id = 'copied-desk'")
+    for table in ("share.subscription", "share.export", "share.answered", "share.client_secret"):
+        pool.run(f"DELETE FROM {table} WHERE client_id = 'copied-desk'")
     pool.run("DELETE FROM share.client WHERE client_id = 'copied-desk'")
 
 
@@ -58,6 +59,32 @@ def test_a_problem_says_its_code_and_what_to_do(desk):
         desk.person(WATCH, NOBODY, questions=["insured"])
     assert (raised.value.code, raised.value.status) == ("subject-not-available", 404)
     assert raised.value.next_step and raised.value.request_id and NOBODY not in str(raised.value)
+
+
+def test_an_export_is_read_to_its_end_and_then_read_on(desk):
+    begun = desk._post("/v1/exports", {"purpose": WATCH, "questions": ["insured"]})
+    found, cursors = [], []
+
+    def read(since: str) -> str:
+        lines = desk.export(begun["export_id"], since=since, on_cursor=cursors.append)
+        while True:
+            try:
+                found.append(next(lines))
+            except StopIteration as end:
+                return end.value
+
+    since = read("0")
+    assert {line["type"] for line in found} == {"person"} and len(found) > 100
+    whole = len(found)
+    assert read(since) > since and len(found) == whole, "nothing changed since"
+    with pytest.raises(HubProblem) as raised:
+        next(desk.export(NOBODY))
+    assert raised.value.code == "not-found"
+
+
+def test_changes_are_subscribed_to_and_fetched(pool, desk):
+    made = desk.subscribe(WATCH, "person", [{"id": a_person(pool).id, "ref": "row-1"}], questions=["insured"])
+    assert made["secret"].startswith("whsec_") and list(desk.notices(made["subscription_id"])) == []
 
 
 def test_a_token_that_is_refused_is_renewed_once(pool, desk):
