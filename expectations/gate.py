@@ -15,6 +15,7 @@ from great_expectations.data_context import EphemeralDataContext
 from great_expectations.datasource.fluent.interfaces import TestConnectionError
 
 from expectations.rules import Circumstances, Condition, Dimension, Rule, rules
+from expectations.turnover import Group, Kind
 from hub.errors import ServiceError
 from schemas.contract import Contract
 
@@ -129,6 +130,25 @@ def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
     return [main, drift]
 
 
+_WITHDRAWALS = {
+    Kind.ALL: ("撤回的主键不多于往常", "no more keys are withdrawn than usual"),
+    Kind.TOWNSHIP: ("各乡镇撤回的主键不多于往常", "no township has more keys withdrawn than usual"),
+    Kind.RANGE: ("各主键区段撤回的主键不多于往常", "no range of keys has more withdrawn than usual"),
+}
+
+
+def _withdrawals(groups: Sequence[Group]) -> list[RuleResult]:
+    found = []
+    for kind, (zh, en) in _WITHDRAWALS.items():
+        beyond = [group for group in groups if group.kind is kind and group.is_beyond]
+        if beyond:
+            told = f"{sum(g.absent for g in beyond)} / {sum(g.held for g in beyond)}"
+            zh, en = f"{zh}（{told}）", f"{en} ({told})"
+        result = RuleResult(f"withdrawals_{kind}", "delivery", "critical", None, zh, en, None, len(beyond), not beyond)
+        found.append(result)
+    return found
+
+
 def _circumstantial(now: Circumstances) -> list[RuleResult]:
     age = now.business_date - now.as_of_date
     fresh = timedelta(days=-1) <= age <= timedelta(days=_STALE_DAYS)
@@ -150,6 +170,7 @@ def _circumstantial(now: Circumstances) -> list[RuleResult]:
             RuleResult("townships_complete", "delivery", "critical", None, "各乡镇均有数据", "no township is missing", None,
                        now.missing_areas, now.missing_areas == 0)
         )  # fmt: skip
+        found += _withdrawals(now.withdrawals)
     found += [
         RuleResult(f"notice_{i}", "delivery", "warning", None, zh, en, None, None, False) for i, (zh, en) in enumerate(now.notices, 1)
     ]

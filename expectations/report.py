@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from expectations import turnover
 from schemas.contract import Contract
 
 if TYPE_CHECKING:  # they load Great Expectations, which a page does not need
@@ -28,6 +29,7 @@ def as_dict(contract: Contract, delivery_id: str, now: "Circumstances", verdict:
         "state": verdict.state,
         "contract_version": contract.version,
         "results": [asdict(r) for r in verdict.results],
+        "withdrawals": [asdict(g) for g in now.withdrawals],
     }
 
 
@@ -38,4 +40,5 @@ def as_html(report: dict[str, Any], books: dict[str, int | None]) -> str:
         report: from :func:`as_dict`.
         books: the delivery's row counts by column of the books.
     """
-    return _PAGES.get_template("report.html").render(report=report, books=books)
+    beyond = [group for group in turnover.restored(report.get("withdrawals", ())) if group.is_beyond]
+    return _PAGES.get_template("report.html").render(report=report, books=books, beyond=beyond)

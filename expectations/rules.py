@@ -10,6 +10,7 @@ import great_expectations.expectations as gxe
 import sqlalchemy as sa
 from great_expectations.expectations.expectation import Expectation
 
+from expectations.turnover import Group
 from schemas.codes import load_code_set
 from schemas.contract import Contract, Field, Level, Quality, Severity
 
@@ -61,6 +62,7 @@ class Circumstances:
         recent_volumes: rows of recent good deliveries of the same scope, newest first.
         missing_areas: townships that the pool knows from this source and a full delivery lacks.
         notices: what differs from the contract without breaking it, each in Chinese and English.
+        withdrawals: what a full delivery would withdraw, by group of keys.
     """
 
     business_date: date
@@ -69,6 +71,7 @@ class Circumstances:
     recent_volumes: tuple[int, ...] = ()
     missing_areas: int = 0
     notices: tuple[tuple[str, str], ...] = field(default=())
+    withdrawals: tuple[Group, ...] = ()
 
 
 def _column(name: str) -> Callable[[Any], Any]:

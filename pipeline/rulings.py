@@ -3,9 +3,11 @@
 import getpass
 import hashlib
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import sqlalchemy as sa
 
+from expectations import turnover
 from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import identify, run
@@ -132,21 +134,45 @@ def _published(connection: sa.Connection, effect: Effect) -> Effect:
     return replace(effect, is_done=True, fingerprint=value)
 
 
-def release(settings: Settings, delivery: str, *, reason: str, by: str | None = None) -> run.NightReport:
+@dataclass(frozen=True)
+class Release:
+    """What came of releasing a delivery.
+
+    Attributes:
+        night: the night it belongs to, as it stands now.
+        withdrawals: where more keys would be withdrawn than may be; empty = nowhere, or it was confirmed and is let in.
+        confirm: code by which another person confirms exactly these; None = nothing waits for it.
+    """
+
+    night: run.NightReport
+    withdrawals: tuple[turnover.Group, ...]
+    confirm: str | None
+
+
+def _waiting(connection: sa.Connection, delivery_id: str) -> tuple[tuple[turnover.Group, ...], str]:
+    """What a held delivery would withdraw beyond the limits, as the gate last reported it, and the code that confirms it."""
+    report = landing.load_report(connection, delivery_id) or {}
+    groups = turnover.restored(report.get("withdrawals", ()))
+    return tuple(g for g in groups if g.is_beyond), turnover.code(delivery_id, groups)
+
+
+def release(settings: Settings, delivery: str, *, reason: str = "", by: str | None = None, confirm: str | None = None) -> Release:
     """Let a delivery in that the gate held, or that was withdrawn: it goes through the verbs after land again.
 
-    Rows that break a row rule still go to quarantine; what held the delivery as a whole is in its report and its notices.
+    Rows that break a row rule still go to quarantine; what held the delivery as a whole is in its report and its notices. Where it would withdraw
+    more keys than may be, it stays held until another person confirms, who was shown where.
 
     Args:
         settings: whose pool.
         delivery: id of a landed delivery, or its beginning.
-        reason: why.
+        reason: why; that of the first release where it is confirmed without one.
         by: who rules so; the account of the operating system if None.
+        confirm: the code that the first release gave.
 
     Raises:
-        ConfigError: no such delivery, it is neither held nor withdrawn, or no reason is given.
+        ConfigError: no such delivery, it is neither held nor withdrawn, no reason is given, the code is another one, or who confirms
+            released it before.
     """
-    said, by = _said(reason, by)
     with database.alone(settings, "night"):
         with database.engine(settings).begin() as connection:
             found, intake, _ = _one(connection, delivery)
@@ -154,5 +180,27 @@ def release(settings: Settings, delivery: str, *, reason: str, by: str | None = 
                 raise ConfigError(
                     f"this delivery is neither held nor withdrawn: it is {intake.state}", where="DELIVERY", next_step="see `hub status`"
                 )
+            former = rulings.releases(connection, found.delivery_id)
+            groups, code = _waiting(connection, found.delivery_id)
+            said, by = _said(reason or (former[-1][2] if former and confirm else ""), by)
+            if former and groups and confirm is None:
+                return Release(run.report(settings, found.business_date), groups, code)
+            if confirm is not None:
+                _confirmed(former, by, is_code=bool(former and groups) and confirm == code, delivery_id=found.delivery_id)
             rulings.append(connection, found.delivery_id, "released", by=by, reason=said)
-        return run.replay(settings, found.delivery_id)
+        night = run.replay(settings, found.delivery_id)
+        with database.engine(settings).begin() as connection:
+            if night.sources[found.stem]["state"] != "held":
+                return Release(night, (), None)
+            groups, code = _waiting(connection, found.delivery_id)
+            if intake.state == "withdrawn":  # it stays out, and its night does not ask the agency again
+                ledger.note(connection, intake.business_date, intake.stem, state="withdrawn")
+        return Release(run.report(settings, found.business_date), groups, code)
+
+
+def _confirmed(former: list[tuple[str, datetime, str]], by: str, *, is_code: bool, delivery_id: str) -> None:
+    step = f"look at `hub release {delivery_id[:8]} --reason …` first"
+    if not is_code:
+        raise ConfigError("no release waits for this code; what it would withdraw may have changed", where="--confirm", next_step=step)
+    if by in {name for name, _, _ in former}:
+        raise ConfigError("who released it cannot confirm it as well", where="--by", next_step="another person looks at it and confirms")

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
+import sqlalchemy as sa
 
 import connectors
 from connectors.delivery import Fetched, FetchRequest, Part
@@ -24,6 +25,7 @@ from identity.normalise import CONCEPTS, normalise
 from pipeline import disputes, parsing, readers, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
+    absences,
     agency_tables,
     changes,
     database,
@@ -37,6 +39,9 @@ from warehouse import (
     staging,
     weighing,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from expectations import turnover
 
 log = get_logger("night")
 Outcome = dict[str, Any]
@@ -244,6 +249,7 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         return keeper(stem, day)
     # Here, because Great Expectations takes seconds to load and nothing else needs it.
     from expectations import gate as gatekeeper
+    from expectations import turnover
     from expectations.report import as_dict
     from expectations.rules import Circumstances
 
@@ -263,11 +269,20 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
             tuple(ledger.recent_volumes(connection, stem, delivery.scope, day, contract.delivery.volume.recent_nights)),
             staging.missing_areas(connection, contract, day) if delivery.scope == Scope.FULL else 0,
             tuple((zh, en) for zh, en in now.notices),
+            _withdrawals(connection, contract, day, delivery) if delivery.scope == Scope.FULL else (),
         )  # fmt: skip
+        former = landing.load_report(connection, delivery.delivery_id)
     schema, table = agency_tables.staging_table(stem, str(day)).replace('"', "").split(".")
     verdict = gatekeeper.judge(contract, circumstances, url=database.url(settings), schema=schema, table=table, rows=rows)
-    is_let_in = verdict.state == "accepted" or ruling == "released"
+    report = as_dict(contract, delivery.delivery_id, circumstances, verdict)
+    must_confirm = any(group.is_beyond for group in circumstances.withdrawals)
     with database.engine(settings).begin() as connection:
+        # Whoever confirms must have seen these very figures.
+        shown_at = ledger.instant(connection)
+        if former is not None and former.get("shown_at") and former["withdrawals"] == report["withdrawals"]:
+            shown_at = datetime.fromisoformat(former["shown_at"])
+        is_released = ruling == "released" and (not must_confirm or rulings.is_confirmed(connection, delivery.delivery_id, shown_at))
+        is_let_in = verdict.state == "accepted" or is_released
         quarantine.clear_gate(connection, delivery.delivery_id)
         if is_let_in:
             quarantine.add_double_keys(connection, contract, delivery_id=delivery.delivery_id, business_date=day)
@@ -279,7 +294,7 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
                 else:
                     quarantine.add_failing(connection, contract, field=rule.field, fails=rule.fails, **where)
         held_rows = quarantine.counts(connection, delivery.delivery_id).get("gate", 0)
-        landing.store_report(connection, delivery.delivery_id, as_dict(contract, delivery.delivery_id, circumstances, verdict))
+        landing.store_report(connection, delivery.delivery_id, {**report, "shown_at": shown_at.isoformat()})
         tickets.opened(connection, settings, contract, day, delivery.delivery_id, verdict)
         if is_let_in:
             notices = now.notices + ([[f"扣留后放行：{reason}", f"released although held: {reason}"]] if verdict.state == "held" else [])
@@ -288,11 +303,23 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         quarantine.clear_replaced(connection, stem=stem, business_date=day, delivery_id=let_in)
     if not is_let_in:
         reasons = "; ".join(r.told for r in verdict.reasons)
-        raise GateHeld(
-            f"the gate holds this delivery: {reasons}", where=f"delivery {delivery.delivery_id[:8]}",
-            next_step=f"read `hub report {stem} --date {day}`; ask the agency to send it again, then `hub night --date {day} --source {stem}`",
-        )  # fmt: skip
+        step = f"read `hub report {stem} --date {day}`; ask the agency to send it again, then `hub night --date {day} --source {stem}`"
+        if ruling == "released":
+            code = turnover.code(delivery.delivery_id, circumstances.withdrawals)
+            step = f"another person must confirm what it would withdraw: `hub release {delivery.delivery_id[:8]} --confirm {code}`"
+        raise GateHeld(f"the gate holds this delivery: {reasons}", where=f"delivery {delivery.delivery_id[:8]}", next_step=step)
     return {"state": "accepted", "did": True, "quarantined": held_rows}
+
+
+def _withdrawals(connection: sa.Connection, contract: Contract, day: date, delivery: landing.Delivery) -> "tuple[turnover.Group, ...]":
+    """What a full delivery would withdraw, by group of keys, with what is usual."""
+    from expectations import turnover
+
+    volume = contract.delivery.volume
+    return turnover.judged(
+        absences.expected(connection, contract, day, delivery.as_of_date, turnover.FEWEST),
+        absences.recent(connection, contract.stem, day, volume.recent_nights), volume,
+    )  # fmt: skip
 
 
 def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:

@@ -19,6 +19,11 @@ def spoil(frame: pl.DataFrame, contract: Contract, faults: frozenset[str]) -> pl
         frame = frame.filter(place % 5 < 3)
     if "township_missing" in faults:
         frame = frame.filter(pl.col(area).str.slice(0, 9) != "421022103")
+    if "township_halved" in faults:
+        frame = frame.filter((pl.col(area).str.slice(0, 9) != "421022103") | (place % 2 == 0))
+    if "key_range_missing" in faults:
+        rank = pl.col(key).rank("ordinal") / pl.len()
+        frame = frame.filter((rank <= 0.40) | (rank > 0.46))
     if "equal_birth_dates" in faults:
         frame = frame.with_columns(pl.lit("1990-05-05").alias(birth))
     if "shifted_column" in faults:

@@ -141,11 +141,20 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class Volume:
-    """What a delivery's row count is compared with: the median of the source's recent nights of the same scope."""
+    """What a delivery is compared with: the source's recent nights of the same scope.
+
+    Attributes:
+        minimum_ratio, maximum_ratio: rows over the median of those nights.
+        recent_nights: how many of them count.
+        maximum_withdrawn: share of the source's keys that a full delivery may withdraw, unless more is usual.
+        maximum_withdrawn_local: the same of the keys of one township, or of one range of keys.
+    """
 
     minimum_ratio: float
     maximum_ratio: float
     recent_nights: int
+    maximum_withdrawn: float
+    maximum_withdrawn_local: float
 
 
 @dataclass(frozen=True)
@@ -270,7 +279,7 @@ _KNOWN = {
     "field": ("codeSet", "concept", "legalBasis", "dateFormats", "truthValues", "falseValues", "synthetic"),
     "quality": ("level", "titleZh"),
     "delivery": ("protocol", "media", "recordsPath", "encoding", "scopes", "declares", "pageSize", "volume", "poolSlots"),
-    "volume": ("minimumRatio", "maximumRatio", "recentNights"),
+    "volume": ("minimumRatio", "maximumRatio", "recentNights", "maximumWithdrawn", "maximumWithdrawnLocal"),
     "sla": (
         "schedule", "fullSchedule", "deadline", "connectTimeout", "firstByteTimeout", "idleTimeout", "totalTimeout", "retries",
     ),
@@ -478,6 +487,8 @@ class _Reader:
                 minimum_ratio=self.number(volume, "minimumRatio", 0.7, "delivery.volume"),
                 maximum_ratio=self.number(volume, "maximumRatio", 1.5, "delivery.volume"),
                 recent_nights=int(self.number(volume, "recentNights", 14, "delivery.volume")),
+                maximum_withdrawn=self.number(volume, "maximumWithdrawn", 0.1, "delivery.volume"),
+                maximum_withdrawn_local=self.number(volume, "maximumWithdrawnLocal", 0.3, "delivery.volume"),
             ),
             pool_slots=int(self.number(node, "poolSlots", 1, "delivery")),
         )

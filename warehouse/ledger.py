@@ -197,6 +197,12 @@ def last_good(connection: sa.Connection) -> dict[str, tuple[date, date]]:
     return {stem: (night, as_of) for stem, night, as_of in rows}
 
 
+def instant(connection: sa.Connection) -> datetime:
+    """The instant by the server's clock, which dates whatever is appended."""
+    found: datetime = connection.execute(sa.text("SELECT clock_timestamp()")).scalar_one()
+    return found
+
+
 def publication(connection: sa.Connection) -> int:
     """How many publishes the pool has seen."""
     return int(connection.scalar(sa.text("SELECT number FROM ops.publication")) or 0)

@@ -1,5 +1,7 @@
 """What engineers ruled on whole deliveries, against the gate: withdrawn, released. Appended, never changed."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 
 
@@ -12,6 +14,24 @@ def newest(connection: sa.Connection, delivery_id: str) -> tuple[str, str] | Non
         {"id": delivery_id},
     ).one_or_none()
     return tuple(found) if found else None
+
+
+def releases(connection: sa.Connection, delivery_id: str) -> list[tuple[str, datetime, str]]:
+    """Who released a delivery, when and why, oldest first, since it was last withdrawn."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT ruled_by, ruled_at, reason FROM ops.ruling r WHERE delivery_id = CAST(:id AS uuid) AND ruling = 'released' AND NOT EXISTS (SELECT"
+            " FROM ops.ruling w WHERE w.delivery_id = r.delivery_id AND w.ruling = 'withdrawn' AND w.ruled_at > r.ruled_at) ORDER BY ruled_at"
+        ),
+        {"id": delivery_id},
+    )
+    return [tuple(row) for row in rows]
+
+
+def is_confirmed(connection: sa.Connection, delivery_id: str, shown_at: datetime) -> bool:
+    """Whether two persons released a delivery, one of them after it was shown what it would withdraw."""
+    found = releases(connection, delivery_id)
+    return len({by for by, _, _ in found}) > 1 and max(at for _, at, _ in found) > shown_at
 
 
 def append(connection: sa.Connection, delivery_id: str, ruling: str, *, by: str, reason: str) -> None:

@@ -1,15 +1,20 @@
 """`hub withdraw`, `hub release`: overrule the gate on a whole delivery."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
 from rich.table import Table
 
 from hub.dates import parse_date
+from hub.errors import GateHeld
 from hub.screen import print_json, screen
 from hub.settings import get_settings
+from schemas.codes import load_code_set
+
+if TYPE_CHECKING:
+    from pipeline.rulings import Release
 
 Delivery = Annotated[str, typer.Argument(help="Id of a landed delivery, or its beginning; see `hub deliveries`.")]
 By = Annotated[str | None, typer.Option("--by", help="Who rules so; the account of the operating system if not given.")]
@@ -52,21 +57,48 @@ def withdraw(
         console.print(f"已收回 withdrawn · 指纹 fingerprint {(found.fingerprint or '')[:16]}")
 
 
+_KINDS = {"all": "全部 all keys", "township": "乡镇 township", "range": "主键区段 range of keys"}
+
+
 def release(
     delivery: Delivery,
-    reason: Annotated[str, typer.Option("--reason", help="Why; no value of a person.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; no value of a person.")] = "",
     by: By = None,
+    confirm: Annotated[
+        str | None, typer.Option("--confirm", help="The code of the first release, where more is withdrawn than usual; by another person.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let a delivery in that the gate held, or that was withdrawn; bad rows still go to quarantine."""
+    """Let a delivery in that the gate held, or that was withdrawn; bad rows still go to quarantine.
+
+    Where it would withdraw more keys than usual, it is shown where, and another person must confirm that.
+    """
     from pipeline import rulings
     from pipeline.cli.summary import print_summary
 
-    found = rulings.release(get_settings(), delivery, reason=reason, by=by)
+    found = rulings.release(get_settings(), delivery, reason=reason, by=by, confirm=confirm)
     if as_json:
-        print_json(found.as_json())
+        print_json({**found.night.as_json(), "confirm": found.confirm, "withdrawals": [asdict(g) for g in found.withdrawals]})
     else:
-        print_summary(screen(), get_settings(), parse_date(found.night))
+        print_summary(screen(), get_settings(), parse_date(found.night.night))
+        if found.confirm is not None:
+            _print_withdrawals(found, delivery)
+    if found.confirm is not None:
+        raise typer.Exit(GateHeld.exit_code)
+
+
+def _print_withdrawals(found: "Release", delivery: str) -> None:
+    from warehouse.absences import RANGES
+
+    console, areas = screen(), load_code_set("area")
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("将撤回\nwould withdraw", "", "主键\nkeys", "在库\nin the pool", "占比\nshare", "限度\nlimit"):
+        table.add_column(column, justify="right" if column and "would" not in column else "left")
+    for g in found.withdrawals:
+        name = f"{g.name}/{RANGES}" if g.kind == "range" else " ".join([g.name or "", areas[g.name].zh if g.name in areas else ""])
+        table.add_row(_KINDS[g.kind], name, f"{g.absent:,}", f"{g.held:,}", f"{g.absent / g.held:.1%}", f"{g.limit:.1%}")
+    console.print(table)
+    console.print(f"未放行，须另一人确认 not let in; another person confirms: hub release {delivery} --by NAME --confirm {found.confirm}")
 
 
 def register(app: typer.Typer) -> None:

@@ -59,6 +59,8 @@ FAULTS: dict[str, Fault] = {
     "yesterdays_stock": Fault("仍为昨日数据", "the agency still shows the day before"),
     "rows_minus_40_percent": Fault("少四成记录", "four rows in ten are missing", is_content=True),
     "township_missing": Fault("缺少一个乡镇", "the rows of one township are missing", is_content=True),
+    "township_halved": Fault("一个乡镇少一半", "every second row of one township is missing", is_content=True),
+    "key_range_missing": Fault("缺少一段主键", "a stretch of keys is missing, six rows in a hundred", is_content=True),
     "equal_birth_dates": Fault("出生日期全部相同", "all birth dates are the same", is_content=True),
     "shifted_column": Fault("证件号列错位", "every identity number is that of the next row", is_content=True),
     "new_code": Fault("出现未约定代码", "a code value nobody agreed on, in every tenth row", is_content=True),

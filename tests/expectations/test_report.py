@@ -7,6 +7,7 @@ import pytest
 
 from expectations.report import as_dict, as_html
 from expectations.rules import Circumstances
+from expectations.turnover import Group, Kind
 from tests.expectations.conftest import NIGHT, STEMS, Desk, recorded
 
 pytestmark = pytest.mark.slow
@@ -31,9 +32,12 @@ def test_a_held_report_says_so_first_and_escapes_what_it_shows(desk: Desk) -> No
     delivery = recorded(STEMS[0])
     verdict = desk.judge(delivery.contract, delivery.raw, missing_areas=2)
     hostile = replace(verdict.results[0], title_zh="<script>", passed=False)
-    report = as_dict(delivery.contract, "0", Circumstances(NIGHT, NIGHT, "full"), replace(verdict, results=(hostile, *verdict.results[1:])))
+    lost = (Group(Kind.RANGE, "7", 120, 100, 0.3), Group(Kind.TOWNSHIP, "421022103", 120, 3, 0.3))
+    now = Circumstances(NIGHT, NIGHT, "full", withdrawals=lost)
+    report = as_dict(delivery.contract, "0", now, replace(verdict, results=(hostile, *verdict.results[1:])))
     page = as_html(report, BOOKS)
     assert report["state"] == "held"
     assert page.index("已扣留") < page.index("<table")
     assert "<script>" not in page
     assert "townships_complete" in page
+    assert "range of keys 7/16" in page and "421022103" not in page, "only where more would be withdrawn than may be"

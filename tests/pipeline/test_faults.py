@@ -129,6 +129,8 @@ HELD = told(
     ("rows_minus_40_percent", r"row count is like recent nights", "disability"),
     ("township_missing", r"no township is missing", "health"),
     ("township_missing", r"no township is missing", "medical_insurance"),
+    ("township_halved", r"no township has more keys withdrawn than usual", "health"),
+    ("key_range_missing", r"no range of keys has more withdrawn than usual", "medical_insurance"),
     ("equal_birth_dates", r"birth dates differ from each other \(birth_date", "education"),
     ("equal_birth_dates", r"birth dates differ from each other \(birth_date", "housing"),
     ("shifted_column", r"at least 80 % of valid identity numbers", "housing"),

@@ -8,8 +8,10 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from pipeline import rulings
 from sandbox import clock
+from schemas.contract import load_contract
 from tests.conftest import Hub
-from warehouse import database, landing, past
+from warehouse import absences, database, landing, past
+from warehouse import rulings as ledger_rulings
 
 pytestmark = pytest.mark.slow
 
@@ -86,7 +88,7 @@ def test_a_large_share_is_withdrawn_only_with_the_code_of_the_dry_run(borrowed: 
 def test_a_held_delivery_is_released_with_a_reason(borrowed: Hub) -> None:
     hub = borrowed
     hub.restore("night_1")
-    hub.break_by("education", "rows_minus_40_percent")
+    hub.break_by("education", "shifted_column")
     held = hub.night(8, only="education").sources["education"]
     hub.mend("education")
     assert held["state"] == "held", held
@@ -94,16 +96,107 @@ def test_a_held_delivery_is_released_with_a_reason(borrowed: Hub) -> None:
     with pytest.raises(ConfigError, match="why must be said"):
         rulings.release(hub.settings, newest(hub, "education"), reason=" ")
     assert hub.fingerprint() == before
-    found = rulings.release(
-        hub.settings, newest(hub, "education"), reason="two townships were handed over to the next county", by="engineer"
-    )
-    assert found.sources["education"]["state"] == "ok" and found.sources["education"]["withdrawn"] > 0
-    with database.engine(hub.settings).connect() as connection:
-        gone = "SELECT record_id::text FROM core.education WHERE withdrawn_date IS NOT NULL LIMIT 1"
-        told = past.person(connection, connection.scalar(sa.text(gone)), past.moment(connection, as_of=date(2026, 3, 2), known_at=None))
-        assert "education" in {r["stem"] for r in told["records"]}, "on that day the agency held it"
-    assert any("released" in en for _, en in found.sources["education"]["notices"])
+    found = rulings.release(hub.settings, newest(hub, "education"), reason="numbers were given out anew", by="engineer")
+    assert (found.confirm, found.withdrawals) == (None, ()), "it withdraws no more than usual: one person is enough"
+    assert found.night.sources["education"]["state"] == "ok" and hub.fingerprint() != before
+    assert any("released" in en for _, en in found.night.sources["education"]["notices"])
     with pytest.raises(ConfigError, match="neither held nor withdrawn"):
         rulings.release(hub.settings, newest(hub, "education"), reason="again")
     clock.set_night(hub.settings, 8)
     assert hub.screen(date(2026, 3, 8))
+
+
+def test_a_snapshot_that_would_withdraw_more_than_usual_goes_in_only_when_another_person_confirms_where(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    hub.break_by("education", "rows_minus_40_percent")
+    assert hub.night(8, only="education").sources["education"]["state"] == "held"
+    hub.mend("education")
+    before, delivery = hub.fingerprint(), newest(hub, "education")
+    with pytest.raises(ConfigError, match="no release waits"):
+        rulings.release(hub.settings, delivery, reason="two townships were handed over", by="one", confirm="00000000")
+    asked = rulings.release(hub.settings, delivery, reason="two townships were handed over to the next county", by="one")
+    assert asked.night.sources["education"]["state"] == "held" and hub.fingerprint() == before
+    beyond = {(g.kind, g.name): (g.absent, g.held) for g in asked.withdrawals}
+    with database.engine(hub.settings).connect() as connection:
+        held = connection.scalar(sa.text("SELECT count(*) FROM core.education WHERE withdrawn_date IS NULL"))
+    assert beyond["all", None][1] == held and beyond["all", None][0] > held / 3
+    assert "--confirm" in hub.screen(date(2026, 3, 8)), "the morning says who must act"
+
+    shown = hub.invoked("release", delivery[:8], "--by", "one")
+    assert shown.returncode == 2 and "why must be said" in shown.stderr
+    shown = hub.invoked("release", delivery[:8], "--by", "one", "--reason", "asked once more")
+    assert shown.returncode == 4 and f"--confirm {asked.confirm}" in shown.stdout, "nothing is decided by asking twice"
+    for by, code, told in (("one", asked.confirm, "cannot confirm it as well"), ("other", "00000000", "no release waits")):
+        with pytest.raises(ConfigError, match=told):
+            rulings.release(hub.settings, delivery, by=by, confirm=code)
+    assert hub.fingerprint() == before
+
+    done = rulings.release(hub.settings, delivery, by="other", confirm=asked.confirm)
+    assert done.confirm is None and done.night.sources["education"]["state"] == "ok"
+    assert done.night.sources["education"]["withdrawn"] == beyond["all", None][0]
+    with database.engine(hub.settings).connect() as connection:
+        said = connection.execute(sa.text("SELECT ruled_by, reason FROM ops.ruling ORDER BY ruled_at")).tuples().all()
+        gone = "SELECT record_id::text FROM core.education WHERE withdrawn_date IS NOT NULL LIMIT 1"
+        told = past.person(connection, connection.scalar(sa.text(gone)), past.moment(connection, as_of=date(2026, 3, 2), known_at=None))
+    assert said == [(by, "two townships were handed over to the next county") for by in ("one", "other")]
+    assert "education" in {r["stem"] for r in told["records"]}, "on that day the agency held it"
+
+
+def test_what_changed_since_it_was_shown_must_be_confirmed_anew(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    hub.break_by("education", "rows_minus_40_percent")
+    hub.night(8, only="education")
+    hub.mend("education")
+    delivery = newest(hub, "education")
+    asked = rulings.release(hub.settings, delivery, reason="handed over", by="one")
+    with database.engine(hub.settings).begin() as connection:  # as when a late delivery came between
+        name = load_contract("education").key.name
+        key = f'SELECT record_key FROM core.education c WHERE NOT EXISTS (SELECT FROM staging.education_20260308 s WHERE s."{name}" = c.record_key) LIMIT 1'
+        connection.execute(sa.text(f"UPDATE core.education SET withdrawn_date = '2026-03-01' WHERE record_key = ({key})"))
+    again = rulings.release(hub.settings, delivery, by="other", confirm=asked.confirm)
+    assert again.night.sources["education"]["state"] == "held" and again.confirm not in (None, asked.confirm)
+    done = rulings.release(hub.settings, delivery, by="third", confirm=again.confirm)
+    assert done.night.sources["education"]["state"] == "ok"
+
+
+def test_a_withdrawn_snapshot_that_is_asked_for_again_stays_out_until_it_is_confirmed(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    hub.break_by("education", "key_range_missing")
+    hub.night(8, only="education")
+    hub.mend("education")
+    delivery = newest(hub, "education")
+    asked = rulings.release(hub.settings, delivery, reason="a school closed", by="one")
+    assert {g.kind for g in asked.withdrawals} == {"range"}
+    rulings.release(hub.settings, delivery, by="other", confirm=asked.confirm)
+    tried = rulings.withdraw(hub.settings, delivery, dry_run=True)
+    without = rulings.withdraw(hub.settings, delivery, reason="it did not", by="one", confirm=tried.confirm).fingerprint
+    again = rulings.release(hub.settings, delivery, reason="it did", by="one")
+    assert again.confirm is not None and again.night.sources["education"]["state"] == "withdrawn" and hub.fingerprint() == without
+    rulings.release(hub.settings, delivery, by="other", confirm=again.confirm)
+    assert hub.fingerprint() != without
+
+
+def test_what_recent_snapshots_withdrew_is_usual_unless_somebody_had_to_release_them(borrowed: Hub) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    assert hub.night(8, only="education").sources["education"]["state"] == "ok"
+    groups = [{"kind": "all", "name": None, "held": 100, "absent": 20}]
+    groups += [{"kind": "range", "name": str(n), "held": 100, "absent": 20} for n in range(1, absences.RANGES + 1)]
+    with database.engine(hub.settings).begin() as connection:  # as if a fifth of all keys went each week
+        report = landing.load_report(connection, newest(hub, "education")) or {}
+        landing.store_report(connection, newest(hub, "education"), {**report, "withdrawals": groups})
+        assert absences.recent(connection, "education", date(2026, 3, 15), 14) == [groups]
+        assert absences.recent(connection, "education", date(2026, 3, 8), 14) == [], "a first load withdraws nothing and says nothing"
+    hub.break_by("education", "rows_minus_40_percent")
+    assert hub.night(15, only="education").sources["education"]["state"] == "held"
+    hub.mend("education")
+    with database.engine(hub.settings).begin() as connection:
+        report = landing.load_report(connection, newest(hub, "education")) or {}
+        failed = {r["rule_id"] for r in report["results"] if not r["passed"] and r["severity"] == "critical"}
+        assert "volume" in failed and not failed & {"withdrawals_all", "withdrawals_range"}
+        former = landing.deliveries(connection, stem="education")[1].delivery_id
+        ledger_rulings.append(connection, former, "released", by="one", reason="it was a large one")
+        assert absences.recent(connection, "education", date(2026, 3, 15), 14) == []
