@@ -54,7 +54,7 @@ def contract_of(protocol: str, **delivery: Any) -> Contract:
         protocol=protocol, media=media, encoding=encoding, schedule="0 2 * * *", full_schedule=None, deadline=time(5),
         scopes=(Scope.FULL,) if protocol == "zip-basic" else (Scope.FULL, Scope.DELTA), declares=("rows", "as_of"),
         records_path=path, timeouts=Timeouts(2, 2, 1, 20), retries=3, page_size=100,
-        volume=Volume(0.7, 1.5, 14), pool_slots=1,
+        volume=Volume(0.7, 1.5, 14, 0.1, 0.3), pool_slots=1,
     )  # fmt: skip
     return Contract(
         stem=STEM, title_zh="第六", title_en="A sixth agency", version="1.0.0", agency_zh="第六局", agency_en="Sixth",
