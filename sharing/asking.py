@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -42,6 +43,8 @@ class Question:
         refused: what was asked and is not told, with the reason.
         questions: codes.
         asked: the same in the warehouse's terms.
+        as_of: date the answer is to be true of; None = whatever is newest.
+        known_at: instant by whose knowledge; None = by the present.
     """
 
     service: Service
@@ -56,6 +59,8 @@ class Question:
     refused: dict[str, str]
     questions: tuple[str, ...]
     asked: Asked
+    as_of: date | None = None
+    known_at: datetime | None = None
 
     def entry(self, decision: str, subject: str | None, told: dict[str, str] | None = None) -> Entry:
         """An entry of the log about this question."""
@@ -63,6 +68,7 @@ class Question:
             client_id=self.caller.client_id, department=self.caller.department, purpose=self.grant.purpose, decision=decision, asked=self.kind,
             request_id=self.request_id, subject=None if subject is None else self.service.pseudonyms.of(subject), told=told or {},
             consent=self.consent, policy_version=self.moment.policy.version, night=str(self.moment.night),
+            as_of=None if self.as_of is None else str(self.as_of), known_at=None if self.known_at is None else self.known_at.isoformat(),
         )  # fmt: skip
 
     @property
@@ -72,8 +78,9 @@ class Question:
 
     def header(self) -> dict[str, Any]:
         """What every answer says of itself."""
+        times = {"as_of": self.as_of, "known_at": self.known_at}
         return {
-            "purpose": self.grant.purpose, "policy_version": self.moment.policy.version, "night": self.moment.night,
+            **{name: at for name, at in times.items() if at is not None}, "purpose": self.grant.purpose, "policy_version": self.moment.policy.version, "night": self.moment.night,
             "refused": [{"name": n, "reason": r} for n, r in self.refused.items()],
         }  # fmt: skip
 

@@ -73,6 +73,7 @@ def explained(
             f"{known.title.zh} / {known.title.en} · {'; '.join(known.legal_basis)} · 保存 kept {known.retention_days} 天 days"
             f" · {rows_in_words(grant.rows)} · 问题 questions: {', '.join(grant.questions) or '—'}"
             f" · 订阅 subscribe: {', '.join(grant.subscribe) or '—'}"
+            f" · 追溯 back: {f'{grant.past_days:,} 天 days' if grant.past_days else '—'}"
             f" · 导出 export: {f'{grant.export:,} 人 persons' if grant.export else '—'}"
         )
     return {
@@ -119,6 +120,10 @@ def differences(old: Policy, new: Policy) -> list[str]:
                 lines.append(f"~ {name}: 查找方式 look-up {', '.join(was.lookup)} → {', '.join(now.lookup)}")
             if was.subscribe != now.subscribe:
                 lines.append(f"~ {name}: 订阅 subscribe {', '.join(was.subscribe) or '—'} → {', '.join(now.subscribe) or '—'}")
+            if was.past_days != now.past_days:
+                lines.append(
+                    f"{'+' if now.past_days > was.past_days else '−'} {name}: 追溯 back {was.past_days:,} → {now.past_days:,} 天 days"
+                )
             if was.export != now.export:
                 lines.append(f"{'+' if now.export > was.export else '−'} {name}: 导出 export {was.export:,} → {now.export:,} 人 persons")
     return lines

@@ -35,6 +35,7 @@ class Entry:
         subject: keyed hash of the person; None = none was named.
         told: attribute or question → how it was told.
         asked: kind of the question.
+        as_of, known_at: of a question to the past, the date and the instant it named.
     """
 
     client_id: str | None
@@ -48,6 +49,8 @@ class Entry:
     consent: str | None = None
     policy_version: str | None = None
     night: str | None = None
+    as_of: str | None = None
+    known_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -174,4 +177,5 @@ def _body(entry: Entry) -> tuple[str, str, bytes]:
         "subject": None if entry.subject is None else entry.subject.hex(), "told": entry.told, "consent": entry.consent,
         "policy_version": entry.policy_version, "night": entry.night,
     }  # fmt: skip
+    body |= {name: at for name, at in (("as_of", entry.as_of), ("known_at", entry.known_at)) if at is not None}
     return receipt_id, orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode(), os.urandom(32)

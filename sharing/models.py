@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 _EXAMPLE_ID = "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f00"
@@ -13,6 +14,11 @@ Consent = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]
 # Any number an agency may issue; it is brought to one spelling before it is compared.
 Number = Annotated[str, StringConstraints(min_length=4, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+AsOf = Annotated[date | None, Query(description="What was true on this date; left out = whatever is newest.", examples=["2026-03-04"])]
+KnownAt = Annotated[
+    datetime | None,
+    Query(description="By what the hub knew at this instant; of China, where it names no zone. Left out = by what it knows now.", examples=["2026-03-06T08:00:00+08:00"]),
+]  # fmt: skip
 
 
 class _Question(BaseModel):
@@ -132,6 +138,8 @@ class Header(_Answer):
     purpose: str
     policy_version: str
     night: date = Field(description="The night the answer speaks of.")
+    as_of: date | None = Field(None, description="Of a question to the past: the date named.")
+    known_at: datetime | None = Field(None, description="Of a question to the past: the instant named.")
     refused: list[Refusal]
 
 

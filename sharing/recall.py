@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from hub.settings import Settings
 from schemas.contract import Contract, load_contracts
-from sharing.attributes import Attribute, Room, catalogue
+from sharing.attributes import Room, catalogue
 from sharing.keys import Pseudonyms
 from sharing.policy import form_of
-from warehouse import agency_tables, database, past, recalls
-from warehouse.forms import definition
+from warehouse import agency_tables, database, past, recalls, survivorship
+from warehouse.forms import Form, definition
 from warehouse.recalls import Known
 
 _PERSON = "core.person"
@@ -41,13 +41,13 @@ class _Told:
         for name, effect in effects.items():
             attribute = catalogue().get(name)
             if name.startswith("?"):
-                stem, expression = self.questions.get(name[1:], (None, None))
-                if expression is not None:
-                    by_stem.setdefault(stem, {})[name] = expression
+                stem, asked = self.questions.get(name[1:], (None, None))
+                if asked is not None:
+                    by_stem.setdefault(stem, {})[name] = asked
             elif attribute is not None and attribute.room is Room.HOUSEHOLD:
                 found[name] = known.homes
             elif attribute is not None and effect != "refused":
-                by_stem.setdefault(attribute.stem, {})[name] = self._expression(attribute, effect)
+                by_stem.setdefault(attribute.stem, {})[name] = expression(self.contracts, attribute.stem, attribute.column, form_of(effect))
         golden = by_stem.pop(None, {})
         if golden:
             found |= dict.fromkeys(golden) if known.person is None else recalls.evaluated(self.connection, _PERSON, known.person, golden)
@@ -60,12 +60,13 @@ class _Told:
                 found[name] = (any(r[name] for r in rows), bool(rows)) if is_question else sorted(orjson.dumps(r[name]) for r in rows)
         return found
 
-    def _expression(self, attribute: Attribute, effect: str) -> str:
-        form = form_of(effect)
-        if form is None:
-            return f'"{attribute.column}"'
-        fields = () if attribute.stem is None else self.contracts[attribute.stem].fields
-        return definition(attribute.column, form, next((f.physical_type for f in fields if f.name == attribute.column), None))[1]
+
+def expression(contracts: dict[str, Contract], stem: str | None, column: str, form: Form | None) -> str:
+    """SQL over the columns of a source's table (None = of persons) that gives a column in a form (None = clear)."""
+    if form is None:
+        return f'"{column}"'
+    fields = () if stem is None else contracts[stem].fields
+    return definition(column, form, next((f.physical_type for f in fields if f.name == column), None))[1]
 
 
 def scan(settings: Settings) -> int:
@@ -82,20 +83,23 @@ def scan(settings: Settings) -> int:
         told = _Told(connection, load_contracts(), recalls.questions(connection))
         persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, told.contracts, since, newest)}
         is_withdrawal = recalls.has_withdrawal(connection, since, newest)
+        policy = survivorship.in_force(connection)  # the present one, so that another policy makes nothing untrue
         cache: dict[tuple[str, date, int], Known] = {}
 
         def known(person_id: str, day: date, number: int) -> Known:
             key = (person_id, day, number)
             if key not in cache:
-                cache[key] = recalls.known(connection, told.contracts, *key)
+                # Households as of that publication, not of the day: a person who was parted is to be seen parted.
+                at = past.Moment(number, None, day, number)
+                cache[key] = recalls.known(connection, told.contracts, person_id, at, by=policy)
             return cache[key]
 
         found = 0
         for disclosure in recalls.disclosures(connection, list(persons), newest) if persons else ():
             body = orjson.loads(disclosure.body)
-            if body.get("night") is None:
+            if body.get("night") is None or body.get("known_at") is not None:  # what was known at an instant stays what it was
                 continue
-            person_id, day = persons[disclosure.subject], date.fromisoformat(body["night"])
+            person_id, day = persons[disclosure.subject], date.fromisoformat(body.get("as_of") or body["night"])
             earlier = max(since, disclosure.number)
             before = known(person_id, day, earlier)
             # Who they are now: whoever was told of a person that proves to be two may have meant either.

@@ -41,6 +41,11 @@ class Moment:
     stems: frozenset[str]
 
 
+def stale(states: dict[str, str]) -> frozenset[str]:
+    """Sources whose data of a night did not come, by how the night's intakes stand."""
+    return frozenset(s for s in stems() if states.get(s) not in _GOOD)
+
+
 class Service:
     """One running service."""
 
@@ -88,8 +93,7 @@ class Service:
         number, night, states = await answers.night(self.asking)
         held = await answers.applied(self.asking)
         known = held[1] if held is not None else frozenset()
-        stale = frozenset(s for s in stems() if states.get(s) not in _GOOD)
-        return Moment(number, night, policy, stale, known)
+        return Moment(number, night, policy, stale(states), known)
 
     async def refresh(self) -> Moment:
         """Follow the pool to its last publication; the policy of its night is held in the database first."""

@@ -65,6 +65,18 @@ def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime 
     return Moment(found.number, found.published_at, as_of, found.number if found.night is None else found.night)
 
 
+def intakes(connection: sa.Connection, at: Moment) -> tuple[date | None, dict[str, str]]:
+    """The last night published by a moment and up to its date, and how the intake of each source stands in it; None = there was none."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT n.night, i.stem, i.state FROM (SELECT max(business_date) AS night FROM ops.published WHERE number <= :n"
+            " AND (CAST(:day AS date) IS NULL OR business_date <= :day)) AS n LEFT JOIN ops.intake i ON i.business_date = n.night"
+        ),
+        {"n": at.number, "day": at.valid},
+    ).all()
+    return rows[0].night, {r.stem: r.state for r in rows if r.stem is not None}
+
+
 # The link of one record in a publication, or its last one before it had none.
 _LINK = """
 SELECT person_id FROM (

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from schemas.contract import Contract
-from warehouse import agency_tables, past, survivorship, timeline
+from schemas.survivorship import Survivorship
+from warehouse import agency_tables, past, timeline
 from warehouse.asking import Asking
 from warehouse.disclosure import question_column
 from warehouse.forms import PERSON_COLUMNS
@@ -44,17 +45,19 @@ class Disclosure:
 
 @dataclass(frozen=True)
 class Known:
-    """What the hub knows of a person on a day, by some publication.
+    """What the hub knows of a person at a pair of times.
 
     Attributes:
         person: golden values as a row of ``core.person``; None = nothing was known.
         records: record → (source, its fields).
         homes: kind and id of the households.
+        person_id: to whom the records belonged; None = nothing was known.
     """
 
     person: dict[str, Any] | None
     records: dict[str, tuple[str, dict[str, Any]]]
     homes: tuple[tuple[str, str], ...]
+    person_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,23 +140,31 @@ def disclosures(connection: sa.Connection, subjects: Sequence[bytes], newest: in
             yield Disclosure(**{**row._mapping, "subject": bytes(row.subject)})
 
 
-def known(connection: sa.Connection, contracts: dict[str, Contract], person_id: str, day: date, number: int) -> Known:
-    """What a publication knows of a person's day; golden values by the present policy, so that another policy makes nothing untrue."""
-    # Households as of that publication, not of the day: a person who was parted is to be seen parted.
-    at = past.Moment(number, None, day, number)
+def known(
+    connection: sa.Connection, contracts: dict[str, Contract], person_id: str, at: past.Moment, *, by: Survivorship | None = None
+) -> Known:
+    """What is known of a person at a pair of times.
+
+    Args:
+        connection: to the pool.
+        contracts: of the sources.
+        person_id: of the person.
+        at: the pair of times.
+        by: survivorship policy of the golden values; None = the one that was in force then.
+    """
     try:
-        told = past.person(connection, person_id, at, by=survivorship.in_force(connection))
+        told = past.person(connection, person_id, at, by=by)
     except ConfigError:  # nothing was known of it
         return Known(None, {}, ())
     person = {column: told[column] for column in PERSON_COLUMNS}
     records = {}
     for record in told["records"]:
         contract = contracts.get(record["stem"])
-        fields = None if contract is None else _fields(connection, contract, record, number)
+        fields = None if contract is None else _fields(connection, contract, record, at.number)
         if fields is not None:
             records[record["record_id"]] = (record["stem"], {**fields, "as_of_date": str(record["valid_from"])})
     homes = tuple(sorted((h["kind"], str(h["household_id"])) for h in told["households"]))
-    return Known(json.loads(json.dumps(person, default=str)), records, homes)
+    return Known(json.loads(json.dumps(person, default=str)), records, homes, told["person_id"])
 
 
 def _fields(connection: sa.Connection, contract: Contract, record: dict[str, Any], number: int) -> dict[str, Any] | None:

@@ -6,8 +6,8 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.codes import load_code_set
-from sharing import asking
-from sharing.models import AttributeName, Code, Consent, Household
+from sharing import asking, past
+from sharing.models import AsOf, AttributeName, Code, Consent, Household, KnownAt
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from warehouse import answers
@@ -25,6 +25,8 @@ async def household(
     attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
     questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
     consent: Annotated[Consent | None, Query(description="Reference of the persons' authorisation.")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
 ) -> Response:
     """Ask for ``household.size``, ``household.members``, ``household.relation``, and for what you need to know of each member."""
     question = await asking.admit(
@@ -32,8 +34,12 @@ async def household(
         lookup="person_id",
     )  # fmt: skip
     told = question.told
-    rows = []
-    if any(name.startswith("household.") for name in told):
+    question, at = await past.placed(question, as_of, known_at)
+    rows, holders = [], {}
+    if any(name.startswith("household.") for name in told) and at is not None:
+        then = await asking.read(past.household(question, at, str(household_id)))
+        rows, holders = [t.row for t in then], {t.row["person_id"]: t.holders for t in then}
+    elif any(name.startswith("household.") for name in told):
         rows = await asking.read(
             answers.household(
                 question.service.asking, question.asked, str(household_id), with_size="household.size" in told,
@@ -51,10 +57,13 @@ async def household(
             members.append(
                 {**member, "relation": row["relation"], "relation_label": None if entry is None else {"zh": entry.zh, "en": entry.en}}
             )
-    entries = [question.entry("told", row["person_id"], question.effects) for row in rows]
-    receipts = await asking.commit(question.service, entries, question.caller)
-    for member, receipt in zip(members, receipts, strict=False):
-        member["receipt"] = asking.note(receipt)
+    of = [(row["person_id"], holder) for row in rows for holder in holders.get(row["person_id"], (row["person_id"],))]
+    receipts = await asking.commit(
+        question.service, [question.entry("told", holder, question.effects) for _, holder in of], question.caller
+    )
+    noted = {person: asking.note(receipt) for (person, _), receipt in reversed(list(zip(of, receipts, strict=True)))}
+    for member in members:
+        member["receipt"] = noted[member["person_id"]]
     first = rows[0]
     return json(
         {**question.header(), "household_id": first["household_id"], "kind": first["kind"], "size": first["size"], "members": members}

@@ -9,8 +9,8 @@ import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
 from identity import normalise, resident_id
-from sharing import asking
-from sharing.models import AttributeName, Code, Comparison, ComparisonResult, Consent, Found, Lookup, Person
+from sharing import asking, past
+from sharing.models import AsOf, AttributeName, Code, Comparison, ComparisonResult, Consent, Found, KnownAt, Lookup, Person
 from sharing.problems import Problem
 from sharing.routes.documented import problems
 from warehouse import answers
@@ -40,20 +40,30 @@ async def person(
     attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
     questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
     consent: Annotated[Consent | None, Query(description="Reference of the person's authorisation.")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
 ) -> Response:
-    """What the purpose lets you know of one person. An id that was merged into another is followed."""
+    """What the purpose lets you know of one person. An id that was merged into another is followed.
+
+    A question to the past needs a right of its own; it is answered of persons who are the grant's now and were then.
+    """
     question = await asking.admit(
         request.app.state.service, request, "person", purpose=purpose, consent=consent, attributes=attributes or (), questions=questions or (),
         lookup="person_id",
     )  # fmt: skip
-    rows = await asking.read(answers.persons(question.service.asking, question.asked, [str(person_id)]))
-    if not rows:
+    question, at = await past.placed(question, as_of, known_at)
+    if at is None:
+        rows = await asking.read(answers.persons(question.service.asking, question.asked, [str(person_id)]))
+        found = past.Told(rows[0], (rows[0]["person_id"],)) if rows else None
+    else:
+        found = await asking.read(past.person(question, at, str(person_id)))
+    if found is None:
         raise await asking.miss(question, str(person_id))
-    content = {**question.header(), **asking.told(question, rows[0])}
+    content = {**question.header(), **asking.told(question, found.row)}
     mark = etag(content)
     is_known = mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]
-    entry = question.entry("unchanged" if is_known else "told", content["person_id"], question.effects)
-    (receipt,) = await asking.commit(question.service, [entry], question.caller)
+    entries = [question.entry("unchanged" if is_known else "told", holder, question.effects) for holder in found.holders]
+    receipt = (await asking.commit(question.service, entries, question.caller))[0]
     if is_known:
         return Response(status_code=304, headers={"ETag": mark, "Hub-Receipt": receipt.receipt_id})
     return json({**content, "receipt": asking.note(receipt)}, ETag=mark)

@@ -81,6 +81,7 @@ def test_three_departments_that_were_told_of_a_wrong_merge_are_told_so_and_ackno
     untouched = civil.person(merged, WATCH, "insured").json()  # a question whose answer does not change
     assert recall.scan(pool.settings) == 0, "nothing has turned out otherwise yet"
 
+    merged_at = pool.rows("SELECT max(published_at) FROM ops.published")[0][0].isoformat()
     review.retract(hub.settings, judged.judgement_id, reviewer="reviewer one", reason="two persons share it")
     hub.night(5)
     assert person_of(pool, one) != person_of(pool, other)
@@ -106,6 +107,13 @@ def test_three_departments_that_were_told_of_a_wrong_merge_are_told_so_and_ackno
         for stranger in [a for a in (civil, housing, insurance) if a is not asker]:
             assert stranger.get(f"/v1/recalls/{mine['recall_id']}").status_code == 404
             assert stranger.post(f"/v1/recalls/{mine['recall_id']}/acknowledge").status_code == 404
+    # What the hub took for one person then is told of that time, and written down under each whom it was of.
+    entries = pool.entries()
+    then = civil.person(apart, REVIEW, "severely_disabled", known_at=merged_at, **CONSENT).json()
+    assert then["answers"][0]["answer"] == "yes" and pool.entries() == entries + 2
+    pool.run("UPDATE core.person SET area_code = '110101' WHERE person_id = CAST(:p AS uuid)", p=person_of(pool, other))
+    hidden = civil.person(apart, REVIEW, "severely_disabled", known_at=merged_at, **CONSENT)
+    assert hidden.status_code == 404, "the records are a stranger's by now, who is not the grant's"
     assert untouched["receipt"]["receipt_id"] not in [r["receipt_id"] for r in recalls_of(civil, open=False)]
 
 
@@ -131,11 +139,18 @@ def test_a_withdrawn_delivery_recalls_what_it_said_and_its_release_says_it_stand
     person, attribute, delivery = a_change(pool)
     answer = civil.person(person, REVIEW, attribute, **CONSENT).json()
     assert answer["values"]
+    dated = civil.person(person, REVIEW, attribute, as_of="2026-03-05", **CONSENT).json()
+    instant = pool.rows("SELECT max(published_at) FROM ops.published")[0][0].isoformat()
+    fixed = civil.person(person, REVIEW, attribute, known_at=instant, **CONSENT).json()
+    assert dated["values"] == fixed["values"] == answer["values"]
     tried = rulings.withdraw(hub.settings, delivery, dry_run=True)
     rulings.withdraw(hub.settings, delivery, reason="another county's file", by="engineer", confirm=tried.confirm)
     recall.scan(pool.settings)
     mine = [r for r in recalls_of(civil) if r["receipt_id"] == answer["receipt"]["receipt_id"]]
     assert [(r["cause"], r["changed"], r["stands"]) for r in mine] == [("withdrawn", [attribute], False)]
+    recalled = {r["receipt_id"] for r in recalls_of(civil)}
+    assert dated["receipt"]["receipt_id"] in recalled, "what was told of a day is not true of it"
+    assert fixed["receipt"]["receipt_id"] not in recalled, "what the hub knew at an instant it knew"
     rulings.release(hub.settings, delivery, reason="it was right after all", by="engineer")
     hub.night(5)
     recall.scan(pool.settings)
