@@ -91,6 +91,7 @@ def commands() -> list[tuple[str, ...]]:
     return sorted(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands(), ids=" ".join)
 def test_every_command_exists_and_starts_outside_a_container(command: tuple[str, ...], tmp_path: Path) -> None:
     if command[0].startswith("/opt/hub/"):
@@ -104,6 +105,7 @@ def test_every_command_exists_and_starts_outside_a_container(command: tuple[str,
     assert done.returncode == 0, done.stderr[-500:]
 
 
+@pytest.mark.slow
 def test_the_agencies_command_starts_outside_a_container() -> None:
     done = subprocess.run([sys.executable, "-m", "sandbox.servers"], capture_output=True, text=True, check=False, cwd=ROOT)
     assert "usage: python -m sandbox.servers STEM" in done.stderr + done.stdout
