@@ -1,6 +1,6 @@
 """HTTP calls to an agency: phases timed, failures named, nothing of a reply's text in an error."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -200,12 +200,20 @@ class HttpCaller:
         raise SourceRefused(name, where=self.where, next_step="ask the agency which right or parameter is missing")
 
 
+def ahead_s(headers: Mapping[str, str]) -> float:
+    """How far the clock of who answers is ahead of ours, by the second, from its Date (RFC 9110 §6.6.1); 0 where it says nothing."""
+    try:
+        return (parsedate_to_datetime(headers.get("Date", "")) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
 def _retry_after_s(response: requests.Response) -> float | None:
-    """RFC 9110 §10.2.3: seconds, or an instant."""
+    """RFC 9110 §10.2.3: seconds, or an instant, by the clock of who says it."""
     text = response.headers.get("Retry-After", "").strip()
     if text.isdigit():
         return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds())
+        return max(0.0, (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds() - ahead_s(response.headers))
     except (ValueError, TypeError):
         return None

@@ -16,8 +16,8 @@ import orjson
 import requests
 
 from connectors.delivery import FetchRequest, Manifest, Part, PartStream
-from connectors.kits.http import HttpCaller
-from connectors.kits.pages import Envelope, Overlap, Page, PageBook
+from connectors.kits.http import HttpCaller, ahead_s
+from connectors.kits.pages import Envelope, Expired, Overlap, Page, PageBook
 from connectors.kits.patience import Patience
 from hub.errors import ConfigError, SourceChanged, SourceRefused
 from schemas.contract import Scope
@@ -25,11 +25,14 @@ from schemas.contract import Scope
 ENVELOPE = Envelope(
     success=frozenset({"200"}),
     busy=frozenset({"api-429", "api-503", "db-500"}),
-    expired=frozenset({"api-408"}),
+    expired=frozenset({"api-402", "api-408"}),
     total="total",
     as_of="asof",
     position="pageno",
 )
+
+# Clocks that differ by less are not why a time is refused.
+_OF_ONE_TIME_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,25 @@ class _Reader:
         self.http = HttpCaller(request, Patience.of(request))
         self.book = PageBook(request, dialect.envelope)
         self._last_rtime = 0
+        # How far the gateway's clock is ahead of ours: as it says, and as we sign, which is not at all until it refuses our time.
+        self._told_ahead_s = self._ahead_s = 0.0
 
     def page(self, number: int) -> tuple[bytes, Page]:
         """One page, tried again while that may help, entered into the books."""
         try:
+            return self._tried(number)
+        except Expired:
+            if abs(self._told_ahead_s - self._ahead_s) < _OF_ONE_TIME_S:
+                raise
+            self._ahead_s = self._told_ahead_s
+            return self._tried(number)
+
+    def _tried(self, number: int) -> tuple[bytes, Page]:
+        try:
             for attempt in self.http.patience.attempts():
                 with attempt:
-                    body = self.http.read(lambda: self._signed(number)).body
+                    answer = self.http.read(lambda: self._signed(number))
+                    body, self._told_ahead_s = answer.body, ahead_s(answer.headers)
                     page = self.book.open(body)
                     self.book.take(page, number)
         except Overlap as error:
@@ -91,9 +106,9 @@ class _Reader:
         return body, page
 
     def _signed(self, number: int) -> requests.Request:
-        """A request whose time is later than any before it: a gateway refuses a signature it has seen."""
+        """A request whose time, by the gateway's clock, is later than any before it: a gateway refuses a signature it has seen."""
         dialect, wanted = self.dialect, self.request.wanted
-        self._last_rtime = max(self._last_rtime + 1, time.time_ns() // 1_000_000)
+        self._last_rtime = max(self._last_rtime + 1, time.time_ns() // 1_000_000 + int(self._ahead_s * 1000))
         stated = {"sid": self.sid, "rid": self.rid, "rtime": str(self._last_rtime)}
         headers = {dialect.header + name: value for name, value in stated.items()}
         headers[dialect.header + "sign"] = signature(self.secret, *(stated[name] for name in dialect.signed))

@@ -11,6 +11,9 @@ _FILES = frozenset({"sftp-drop", "zip-basic"})
 _COLUMNS = frozenset({"sftp-drop", "exchange-database", "zip-basic"})
 _ALL = _HTTP | _COLUMNS
 
+# How far the clock of an agency is ahead that has a wrong one, in seconds.
+AHEAD_S = 3600
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -38,6 +41,7 @@ FAULTS: dict[str, Fault] = {
     "token_expires": Fault("令牌用一次即失效", "every token is good for one call", frozenset({"rest-oauth"})),
     "unauthorized_once": Fault("令牌失效一次", "one call answers 401 although the token was good", frozenset({"rest-oauth"}), 1),
     "rate_limited": Fault("限流(429, Retry-After)", "two calls are told to come back later", _HTTP, 2),
+    "clock_wrong": Fault("机构时钟快一小时", "the agency's clock is an hour ahead, and it goes by it", _HTTP),
     "server_error_burst": Fault("连续三次500后恢复", "three calls answer 500, then all is well", _HTTP, 3),
     "pages_overlap": Fault("分页重叠", "each page starts with rows of the page before it", _PAGED),
     "page_repeated": Fault("重复返回同一页", "the second page is the first again", _PAGED),

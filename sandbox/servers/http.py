@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from email.utils import formatdate
 from typing import Any
 
 import uvicorn
@@ -40,15 +41,21 @@ class HttpFaults:
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve one request."""
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"date", formatdate(self._switches.now(), usegmt=True).encode())]}
+            await send(message)
+
         answer = None
         if scope["type"] == "http" and scope["path"] != "/health":
             answer = self._fault(is_data=scope["path"] != self._spared)
         if answer is None:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, dated)
             return
         status, kind, body, extra = answer
         headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *extra]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await dated({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     def _fault(self, *, is_data: bool) -> tuple[int, bytes, bytes, list[tuple[bytes, bytes]]] | None:
@@ -61,6 +68,8 @@ class HttpFaults:
                 return 403, json, self._error_body, []
             if strikes("rate_limited"):
                 return 429, json, self._error_body, [(b"retry-after", b"1")]
+            if strikes("clock_wrong") and self._switches.times_struck("clock_wrong") == 1:
+                return 429, json, self._error_body, [(b"retry-after", formatdate(self._switches.now() + 1, usegmt=True).encode())]
         if is_data and strikes("error_in_200"):
             return 200, json, self._error_body, []
         if is_data and strikes("html_login"):
@@ -87,6 +96,7 @@ class HttpBackend:
             lifespan="off",
             timeout_graceful_shutdown=1,
             server_header=False,
+            date_header=False,
         )
         self._server = uvicorn.Server(config)
         self._serving: asyncio.Task[None] | None = None

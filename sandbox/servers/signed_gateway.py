@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import threading
-import time
 from collections import OrderedDict
 from datetime import date
 from typing import Any
@@ -45,7 +44,8 @@ class _Gate:
         expected = hmac.new(access.secret.encode(), (sid + rid + rtime).encode(), hashlib.sha256).digest()
         if not hmac.compare_digest(base64.b64encode(expected), sign.encode()):
             return _error("api-401", "签名错误")
-        if not rtime.isdigit() or abs(time.time() * 1000 - int(rtime)) > _SKEW_MS:
+        if not rtime.isdigit() or abs(switches.now() * 1000 - int(rtime)) > _SKEW_MS:
+            switches.strikes("clock_wrong")
             return _error("api-402", "请求时间超出允许范围")
         with self._lock:
             if sign in self._seen:
