@@ -74,11 +74,10 @@ async def written_down(service: Service, subscription: Any, watch: Watch, found:
         )
         for n in fresh
     ]  # fmt: skip
-    given: dict[int, str] = {}
-    if entries:
-        caller = Caller(subscription["client_id"], subscription["department"], subscription["generation"], None, 0.0)
-        receipts = await service.ledger.commit(entries, caller)
-        given = {n["sequence"]: r.receipt_id for n, r in zip(fresh, receipts, strict=True)}
+    caller = Caller(subscription["client_id"], subscription["department"], subscription["generation"], None, 0.0)
+    receipts = await service.ledger.commit(entries, caller)  # without an entry too: it says whether the client is still in force
+    given = {n["sequence"]: r.receipt_id for n, r in zip(fresh, receipts, strict=True)}
+    if given:
         await notices.leaving(service.asking, given)
     return [{**dict(n), "receipt_id": given.get(n["sequence"], n["receipt_id"])} for n in found]
 
@@ -106,7 +105,6 @@ class Dispatcher:
         self.clock = clock
         self.jitter = jitter
         self._pass = asyncio.Lock()
-        self._looked = -1
 
     async def deliver(self) -> int:
         """Send once what is due now; how many notices were taken."""
@@ -136,6 +134,8 @@ class Dispatcher:
             except ClientGone:
                 return taken
             for notice in leaving:
+                if time.monotonic() > ends_at:
+                    break
                 outcome = await send(service, row, notice["notice_id"], document(row, notice))
                 if outcome.is_taken:
                     taken += 1
@@ -165,11 +165,8 @@ class Dispatcher:
         return outcome.is_down or outcome.status == GONE
 
     async def turn(self) -> int:
-        """Look, where there was a publication since; deliver what is due; how many notices were taken."""
-        number = self._service.moment.number
-        if number != self._looked:
-            await look(self._service, self.clock())
-            self._looked = number
+        """Look at what was not looked at since the last publication, deliver what is due; how many notices were taken."""
+        await look(self._service, self.clock())
         return await self.deliver()
 
     async def keep_on(self) -> None:

@@ -302,6 +302,31 @@ def test_a_revoked_client_is_sent_nothing_any_more(told: Told) -> None:
     assert receiver.got == [] and told.pool.entries() == entries
 
 
+def test_a_client_revoked_between_two_tries_is_not_sent_what_was_written_down_before(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker = told.pool.asker("late-desk", "civil_affairs")
+    receiver = Receiver()
+    person = min(told.changed[0])
+    made = asker.post(
+        "/v1/subscriptions", purpose=REVIEW, **CONSENT, kind="person", attributes=["person.phone"], subjects=[{"id": person}], address=receiver.address
+    ).json()  # fmt: skip
+    told.pool.run("UPDATE share.watched SET mark = NULL WHERE subscription_id = CAST(:i AS uuid)", i=made["subscription_id"])
+    look_again(told, made["subscription_id"])
+    assert told.turn(hours=1) == 0 and told.states(made["subscription_id"]) == {"waiting": 1}
+    due = dispatch.subscriptions.due
+
+    async def revoked_meanwhile(*arguments: Any) -> Any:
+        rows = await due(*arguments)
+        with told.pool.engine.begin() as connection:
+            clients.revoke(connection, "late-desk")
+        return rows
+
+    monkeypatch.setattr(dispatch.subscriptions, "due", revoked_meanwhile)
+    entries = told.pool.entries()
+    with receiver.up():
+        assert told.turn(hours=2) == 0
+    assert receiver.got == [] and told.pool.entries() == entries
+
+
 def test_a_subscription_the_policy_does_not_grant_any_more_says_nothing_in_any_way(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     subscription_id, receiver = told.begin("suspended")
     service = told.pool.http.app.state.service  # type: ignore[attr-defined]
