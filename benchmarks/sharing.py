@@ -87,6 +87,24 @@ def _post(url: str, token: str, body: object) -> float:
     return time.perf_counter() - began
 
 
+def _exported(base: str, token: str, asked: object) -> tuple[int, float, float]:
+    """Persons of an export, seconds it takes, and seconds of the next round, in which nothing changed."""
+    bearer = {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(f"{base}/v1/exports", orjson.dumps(asked), {**bearer, "Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        export_id = orjson.loads(answer.read())["export_id"]
+    since, told, took = "0", [], []
+    for _ in range(2):
+        began = time.perf_counter()
+        rows = urllib.request.Request(f"{base}/v1/exports/{export_id}/rows?_since={since}", headers=bearer)
+        with urllib.request.urlopen(rows, timeout=600) as answer:
+            last = orjson.loads(list(answer)[-1])
+        took.append(time.perf_counter() - began)
+        told.append(int(last["persons"]))
+        since = last["since"]
+    return told[0], took[0], took[1]
+
+
 async def _append(batch: int, batches: int) -> tuple[float, float]:
     """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
     settings = get_settings()
@@ -173,6 +191,19 @@ def main() -> None:
         }
         took = min(_post(f"{base}/v1/persons/compare", token, body) for _ in range(3))
         print(f"compare: {len(numbers):,} persons in {took:.2f} s ({took / len(numbers) * 1e6:,.0f} µs each)")
+        named = ids[:10_000]
+        asked = {"purpose": _PURPOSE, "attributes": ["person.name"], "questions": ["insured"]}
+        alike = min(
+            _post(f"{base}/v1/persons/compare", token, {**asked, "applicants": [{"person_id": i} for i in named]}) for _ in range(3)
+        )
+        watched = {**asked, "kind": "person", "subjects": [{"id": i} for i in named]}
+        looked = min(_post(f"{base}/v1/subscriptions", token, watched) for _ in range(3))
+        print(f"subscribe, as each look: {len(named):,} persons in {looked:.2f} s, {looked / alike:.2f} × the comparison of the same by id")
+        told, whole, again = _exported(base, token, asked)
+        print(
+            f"export: {told:,} persons in {whole:.2f} s, {whole / told / (alike / len(named)):.2f} × the comparison of as many;"
+            f" again, nothing changed: {again / whole:.2f} × that"
+        )
         rate, proof_ms = asyncio.run(_append(10_000, 5))
         print(f"log: {rate:,.0f} entries/s in batches of 10,000 · proof of inclusion {proof_ms:.1f} ms")
     finally:

@@ -8,7 +8,7 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import tickets
 from schemas.contract import readable_contracts
-from warehouse import database, ledger, quarantine, questions, recalls
+from warehouse import database, ledger, quarantine, questions, recalls, subscriptions
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
@@ -74,6 +74,7 @@ class Status:
         quarantine: rows that this night's deliveries left in quarantine, by source and rule, most first.
         tickets: those that are not closed, by source, oldest first; ages count to the night.
         recalls: departments that have not acknowledged that something they were told turned out otherwise.
+        receivers: clients that do not take the notices they subscribed to.
     """
 
     night: date
@@ -84,6 +85,7 @@ class Status:
     quarantine: list[quarantine.RuleCount]
     tickets: list[OpenTickets]
     recalls: list[recalls.OpenRecalls]
+    receivers: list[subscriptions.Troubled]
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -117,6 +119,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         rows = questions.records_by_source(connection)
         rules = quarantine.summary(connection, business_date=night.business_date)
         told_wrongly = recalls.open_by_department(connection)
+        away = subscriptions.troubled(connection)
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -148,6 +151,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         rules,
         waiting,
         told_wrongly,
+        away,
         night.fingerprint,
         night.seconds,
     )

@@ -168,6 +168,30 @@ def listed(connection: sa.Connection) -> list[Subscription]:
     return [Subscription(**row._mapping) for row in rows]
 
 
+@dataclass(frozen=True)
+class Troubled:
+    """A client whose receivers do not take what is sent to them: dead letters, notices that wait, and the oldest of both."""
+
+    client_id: str
+    department: str
+    dead: int
+    waiting: int
+    oldest_at: datetime
+
+
+def troubled(connection: sa.Connection) -> list[Troubled]:
+    """Clients with dead letters, or whose receivers could not be reached of late; most dead letters first. Paused and fetched subscriptions are not meant."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT c.client_id, c.department, count(*) FILTER (WHERE n.state = 'dead') AS dead, count(*) FILTER (WHERE n.state = 'waiting') AS waiting,"
+            " min(n.made_at) AS oldest_at FROM share.subscription s JOIN share.client c ON c.client_id = s.client_id AND c.revoked_at IS NULL"
+            " JOIN share.notice n ON n.subscription_id = s.subscription_id AND (n.state = 'dead' OR (n.state = 'waiting' AND s.tries > 0"
+            "  AND s.address IS NOT NULL AND NOT s.is_paused)) GROUP BY c.client_id ORDER BY dead DESC, c.client_id"
+        )
+    )
+    return [Troubled(**row._mapping) for row in rows]
+
+
 def known(connection: sa.Connection, subscription_id: str) -> str:
     """A subscription's id, where there is one.
 

@@ -130,6 +130,16 @@ def _recalls(console: Console, found: Status) -> None:
         )
 
 
+def _receivers(console: Console, found: Status) -> None:
+    if not found.receivers:
+        return
+    console.print("[bold]未收到通知的订阅方 receivers away[/bold]   hub subscription list")
+    width = max(len(r.client_id) for r in found.receivers)
+    for r in found.receivers:
+        said = f"  {r.client_id:<{width}}  {r.waiting:>5,} 件待送 waiting  {r.dead:>5,} 件死信 dead letters  最久 oldest {r.oldest_at:%Y-%m-%d}"
+        console.print(said, soft_wrap=True)
+
+
 def _links(console: Console, settings: Settings, day: date) -> None:
     written = reports.write(settings, day)
     lines = []
@@ -160,4 +170,5 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
     _quarantine(console, found)
     _tickets(console, found)
     _recalls(console, found)
+    _receivers(console, found)
     _links(console, settings, found.night)

@@ -27,7 +27,7 @@ from sharing.policy import Policy
 from tests.conftest import Hub
 from tests.sharing.conftest import AUDIENCE, Asker, Pool
 from tests.sharing.test_answers import NOBODY, REVIEW, WATCH
-from warehouse import clients, database, embedded
+from warehouse import clients, database, embedded, subscriptions
 
 pytestmark = pytest.mark.slow
 CONSENT = {"consent": "SQ-2026-0001"}
@@ -246,6 +246,9 @@ def test_what_is_not_taken_within_the_policys_days_is_a_dead_letter_and_can_be_r
     assert told.turn(hours=2) == 0 and told.states(subscription_id) == {"dead": everything}
     letters = told.civil.get(f"/v1/subscriptions/{subscription_id}/notices", state="dead", limit=500).json()["notices"]
     assert len(letters) == everything
+    with told.pool.engine.connect() as connection:
+        (away,) = subscriptions.troubled(connection)
+    assert away.client_id == "civil-desk" and away.dead >= everything, "the morning says so"
     environment = {"HUB_HOME": str(told.pool.settings.home), "HUB_DATABASE_URL": told.pool.settings.database_url.get_secret_value()}  # type: ignore[union-attr]
     operator = replace_environment(borrowed, environment)
     shown = operator.invoked("subscription", "dead-letter", "--json")
