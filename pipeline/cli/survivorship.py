@@ -51,7 +51,7 @@ def _told(found: "Outcome", as_json: bool) -> None:
     console.print(
         f"金值变更的人 persons whose golden values change: {effect.persons:,} · 其所在家庭 households with such a member: {homes}"
     )
-    console.print("户成员与户主不取自金值，不变 · who is a member or head hangs on no golden value, and stays", style="dim")
+    console.print("户成员、户主与研判结果均不取自金值，不变 · no member, head or finding hangs on golden values: they stay", style="dim")
     values = _table("字段\nattribute", "金值变更\nvalues", "例 examples", numbers=["金值变更\nvalues"])
     for attribute, n in effect.values.items():
         values.add_row(_ATTRIBUTES[attribute], f"{n:,}", "\n".join(effect.examples.get(attribute, [])[:_SHOWN_PERSONS]))

@@ -11,15 +11,15 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from hub.settings import Settings
-from pipeline import review, rulings
-from schemas.contract import stems
+from pipeline import review, rulings, survivorship
+from schemas.contract import load_contracts, stems
 from sharing import policy as policies
 from sharing import recall
 from sharing.app import create
 from tests.conftest import Hub
 from tests.sharing.conftest import AUDIENCE, Asker, Pool
 from tests.sharing.test_answers import REVIEW, WATCH
-from warehouse import database, embedded
+from warehouse import database, embedded, recalls
 
 pytestmark = pytest.mark.slow
 CONSENT = {"consent": "SQ-2026-0001"}
@@ -181,3 +181,21 @@ def test_the_service_looks_back_by_itself_after_a_publication(borrowed: Hub, ser
     while not pool.rows(is_level)[0][0]:
         assert time.monotonic() < ends_at, "nobody looked back"
         time.sleep(0.1)
+
+
+def test_another_survivorship_policy_makes_nothing_untrue(borrowed: Hub, served: Pool, tmp_path: Path) -> None:
+    hub, pool = borrowed, served
+    civil = pool.asker("civil-desk", "civil_affairs")
+    everybody = [r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE area_code LIKE '421022%' LIMIT 400")]
+    body = {"purpose": WATCH, "attributes": ["person.name", "person.area_code", "person.phone"]}
+    told = civil.post("/v1/persons/compare", **body, applicants=[{"person_id": p} for p in everybody]).json()["results"]
+    assert sum(r["status"] == "told" for r in told) > 100
+    file = tmp_path / "recent.yml"
+    file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
+    changed = survivorship.adopt(hub.settings, file).effect.examples["address"]
+    recall.scan(pool.settings)
+    assert recalls_of(civil, open=False) == []
+    with database.engine(hub.settings).connect() as connection:
+        for person in changed:
+            sides = [recalls.known(connection, load_contracts(), person, date(2026, 3, 5), number) for number in (5, 6)]
+            assert sides[0] == sides[1] and sides[0].person is not None, "both sides are seen by one policy"

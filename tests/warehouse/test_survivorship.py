@@ -1,5 +1,6 @@
 """Golden values are a pure function of records and policy; the ledger of disagreement says what lost and why."""
 
+import random
 from datetime import date, timedelta
 
 import pytest
@@ -9,9 +10,12 @@ from hypothesis import strategies as st
 
 from schemas.contract import stems
 from schemas.survivorship import SHIPPED, Criterion, Rule, Survivorship, load
-from warehouse import database, survivorship
+from tests.warehouse.test_random_nights import SHIPPED as SHIPPED_MODEL
+from tests.warehouse.test_random_nights import UPHEAVAL, draw, opened, publish, settle
+from warehouse import database, ledger, survivorship
 
 pytestmark = pytest.mark.slow
+__all__ = ["opened"]  # a fixture: a pool of five nights in a transaction that is taken back, blocks bounded so low that many are crossed
 DAY = date(2026, 3, 1)
 VALUES = ("a", "b", "c")
 
@@ -37,7 +41,7 @@ policies = st.builds(
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def pool(five_nights):
     """The pool of five nights in a transaction that is taken back."""
     with database.engine(five_nights.settings).connect() as connection:
@@ -102,13 +106,13 @@ def test_a_value_that_lost_is_in_the_ledger_with_the_first_criterion_that_tells_
     numbered = list(enumerate(rows))
     filled(pool, numbered)
     golden = expected(numbered, policy)
-    ledger = pool.execute(sa.text(f"SELECT * FROM ({survivorship._ranked(policy, 'held')}) AS r WHERE NOT is_golden")).all()
+    entries = pool.execute(sa.text(f"SELECT * FROM ({survivorship._ranked(policy, 'held')}) AS r WHERE NOT is_golden")).all()
     lost = {
         (n, a) for n, r in numbered for i, (c, a) in enumerate((("id_key", "resident_id"), ("name", "name"), ("phone", "phone")))
         if r[c] is not None and r[c] != golden[r["person"]][i]
     }  # fmt: skip
-    assert {(int(str(r.record_id)[-1]), r.attribute) for r in ledger} == lost
-    for row in ledger:
+    assert {(int(str(r.record_id)[-1]), r.attribute) for r in entries} == lost
+    for row in entries:
         asked = policy.of(row.attribute).criteria
         one, other = rows[int(str(row.record_id)[-1])], rows[int(str(row.golden_record_id)[-1])]
         column = {"resident_id": "id_key"}.get(row.attribute, row.attribute)
@@ -131,7 +135,6 @@ def test_the_warehouse_begins_with_the_policy_that_comes_with_the_hub(pool):
 def test_the_pool_of_five_nights_is_what_its_policy_makes_of_it(pool):
     found = survivorship.effect(pool, survivorship.in_force(pool))
     assert (found.persons, found.where) == (0, ()) and set(found.values.values()) == {0}
-    pool.execute(sa.text("DROP TABLE otherwise"))
 
 
 def test_the_ledger_holds_each_record_that_says_otherwise_than_its_person(pool):
@@ -140,8 +143,8 @@ def test_the_ledger_holds_each_record_that_says_otherwise_than_its_person(pool):
             f"SELECT record_id FROM identity.record r JOIN identity.link USING (record_id) JOIN core.person p USING (person_id)"
             f" WHERE r.{column} <> p.{attribute} ORDER BY 1"
         )
-        ledger = "SELECT record_id FROM core.disagreement WHERE attribute = :a ORDER BY 1"
-        assert list(pool.scalars(sa.text(ledger), {"a": attribute})) == list(pool.scalars(sa.text(by_hand)))
+        listed = "SELECT record_id FROM core.disagreement WHERE attribute = :a ORDER BY 1"
+        assert list(pool.scalars(sa.text(listed), {"a": attribute})) == list(pool.scalars(sa.text(by_hand)))
     assert pool.scalar(sa.text("SELECT count(DISTINCT reason) FROM core.disagreement")) >= 2
     assert pool.scalar(sa.text("SELECT count(*) FROM core.disagreement WHERE record_id = golden_record_id")) == 0
 
@@ -153,3 +156,17 @@ def test_rates_add_up_to_the_ledger_and_those_of_another_day_to_what_stood_then(
     assert survivorship.rates(pool, 5) == now != survivorship.rates(pool, 1)
     told = sum(r.told for r in survivorship.rates(pool, 1) if r.attribute == "name")
     assert told == pool.scalar(sa.text("SELECT count(name) FROM history.records_valid('infinity', 1)"))
+
+
+def test_nights_of_chance_under_an_adopted_policy_leave_what_it_makes_of_the_whole_pool(opened, five_nights):
+    chance, by_agreement = random.Random(11), Survivorship(version=2, decided_date=DAY, criteria=(Criterion.AGREEMENT, Criterion.RECENCY))
+    assert survivorship.effect(opened, by_agreement).persons > 10
+    survivorship.adopt(opened, by_agreement, by="engineer", reason=None)
+    ledger.publish(opened, DAY + timedelta(days=4), persons=0, households=0, cause="policy")
+    village = settle(opened, chance)
+    for sizes in (UPHEAVAL, (6, 2, 3)):
+        draw(opened, chance, village, *sizes)
+        publish(opened, five_nights.settings.pool_id, SHIPPED_MODEL)
+    opened.execute(sa.text("DROP TABLE IF EXISTS otherwise"))
+    assert survivorship.effect(opened, survivorship.in_force(opened)).persons == 0
+    assert opened.scalar(sa.text("SELECT count(*) FROM history.change WHERE publication > 6")) > 20, "the nights changed something"
