@@ -19,7 +19,8 @@ from sharing.app import create
 from tests.conftest import Hub
 from tests.sharing.conftest import AUDIENCE, Asker, Pool
 from tests.sharing.test_answers import REVIEW, WATCH
-from warehouse import database, embedded, recalls
+from warehouse import database, embedded, past, recalls
+from warehouse import survivorship as golden
 
 pytestmark = pytest.mark.slow
 CONSENT = {"consent": "SQ-2026-0001"}
@@ -196,6 +197,9 @@ def test_another_survivorship_policy_makes_nothing_untrue(borrowed: Hub, served:
     recall.scan(pool.settings)
     assert recalls_of(civil, open=False) == []
     with database.engine(hub.settings).connect() as connection:
+        policy, moments = golden.in_force(connection), [past.Moment(n, None, date(2026, 3, 5), n) for n in (5, 6)]
         for person in changed:
-            sides = [recalls.known(connection, load_contracts(), person, date(2026, 3, 5), number) for number in (5, 6)]
-            assert sides[0] == sides[1] and sides[0].person is not None, "both sides are seen by one policy"
+            then, now = (recalls.known(connection, load_contracts(), person, at) for at in moments)
+            assert then.person != now.person, "each by the policy of its time"
+            then, now = (recalls.known(connection, load_contracts(), person, at, by=policy) for at in moments)
+            assert then == now and now.person is not None, "a recall sees both sides by one policy"
