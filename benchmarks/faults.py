@@ -25,6 +25,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import scheduler_kills
 from hub import log
 from hub.settings import CHECKOUT
 from sandbox import clock
@@ -218,10 +219,20 @@ def run_kills(wanted: int, seed: int, console: Console) -> bool:
     return not any(tally.faults.values())
 
 
+def run_scheduler_kills(wanted: int, seed: int, console: Console) -> bool:
+    """Kill Airflow's scheduler and its tasks in scheduled nights."""
+    with clean_hub() as (hub, expected):
+        try:
+            return scheduler_kills.run(hub, {n: e.fingerprint for n, e in expected.items()}, wanted, seed, console)
+        finally:
+            hub.command("down")
+
+
 def main() -> int:
     """Run the battery; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--kills", type=int, default=200, help="kills that must strike; 0 = none")
+    parser.add_argument("--scheduler-kills", type=int, default=20, help="kills of Airflow's scheduler and tasks; 0 = none")
     parser.add_argument("--seed", type=int, default=20260301, help="of the kills")
     parser.add_argument("--no-page", dest="page", action="store_false", help="only the kills")
     asked = parser.parse_args()
@@ -229,6 +240,7 @@ def main() -> int:
     console = Console(highlight=False)
     is_good = [run_page(console)] if asked.page else []
     is_good += [run_kills(asked.kills, asked.seed, console)] if asked.kills else []
+    is_good += [run_scheduler_kills(asked.scheduler_kills, asked.seed, console)] if asked.scheduler_kills else []
     return 0 if all(is_good) else 1
 
 

@@ -136,6 +136,12 @@ class Hub:
         for folder in ("spool", "sandbox/corrections"):
             shutil.rmtree(self.settings.home / folder, ignore_errors=True)
 
+    def forget_airflow(self) -> None:
+        """Drop Airflow's books; it is stopped, and makes them anew when it starts."""
+        with self._server() as connection:
+            connection.execute(sa.text("DROP DATABASE IF EXISTS airflow WITH (FORCE)"))
+        shutil.rmtree(self.settings.home / "airflow", ignore_errors=True)
+
     def break_by(self, stem: str, fault: str, **arguments: int) -> None:
         """Switch one fault of an agency on, alone."""
         faults.break_source(self.settings, stem, fault)

@@ -1,0 +1,108 @@
+"""Kill -9 of Airflow's scheduler with its tasks, or of one task's process, in the midst of a scheduled night.
+
+Whoever is on call starts again what died (``hub up``); the night that was under way is to come out, by itself, as if nobody had been killed.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from hub.settings import CHECKOUT
+from pipeline.services import airflow
+from sandbox import clock
+from tests.conftest import Hub
+
+VICTIMS = ("scheduler", "task")
+# A night takes about half a minute; a kill is to fall anywhere in it.
+EARLIEST_S, LATEST_S = 2.0, 25.0
+_LONGEST_S = 600
+
+
+def strike(hub: Hub, victim: str, ends_at: float) -> bool:
+    """Kill the scheduler and all its tasks, or one task; False if there was none before the night had ended."""
+    scheduler = airflow.service(hub.settings, "scheduler").process()
+    if scheduler is None:
+        return False
+    if victim == "scheduler":
+        os.killpg(scheduler.pid, signal.SIGKILL)
+        return True
+    while time.monotonic() < ends_at:
+        for worker in scheduler.children():
+            for task in worker.children():
+                try:
+                    if task.status() != psutil.STATUS_ZOMBIE:
+                        task.send_signal(signal.SIGKILL)
+                        return True
+                except psutil.NoSuchProcess:
+                    pass
+        time.sleep(0.05)
+    return False
+
+
+def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console: Console) -> bool:
+    """Strike scheduled nights until so many kills have struck; whether each ended well and as if nobody had been killed.
+
+    Args:
+        hub: one that keeps the empty warehouse as ``night_0``.
+        fingerprints: what each night leaves that nobody disturbs.
+        wanted: kills.
+        seed: of when and whom.
+        console: told of each night.
+    """
+    draw, struck, failures = random.Random(seed), Counter[str](), list[str]()
+    nights = list(fingerprints)
+    while sum(struck.values()) < wanted:
+        # Nights that were scheduled stay in Airflow's books; a warehouse that is put back needs an Airflow without them.
+        airflow.stop(hub.settings)
+        hub.forget_airflow()
+        hub.restore("night_0")
+        if (status := hub.command("up").returncode) != 0:
+            raise SystemExit(f"`hub up` ended with status {status}: nothing was shown")
+        for night in nights:
+            victim = draw.choice(VICTIMS)
+            told, after = _night(hub, night, victim, draw.uniform(EARLIEST_S, LATEST_S))
+            if told is None:
+                struck[victim] += 1
+            if (found := hub.fingerprint()) != fingerprints[night]:
+                failures.append(f"night {night}, {victim} killed: fingerprint {found[:12]}, not {fingerprints[night][:12]}")
+            if after != 0:
+                failures.append(f"night {night}, {victim} killed: `hub run` ended with status {after}")
+            console.print(f"  {sum(struck.values())}/{wanted} · {victim}{told or ''}", highlight=False)
+            if sum(struck.values()) >= wanted:
+                break
+    table = Table("kill -9", *VICTIMS, "夜与无故障者不符 nights not as without")
+    table.add_row("Airflow", *(str(struck[v]) for v in VICTIMS), str(len(failures)))
+    console.print(table)
+    for failure in failures:
+        print(f"✗ {failure}", file=sys.stderr)
+    return not failures
+
+
+def _night(hub: Hub, night: int, victim: str, delay_s: float) -> tuple[str | None, int]:
+    """A scheduled night with a kill in it: why none struck, and how the night ended."""
+    day = clock.date_of(hub.settings, night)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "pipeline.cli.main", "run", "--date", str(day)], cwd=CHECKOUT, env=hub.environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    time.sleep(delay_s)
+    has_struck = child.poll() is None and strike(hub, victim, time.monotonic() + 10)
+    if victim == "scheduler":
+        hub.command("up")
+    try:
+        _, said = child.communicate(timeout=_LONGEST_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        return (None if has_struck else "：来迟 / too late"), -signal.SIGKILL
+    if "Traceback" in said:
+        return "：堆栈 / a traceback", child.returncode or 1
+    return (None if has_struck else "：来迟 / too late"), child.returncode
