@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hub.settings import CHECKOUT
-from pipeline.services import airflow
+from pipeline.services import agencies, airflow
 from sandbox import clock
 from tests.conftest import Hub
+from warehouse import embedded
 
 VICTIMS = ("scheduler", "task")
 # A night takes about half a minute; a kill is to fall anywhere in it.
@@ -60,12 +61,16 @@ def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console:
     draw, struck, failures = random.Random(seed), Counter[str](), list[str]()
     nights = list(fingerprints)
     while sum(struck.values()) < wanted:
-        # Nights that were scheduled stay in Airflow's books; a warehouse that is put back needs an Airflow without them.
-        airflow.stop(hub.settings)
+        # Nights that were scheduled stay in Airflow's books; a warehouse that is put back needs an Airflow without them, and
+        # nobody at work in the one that was.
+        hub.command("down")
+        embedded.start(hub.settings)
+        agencies.start(hub.settings)
         hub.forget_airflow()
         hub.restore("night_0")
         if (status := hub.command("up").returncode) != 0:
-            raise SystemExit(f"`hub up` ended with status {status}: nothing was shown")
+            failures.append(f"`hub up` ended with status {status}")
+            break
         for night in nights:
             victim = draw.choice(VICTIMS)
             told, after = _night(hub, night, victim, draw.uniform(EARLIEST_S, LATEST_S))
