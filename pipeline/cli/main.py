@@ -266,6 +266,11 @@ def config_command(as_json: AsJson = False) -> None:
     screen().print(table)
 
 
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"{sentence}\n")  # one write: threads may still be at their log
+    sys.stderr.flush()
+
+
 def run() -> None:
     """Entry point: errors of the hub become one sentence and an exit status."""
     # A command makes many objects and few cycles: looking for them as often as Python does by itself takes a tenth of its time.
@@ -277,15 +282,15 @@ def run() -> None:
             log.configure()  # the command says what is wrong, or, as `--help` and `doctor`, works without settings
         app(standalone_mode=True)
     except HubError as error:
-        print(f"错误 / error: {error}", file=sys.stderr)
+        _say(f"错误 / error: {error}")
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, SystemExit) as ended:
         if isinstance(ended, SystemExit) and ended.code != _INTERRUPTED:  # typer ends with it when interrupted
             raise
-        print("已中断，可安全重跑 / interrupted; run it again safely", file=sys.stderr, flush=True)
+        _say("已中断，可安全重跑 / interrupted; run it again safely")
         os._exit(_INTERRUPTED)  # a thread may be waiting for an agency, and stopping anywhere is safe
     except Exception as error:
-        print(f"错误 / error: {unforeseen(error)}; running it again is harmless", file=sys.stderr)
+        _say(f"错误 / error: {unforeseen(error)}; running it again is harmless")
         raise SystemExit(1) from None
 
 
