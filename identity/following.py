@@ -45,8 +45,8 @@ def _people(told: pl.DataFrame) -> tuple[pl.DataFrame, People]:
         return numbered.join(first, on="person_id", how="left", maintain_order="left")[column]
 
     newest = numbered.join(told.group_by("person_id").agg(pl.col("as_of_date").max()), on="person_id", how="left", maintain_order="left")
-    # Ages are those reached in the year: a record that is a day newer then changes nobody's household.
-    at = newest.select(pl.date(pl.col("as_of_date").dt.year(), 12, 31)).to_series()
+    # Ages are those of the middle of the year: a record that is a day newer then changes nobody's household.
+    at = newest.select(pl.date(pl.col("as_of_date").dt.year(), 7, 1)).to_series()
     age = ((at - most("birth_date")).dt.total_days() / 365.25).fill_null(float("nan")).to_numpy()
     sex = most("sex").fill_null(0).to_numpy()
     is_male = np.select([sex == 1, sex == 2], [1, 0], -1).astype(np.int8)
