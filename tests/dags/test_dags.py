@@ -193,6 +193,7 @@ def test_a_task_body_is_one_call_into_the_pipeline() -> None:
             assert isinstance(last, ast.Return) and isinstance(last.value, ast.Call), node.name
 
 
+@pytest.mark.slow
 def test_reading_a_dag_file_imports_nothing_heavy_and_is_quick(airflow_home: None) -> None:
     code = (
         "import sys, time; import airflow.sdk; from airflow.sdk import DAG, Asset, AssetOrTimeSchedule, CronTriggerTimetable, task;"

@@ -145,6 +145,7 @@ def test_a_good_name_is_not_refused() -> None:
     check(asked())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stem", ["health", "Civil", "class"])
 def test_the_command_says_it_in_one_sentence_with_status_2(stem: str, tmp_path: Path) -> None:
     done = subprocess.run(
