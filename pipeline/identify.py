@@ -64,4 +64,4 @@ def settle(connection: sa.Connection, by: Frozen, pairs: pl.DataFrame, *, pool: 
     united = bonds.unite(scene, pl.concat([inside.select(found.columns), bonds.links(by, found)]), weighing.judged_apart(connection))
     weighing.keep(connection, found, united, everything=everything)
     identity_pool.assign(connection)
-    identity_pool.group(connection, households.resolve, following.follow, following.STEPS, pool)
+    identity_pool.group(connection, households.resolve, following.follow, following.STEPS, pool, everything=everything)

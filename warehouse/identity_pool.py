@@ -284,13 +284,14 @@ def _walk(connection: sa.Connection, table: str, steps: int) -> None:
 
 # What a record tells of households, beside its day: of that only the year counts, for ages (:mod:`identity.following`).
 _TOLD = (
-    "authority", "registered_no", "registered_relation", "living_no", "living_relation", "birth_date", "sex", "address_key", "phone_key",
+    "stem", "authority", "registered_no", "registered_relation", "living_no", "living_relation", "birth_date", "sex", "address_key",
+    "phone_key",
 )  # fmt: skip
 
 
-def _rivals(kind: str, others: str) -> str:
-    """Whether a person's records give several numbers or relations of which the newer one counts, said of records `r`."""
-    return f"count(DISTINCT ({others}{kind}_no, {kind}_relation)) FILTER (WHERE {kind}_no IS NOT NULL)"
+def _ways(kind: str, of: str = "") -> str:
+    """In how many ways a person's records `r` tell its place of a kind: number and relation by source; `of` = columns told apart as well."""
+    return f"count(DISTINCT ({of}r.stem, {kind}_no, {kind}_relation)) FILTER (WHERE {kind}_no IS NOT NULL)"
 
 
 def _unsettled() -> str:
@@ -300,14 +301,16 @@ def _unsettled() -> str:
     record is only newer than it was, those with another of the same authority that it may now be preferred to.
     """
     was, is_now = (", ".join((*(f"{alias}.{c}" for c in _TOLD), f"extract(year FROM {alias}.as_of_date)")) for alias in ("o", "c"))
-    of_one = f"{_rivals('registered', 'r.authority, ')} > count(DISTINCT r.authority) FILTER (WHERE registered_no IS NOT NULL)"
-    of_one += f" OR {_rivals('living', 'r.authority, ')} > count(DISTINCT r.authority) FILTER (WHERE living_no IS NOT NULL)"
-    # Where no living number is known, the register of any source stands in, and the newest does.
+    of_one = " OR ".join(
+        f"{_ways(kind, 'r.authority, ')} > count(DISTINCT r.authority) FILTER (WHERE {kind}_no IS NOT NULL)"
+        for kind in ("registered", "living")
+    )
     records = blocks.future(
         "n.person_id, r.stem, r.authority, r.registered_no, r.registered_relation, r.living_no, r.living_relation",
         "(SELECT person_id, record_id FROM newer JOIN staging.work_link USING (person_id)) AS n", "n.record_id = r.record_id",
     )  # fmt: skip
-    of_any = f"count(living_no) = 0 AND {_rivals('registered', 'r.stem, ')} > 1"
+    # Where no living number is known, the register of any source stands in, and the newest does.
+    of_any = f"count(living_no) = 0 AND {_ways('registered')} > 1"
     return f"""
 SELECT person_id FROM (
     SELECT unnest(ARRAY[l.person_id, w.person_id]) AS person_id FROM staging.work_touched t
@@ -322,13 +325,16 @@ SELECT person_id FROM (
 """
 
 
-def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -> None:
+_EVERYBODY = "SELECT person_id FROM staging.work_link UNION SELECT person_id FROM identity.link"
+
+
+def _gather_voices(connection: sa.Connection, steps: int, *, is_first: bool, everything: bool) -> None:
     """Make the tables of the affected persons, and of `voice`: every record, as it will be, that can decide their households.
 
     A household hangs on persons some steps away, so the affected are so many steps from what changed, and what decides so many further.
     """
     columns = "r.record_id, h.person_id, stem, authority, as_of_date, registered_no, registered_relation, living_no, living_relation, birth_date, sex, address_key, phone_key"
-    if everything:
+    if is_first:
         connection.execute(
             sa.text(
                 f"CREATE TEMP TABLE voice ON COMMIT DROP AS SELECT {columns}"
@@ -340,7 +346,7 @@ def _gather_voices(connection: sa.Connection, steps: int, *, everything: bool) -
         "CREATE TEMP TABLE newer ON COMMIT DROP AS SELECT DISTINCT w.person_id FROM staging.work_candidate c"
         " JOIN identity.record o USING (record_id) JOIN staging.work_link w USING (record_id) WHERE c.as_of_date <> o.as_of_date",
         "ANALYZE newer",
-        f"CREATE UNLOGGED TABLE staging.work_affected AS {_unsettled()}",
+        f"CREATE UNLOGGED TABLE staging.work_affected AS {_EVERYBODY if everything else _unsettled()}",
         "CREATE TEMP TABLE hop_person ON COMMIT DROP AS SELECT person_id FROM staging.work_affected",
         "ANALYZE staging.work_affected; ANALYZE hop_person",
     ):
@@ -373,6 +379,8 @@ def group(
     follow: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
     steps: int,
     pool: str,
+    *,
+    everything: bool,
 ) -> None:
     """Judge the households of the affected persons, both kinds.
 
@@ -382,9 +390,10 @@ def group(
         follow: who lives with spouse or parents whatever the numbers say; see :func:`identity.following.follow`.
         steps: from number to number, within which lies all that decides a person's household.
         pool: id of the pool.
+        everything: whether everybody is affected, as under another rule.
     """
-    everything = is_empty(connection)
-    _gather_voices(connection, steps, everything=everything)
+    is_first = is_empty(connection)
+    _gather_voices(connection, steps, is_first=is_first, everything=everything)
     kinds: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "authority": "smallint", "as_of_date": "date", "group": "bigint"
     }  # fmt: skip
@@ -419,9 +428,9 @@ def group(
         "r.stem",
         f"CASE WHEN m.kind = 'registered' OR {stands_in} THEN r.registered_no ELSE r.living_no END",
     )
-    where = "" if everything else "WHERE EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
+    where = "" if is_first else "WHERE EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
     anchors = "SELECT record_id, stem, registered_no, living_no FROM staging.work_candidate"
-    if not everything:  # a candidate takes the place of the record it updates
+    if not is_first:  # a candidate takes the place of the record it updates
         anchors += (
             " UNION ALL SELECT record_id, stem, registered_no, living_no FROM identity.record old JOIN"
             " (SELECT DISTINCT anchor_record_id AS record_id FROM staging.work_placed) AS named USING (record_id)"

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from datetime import date, datetime
 from unittest import mock
 
@@ -75,8 +76,13 @@ def test_a_clock_that_was_set_back_opens_a_past_night_which_changes_nothing_and_
 def test_the_wall_clock_is_chinas_also_while_another_zone_has_no_such_hour(borrowed: Hub) -> None:
     """02:30 does not exist in New York on 8 March 2026, where it is a day earlier than in China half of the time."""
     borrowed.restore("night_5")
-    with mock.patch.dict(os.environ, {"TZ": "America/New_York"}):
-        opened = by_the_wall(borrowed, datetime.fromisoformat("2026-03-07T16:30:00+00:00"))
+    try:
+        with mock.patch.dict(os.environ, {"TZ": "America/New_York"}):
+            time.tzset()
+            assert time.tzname[0] == "EST"
+            opened = by_the_wall(borrowed, datetime.fromisoformat("2026-03-07T16:30:00+00:00"))
+    finally:
+        time.tzset()
     assert opened == date(2026, 3, 8)
 
 

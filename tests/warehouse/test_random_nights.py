@@ -257,3 +257,33 @@ def test_a_third_who_leaves_the_home_of_two_changes_what_the_two_weigh(opened, f
     together = bonds_of(opened, lonely)
     assert alone[0] > 0 and together != alone
     assert_as_rebuilt(opened, pool_id, ALL_BONDS)
+
+
+def test_of_two_sources_of_one_rank_that_use_the_same_number_the_newer_one_counts(opened, five_nights):
+    """The number is each source's own: another household, though it is written alike."""
+    pool_id = five_nights.settings.pool_id
+    two = "SELECT array_agg(record_id ORDER BY record_id) FROM identity.link GROUP BY person_id HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+    records = opened.scalar(sa.text(two))
+    # On no list with anybody, so that nobody is followed.
+    run(opened, "UPDATE identity.record SET registered_no = NULL, living_no = NULL WHERE record_id = ANY(:all)", all=records)
+    records = records[:2]
+    for record, stem in zip(records, ("x", "y"), strict=True):
+        run(opened, "UPDATE identity.record SET stem = :stem, authority = 99, living_no = '7', living_relation = '02' WHERE record_id = :r",
+            stem=stem, r=record)  # fmt: skip
+    draw(opened, random.Random(1), [], 0, 0, 0)
+    publish(opened, pool_id, SHIPPED, everything=True)
+    lives = sa.text(
+        "SELECT stem FROM core.household_member m JOIN identity.link l USING (person_id) WHERE kind = 'living' AND record_id = :r"
+    )
+    before = opened.scalar(lives, {"r": records[0]})
+    draw(opened, random.Random(1), [], 0, 0, 0)
+    other = next(r for r, stem in zip(records, ("x", "y"), strict=True) if stem != before)
+    run(opened, "INSERT INTO staging.work_gone VALUES (:r)", r=other)
+    run(opened, "INSERT INTO staging.work_candidate SELECT * FROM identity.record WHERE record_id = :r", r=other)
+    run(opened, "UPDATE staging.work_candidate SET as_of_date = as_of_date + 20")
+    publish(opened, pool_id, SHIPPED)
+    after = opened.scalar(lives, {"r": records[0]})
+    run(opened, "DISCARD TEMP")
+    rebuild(opened, pool_id)
+    assert {table: differing(opened, table) for table in KEPT} == dict.fromkeys(KEPT, 0)
+    assert {before, after} == {"x", "y"}
