@@ -41,4 +41,4 @@ def as_html(report: dict[str, Any], books: dict[str, int | None]) -> str:
         books: the delivery's row counts by column of the books.
     """
     beyond = [group for group in turnover.restored(report.get("withdrawals", ())) if group.is_beyond]
-    return _PAGES.get_template("report.html").render(report=report, books=books, beyond=beyond)
+    return _PAGES.get_template("report.html").render(report=report, books=books, beyond=beyond, ranges=turnover.RANGES)

@@ -11,6 +11,7 @@ from typing import Any
 from schemas.contract import Volume
 
 FEWEST = 10  # fewer keys say nothing about a group
+RANGES = 16  # stretches of as many keys each
 _RELATIVE = 3  # times what is usual
 _MOST = 0.9  # a group that goes as a whole is never usual
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
 
 import connectors
 from connectors.delivery import Fetched, FetchRequest, Part
+from expectations import turnover
 from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable, no_room
 from hub.log import get_logger
 from hub.progress import Listener, Progress
@@ -39,9 +40,6 @@ from warehouse import (
     staging,
     weighing,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from expectations import turnover
 
 log = get_logger("night")
 Outcome = dict[str, Any]
@@ -249,7 +247,6 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
         return keeper(stem, day)
     # Here, because Great Expectations takes seconds to load and nothing else needs it.
     from expectations import gate as gatekeeper
-    from expectations import turnover
     from expectations.report import as_dict
     from expectations.rules import Circumstances
 
@@ -311,13 +308,11 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
     return {"state": "accepted", "did": True, "quarantined": held_rows}
 
 
-def _withdrawals(connection: sa.Connection, contract: Contract, day: date, delivery: landing.Delivery) -> "tuple[turnover.Group, ...]":
+def _withdrawals(connection: sa.Connection, contract: Contract, day: date, delivery: landing.Delivery) -> tuple[turnover.Group, ...]:
     """What a full delivery would withdraw, by group of keys, with what is usual."""
-    from expectations import turnover
-
     volume = contract.delivery.volume
     return turnover.judged(
-        absences.expected(connection, contract, day, delivery.as_of_date, turnover.FEWEST),
+        absences.expected(connection, contract, day, delivery.as_of_date, fewest=turnover.FEWEST, ranges=turnover.RANGES),
         absences.recent(connection, contract.stem, day, volume.recent_nights), volume,
     )  # fmt: skip
 

@@ -8,15 +8,13 @@ import sqlalchemy as sa
 from schemas.contract import Contract
 from warehouse import agency_tables
 
-RANGES = 16
-
 
 def expected(
-    connection: sa.Connection, contract: Contract, business_date: date, as_of: date, fewest: int
+    connection: sa.Connection, contract: Contract, business_date: date, as_of: date, *, fewest: int, ranges: int
 ) -> list[tuple[str, str | None, int, int]]:
     """Kind (all, township, range), name, keys in the pool and keys absent, of each group; nothing where fewer than `fewest` are absent at all.
 
-    Ranges are sixteenths of the source's keys in their order, by place and not by leading characters: serial numbers share those, while a page or file
+    Ranges are equal parts of the source's keys in their order, by place and not by leading characters: serial numbers share those, while a page or file
     that was lost is a stretch of keys whatever they look like. A key in quarantine or refused by parse is there.
     """
     core, staged, refused = (
@@ -42,7 +40,7 @@ def expected(
                 "SELECT CASE grouping(township, part) WHEN 3 THEN 'all' WHEN 1 THEN 'township' ELSE 'range' END, CASE grouping(township, part)"
                 " WHEN 1 THEN township WHEN 2 THEN part::text END, count(*), count(*) FILTER (WHERE is_absent) FROM"
                 ' (SELECT "left"(r.area_code, 9) AS township, k.part, a.record_key IS NOT NULL AS is_absent FROM'
-                f" (SELECT c.record_key, c.record_id, ntile({RANGES}) OVER (ORDER BY c.record_key) AS part {held}) AS k"
+                f" (SELECT c.record_key, c.record_id, ntile({ranges}) OVER (ORDER BY c.record_key) AS part {held}) AS k"
                 " LEFT JOIN identity.record r ON r.record_id = k.record_id LEFT JOIN absent a ON a.record_key = k.record_key) AS told"
                 " GROUP BY GROUPING SETS ((), (township), (part)) ORDER BY grouping(township, part) DESC, part, township NULLS LAST"
             ),

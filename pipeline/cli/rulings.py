@@ -4,12 +4,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
 from hub.dates import parse_date
 from hub.errors import GateHeld
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.codes import load_code_set
 
@@ -43,7 +41,7 @@ def withdraw(
         print_json(asdict(found))
         return
     console = screen()
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table()
     for column in ("", "之前 before", "之后 after"):
         table.add_column(column, justify="left" if not column else "right")
     for name, title in _COUNTS.items():
@@ -88,10 +86,10 @@ def release(
 
 
 def _print_withdrawals(found: "Release", delivery: str) -> None:
-    from warehouse.absences import RANGES
+    from expectations.turnover import RANGES
 
     console, areas = screen(), load_code_set("area")
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table()
     for column in ("将撤回\nwould withdraw", "", "主键\nkeys", "在库\nin the pool", "占比\nshare", "限度\nlimit"):
         table.add_column(column, justify="right" if column and "would" not in column else "left")
     for g in found.withdrawals:

@@ -5,6 +5,7 @@ from datetime import date
 import pytest
 import sqlalchemy as sa
 
+from expectations import turnover
 from hub.errors import ConfigError
 from pipeline import rulings
 from sandbox import clock
@@ -184,7 +185,7 @@ def test_what_recent_snapshots_withdrew_is_usual_unless_somebody_had_to_release_
     hub.restore("night_1")
     assert hub.night(8, only="education").sources["education"]["state"] == "ok"
     groups = [{"kind": "all", "name": None, "held": 100, "absent": 20}]
-    groups += [{"kind": "range", "name": str(n), "held": 100, "absent": 20} for n in range(1, absences.RANGES + 1)]
+    groups += [{"kind": "range", "name": str(n), "held": 100, "absent": 20} for n in range(1, turnover.RANGES + 1)]
     with database.engine(hub.settings).begin() as connection:  # as if a fifth of all keys went each week
         report = landing.load_report(connection, newest(hub, "education")) or {}
         landing.store_report(connection, newest(hub, "education"), {**report, "withdrawals": groups})
