@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -89,9 +88,7 @@ def _told(found: Any) -> dict[str, Any]:
 
 
 def _table(found: list[Any]) -> Table:
-    table = Table(
-        "备份 backup", "夜 night", "行 rows", "落地 objects", "MiB", "指纹 fingerprint", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
+    table = plain_table("备份 backup", "夜 night", "行 rows", "落地 objects", "MiB", "指纹 fingerprint")
     for m in found:
         size = f"{sum(m.objects.values()) / (1 << 20):,.1f}"
         table.add_row(m.name, m.business_date or "", f"{sum(m.rows.values()):,}", f"{len(m.objects):,}", size, m.fingerprint[:16])

@@ -3,10 +3,8 @@
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.contract import load_contracts
 
@@ -37,7 +35,7 @@ def changes(
     if as_json:
         print_json({"cursor": cursor, "entries": found})
         return
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table()
     for column in ("发布\npublication", "因\ncause", "对象\nsubject", "编号\nid", "变更\nchange", "原因\nreasons"):
         table.add_column(column, overflow="fold")
     for e in found:

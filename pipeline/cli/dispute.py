@@ -5,11 +5,9 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -49,8 +47,7 @@ def list_disputes(closed: Annotated[bool, typer.Option("--all", help="Ended ones
     if as_json:
         print_json([asdict(d) for d in found])
         return
-    table = Table("编号 dispute", "类别 kind", "来源 source", "字段 value", "理由 reason", "工作日 days", "期限 due", "结果 outcome",
-                  box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))  # fmt: skip
+    table = plain_table("编号 dispute", "类别 kind", "来源 source", "字段 value", "理由 reason", "工作日 days", "期限 due", "结果 outcome")
     for d in found:
         age = f"[red]{d.age_days} 超期[/red]" if d.is_overdue else str(d.age_days)
         told = OUTCOMES[d.outcome] + (f" {d.delivery_id[:8]}" if d.delivery_id else f"：{d.words}" if d.words else "")

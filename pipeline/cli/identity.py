@@ -4,12 +4,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 
 if TYPE_CHECKING:
@@ -52,7 +50,7 @@ def retrain(
         f" · 拆分 parted {counts['parted']:,} · 合并 joined {counts['joined']:,} · 加权链接 bonds: {counts['bonds_before']:,} → {counts['bonds_after']:,}"
     )
     if found.where:
-        shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        shown = plain_table()
         for name, side in (("来源 source", "left"), ("乡镇 township", "left"), ("记录 records", "right")):
             shown.add_column(name, justify=side)  # type: ignore[arg-type]
         for row in found.where[:_SHOWN_PLACES]:
@@ -116,7 +114,7 @@ def _print_quality(console: Console, found: "Quality") -> None:
 
 
 def _print_agencies(console: Console, rows: "tuple[Agency, ...]") -> None:
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = plain_table()
     columns = ("来源\nsource", "记录\nrecords", "已归并\nlinked", "单独\nalone", "无可信号码\nno believed number")
     for n, name in enumerate(columns):
         shown.add_column(name, justify="right" if n else "left")

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 
 from hub import log
 from hub.dates import parse_date
 from hub.errors import ConfigError, HubError, SourceError, unforeseen
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import (
     backup,
@@ -260,7 +259,7 @@ def config_command(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    table = Table("变量 variable", "值 value", "来自 from", "含义 meaning", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table("变量 variable", "值 value", "来自 from", "含义 meaning")
     for row in found:
         table.add_row(row["variable"], "" if row["value"] is None else str(row["value"]), row["from"], row["meaning"])
     screen().print(table)

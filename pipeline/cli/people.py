@@ -3,13 +3,12 @@
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hub.dates import parse_date, parse_instant
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.codes import load_code_set
 
@@ -60,7 +59,7 @@ def print_found(console: Console, found: dict[str, Any]) -> None:
             continue
         title = f"{_title(name)} ({len(rows)})"
         if console.width >= sum(2 + max(len(_shown(k, row[k])) for row in rows) for k in rows[0]) + 8:
-            table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+            table = plain_table(title=title)
             for key in map(str, rows[0]):
                 table.add_column(_title(key).replace(" ", "\n", 1), overflow="fold")
             for row in rows:

@@ -4,11 +4,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from pipeline.cli.explain import JUDGEMENTS, STATES, Values, Viewer, Why, as_object, print_judgements, print_told
 
@@ -83,7 +82,7 @@ def list_(
 
 def table(*columns: str) -> Table:
     """A plain table; the first column is text, the others are figures."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = plain_table()
     for n, name in enumerate(columns):
         shown.add_column(name.replace(" ", "\n", 1), justify="right" if n else "left")
     return shown
@@ -207,7 +206,7 @@ def show(
 
 
 def _side_by_side(one: dict[str, str | None], other: dict[str, str | None]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = plain_table()
     for name in ("字段\nfield", "", "一\none", "二\nother"):
         shown.add_column(name, overflow="fold")
     for field, value in one.items():

@@ -2,11 +2,11 @@
 
 from datetime import date
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hub.screen import plain_table
 from hub.settings import Settings
 from pipeline import reports
 from pipeline.services import airflow
@@ -30,7 +30,7 @@ _RULES_SHOWN = 8
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    return plain_table(title=title)
 
 
 def _count(n: int | None) -> str:

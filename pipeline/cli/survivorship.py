@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 
 from hub.dates import parse_date
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ _SHOWN_PLACES, _SHOWN_PERSONS = 20, 3
 
 
 def _table(*columns: str, numbers: Sequence[str] = ()) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = plain_table()
     for column in columns:
         table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     return table

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.contract import load_contract
 
@@ -33,7 +32,7 @@ _SHOWN = 20
 
 
 def _table(*columns: str) -> Table:
-    return Table(*(c.replace(" ", "\n", 1) for c in columns), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    return plain_table(*(c.replace(" ", "\n", 1) for c in columns))
 
 
 @app.command("list")
