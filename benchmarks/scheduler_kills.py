@@ -76,17 +76,18 @@ def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console:
             break
         for night in nights:
             victim = draw.choice(VICTIMS)
-            told, after = _night(hub, night, victim, draw.uniform(EARLIEST_S, LATEST_S))
-            if told is None:
-                struck[victim] += 1
-            if after == _SOURCE_FAILED:
+            has_struck, status, said = _night(hub, night, victim, draw.uniform(EARLIEST_S, LATEST_S))
+            struck[victim] += has_struck
+            if status == _SOURCE_FAILED:
                 again += 1
-                after = hub.command("night", "--date", str(clock.date_of(hub.settings, night))).returncode
+                status = hub.command("night", "--date", str(clock.date_of(hub.settings, night))).returncode
+            if "Traceback" in said:
+                failures.append(f"night {night}, {victim} killed: a traceback")
             if (found := hub.fingerprint()) != fingerprints[night]:
                 failures.append(f"night {night}, {victim} killed: fingerprint {found[:12]}, not {fingerprints[night][:12]}")
-            if after != 0:
-                failures.append(f"night {night}, {victim} killed: `hub run` or the run after it ended with status {after}")
-            console.print(f"  {sum(struck.values())}/{wanted} · {victim}{told or ''}", highlight=False)
+            if status != 0:
+                failures.append(f"night {night}, {victim} killed: `hub run` or the run after it ended with status {status}")
+            console.print(f"  {sum(struck.values())}/{wanted} · {victim}{'' if has_struck else '：来迟 / too late'}", highlight=False)
             if sum(struck.values()) >= wanted:
                 break
     table = Table("kill -9", *VICTIMS, "另行重跑 run again by hand", "夜与无故障者不符 nights not as without")
@@ -97,24 +98,20 @@ def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console:
     return not failures
 
 
-def _night(hub: Hub, night: int, victim: str, delay_s: float) -> tuple[str | None, int]:
-    """A scheduled night with a kill in it: why none struck, and how the night ended."""
+def _night(hub: Hub, night: int, victim: str, delay_s: float) -> tuple[bool, int, str]:
+    """A scheduled night with a kill in it: whether the kill struck, the night's exit status, and its log."""
     clock.set_night(hub.settings, night)
-    day = clock.date_of(hub.settings, night)
     child = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli.main", "run", "--date", str(day)], cwd=CHECKOUT, env=hub.environment,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-m", "pipeline.cli.main", "run", "--date", str(clock.date_of(hub.settings, night))],
+        cwd=CHECKOUT, env=hub.environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(delay_s)
     has_struck = child.poll() is None and strike(hub, victim, time.monotonic() + 10)
-    if victim == "scheduler":
+    if has_struck and victim == "scheduler":
         hub.command("up")
     try:
         _, said = child.communicate(timeout=_LONGEST_S)
     except subprocess.TimeoutExpired:
         child.kill()
-        child.communicate()
-        return (None if has_struck else "：来迟 / too late"), -signal.SIGKILL
-    if "Traceback" in said:
-        return "：堆栈 / a traceback", child.returncode or 1
-    return (None if has_struck else "：来迟 / too late"), child.returncode
+        _, said = child.communicate()
+    return has_struck, child.returncode, said
