@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     sharing_loopback_receivers: bool = Field(
         False, description="Let notices be sent to this machine itself, without encryption: for a sandbox alone."
     )
+    dci_id: str = Field(
+        "assistance-hub", pattern=r"^[A-Za-z0-9._:/-]{1,99}$", description="The hub's own sender_id and receiver_id in the DCI interface."
+    )
+    dci_is_lenient: bool = Field(
+        False, description="Take DCI messages without a signature from senders registered with --unsigned: for conformance tests alone."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -20,7 +20,7 @@ from hub.errors import unforeseen
 from hub.settings import Settings
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, exports, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes import catalogue, dci, exports, households, log, oauth, persons, recalls, subscriptions
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -90,7 +90,7 @@ def _answer(scope: Scope, problem: Problem) -> Response:
 
 def _token_error(request: Request) -> Response | None:
     """The token endpoint has its own words for what is malformed (RFC 6749 section 5.2); None elsewhere."""
-    if request.url.path != "/oauth2/token" or request.method != "POST":
+    if request.url.path not in ("/oauth2/token", "/oauth2/client/token") or request.method != "POST":
         return None
     return Response(orjson.dumps({"error": "invalid_request"}), 400, {"Cache-Control": "no-store"}, "application/json")
 
@@ -115,7 +115,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                 for status, response in operation["responses"].items():
                     if MEDIA in response.get("content", {}):
                         response["content"].pop("application/json", None)
-                    if status == "401" and path.startswith("/v1/"):
+                    if status == "401" and path.startswith(("/v1/", "/registry/")):
                         operation["security"] = [{"client": []}]
         app.openapi_schema = schema
     return app.openapi_schema
@@ -146,7 +146,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, households, exports, subscriptions, recalls, log):
+    for module in (oauth, catalogue, persons, households, exports, subscriptions, recalls, log, dci):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

@@ -126,8 +126,21 @@ async def admit(
     Raises:
         Problem: it is refused.
     """
-    began = request.state.began
-    who = caller(service, request)
+    return await admitted(
+        service, caller(service, request), request.state.request_id, request.state.began, kind, purpose=purpose, consent=consent,
+        attributes=attributes, questions=questions, lookup=lookup,
+    )  # fmt: skip
+
+
+async def admitted(
+    service: Service, who: Caller, request_id: str, began: float, kind: str, *, purpose: str, consent: str | None, attributes: Sequence[str],
+    questions: Sequence[str], lookup: str | None,
+) -> Question:  # fmt: skip
+    """Admit a question whose caller is known, as :func:`admit` does; ``began`` is when it came, by the monotonic clock.
+
+    Raises:
+        Problem: it is refused.
+    """
     moment = service.moment
     known, policy = catalogue(), moment.policy
     if wait_s := service.misses.wait_s(who.client_id):
@@ -139,7 +152,7 @@ async def admit(
         raise Problem("nothing-asked")
 
     async def refuse(code: str, reason: str) -> Problem:
-        entry = Entry(who.client_id, who.department, purpose, reason, kind, request.state.request_id, policy_version=policy.version,
+        entry = Entry(who.client_id, who.department, purpose, reason, kind, request_id, policy_version=policy.version,
                       told=dict.fromkeys([*attributes, *(f"?{q}" for q in questions)], "refused"), night=str(moment.night))  # fmt: skip
         await commit(service, [entry], who)
         return Problem(code)
@@ -169,7 +182,7 @@ async def admit(
         who,
         grant,
         kind,
-        request.state.request_id,
+        request_id,
         began,
         consent,
         told,

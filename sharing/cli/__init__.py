@@ -1,11 +1,11 @@
-"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`: the sharing side of the command line."""
+"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`: the sharing side of the command line."""
 
 import sys
 
 import typer
 
 from hub.settings import get_settings
-from sharing.cli import audit, client, policy, recall, subscription
+from sharing.cli import audit, client, dci, policy, recall, subscription
 
 
 def serve() -> None:
@@ -21,5 +21,12 @@ def serve() -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to the `hub` command line."""
     app.command()(serve)
-    for name, module in (("client", client), ("policy", policy), ("audit", audit), ("recall", recall), ("subscription", subscription)):
+    for name, module in (
+        ("client", client),
+        ("policy", policy),
+        ("audit", audit),
+        ("recall", recall),
+        ("subscription", subscription),
+        ("dci", dci),
+    ):
         app.add_typer(module.app, name=name)

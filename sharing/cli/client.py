@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -14,6 +14,25 @@ from sharing.cli.pool import migrated
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 app = typer.Typer(help="接入客户端 / programs of departments that may ask.", no_args_is_help=True)
+
+
+def public_keys(path: Path) -> Any:
+    """The public keys in a file, a JSON Web Key Set.
+
+    Raises:
+        ConfigError: it is none, or holds private keys.
+    """
+    import json
+
+    from joserfc.jwk import KeySet
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if any(k.is_private for k in KeySet.import_key_set(found).keys):
+            raise ConfigError("this file holds private keys; give the public ones", where=str(path))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError("not a JSON Web Key Set", where=str(path)) from None
+    return found
 
 
 def _told_secret(client_id: str, secret: str | None, as_json: bool) -> None:
@@ -40,10 +59,7 @@ def client_add(
     as_json: AsJson = False,
 ) -> None:
     """Add a client; its secret is shown once, and kept as a hash."""
-    import json
     import re
-
-    from joserfc.jwk import KeySet
 
     from sharing import enforcement, secret
     from warehouse import clients
@@ -58,14 +74,7 @@ def client_add(
     for code in purpose or ():
         if (department, code) not in {(g.department, g.purpose) for g in policy.grants}:
             raise ConfigError("the department has no grant for this purpose", where=f"--purpose {code}", next_step="see `hub policy show`")
-    public = None
-    if keys is not None:
-        try:
-            public = json.loads(keys.read_text(encoding="utf-8"))
-            if any(k.is_private for k in KeySet.import_key_set(public).keys):
-                raise ConfigError("this file holds private keys; give the public ones", where=str(keys))
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ConfigError("not a JSON Web Key Set", where=str(keys)) from None
+    public = None if keys is None else public_keys(keys)
     made = None if public is not None else secret.make()
     with engine.begin() as connection:
         clients.add(

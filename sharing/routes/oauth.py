@@ -13,6 +13,7 @@ from fastapi import APIRouter, Form, Request, Response
 from hub.errors import HubError
 from sharing import secret as secrets
 from sharing import tokens
+from sharing.dci import signature
 from sharing.models import Token, TokenError
 from sharing.service import Service
 from warehouse import answers
@@ -20,12 +21,12 @@ from warehouse.asking import Refused
 
 router = APIRouter(tags=["oauth"])
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 _WAIT = asyncio.Semaphore(2)  # a guess costs 16 MiB: no more at one time
 
 
 def _error(status: int, error: str, **headers: str) -> Response:
-    return Response(orjson.dumps({"error": error}), status, {**_NO_STORE, **headers}, "application/json")
+    return Response(orjson.dumps({"error": error}), status, {**NO_STORE, **headers}, "application/json")
 
 
 def _basic(header: str) -> tuple[str, str] | None:
@@ -99,13 +100,15 @@ async def token(
     content: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "expires_in": tokens.LIFETIME_S}
     if given is not None:
         content["scope"] = " ".join(sorted(given))
-    return Response(orjson.dumps(content), 200, _NO_STORE, "application/json")
+    return Response(orjson.dumps(content), 200, NO_STORE, "application/json")
 
 
-@router.get("/.well-known/jwks.json", summary="Keys tokens are verified by", response_model=dict[str, Any])
+@router.get("/.well-known/jwks.json", summary="Keys tokens and messages are verified by", response_model=dict[str, Any])
 async def jwks(request: Request) -> Response:
-    """JSON Web Key Set (RFC 7517). While a key is rotated the former one is in it as well."""
-    return Response(orjson.dumps(request.app.state.service.tokens.jwks()), 200, {"Cache-Control": "public, max-age=60"}, "application/json")
+    """JSON Web Key Set (RFC 7517). While a key is rotated the former one is in it as well. The key of DCI messages is its last."""
+    service: Service = request.app.state.service
+    keys = [*service.tokens.jwks()["keys"], signature.own_jwk(service.settings)]
+    return Response(orjson.dumps({"keys": keys}), 200, {"Cache-Control": "public, max-age=60"}, "application/json")
 
 
 @router.get("/.well-known/oauth-authorization-server", summary="What the token endpoint takes", response_model=dict[str, Any])

@@ -1,0 +1,126 @@
+"""The DCI social-registry interface, version 1.0.0: messages of the standard, the hub's own answers."""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from uuid import uuid4
+
+import orjson
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from schemas.codes import load_code_set
+from sharing.dci import models, reply, search
+from sharing.dci.codes import NotTaken, Rejected
+from sharing.dci.models import SearchEnvelope, SearchReply
+from sharing.dci.reception import received
+from sharing.dci.search import Asker
+from sharing.models import TokenError
+from sharing.problems import Problem
+from sharing.routes import oauth
+from sharing.service import Service
+
+_MOST_POINTERS = 20
+
+
+def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Documentation of messages that are not taken in."""
+    return {status: {"model": models.Refused, "description": "The message was not taken in."} for status in statuses}
+
+
+_SYNC = _refusals(400, 401, 403, 404, 408, 413, 415, 429, 503)
+
+
+class MessageRoute(APIRoute):
+    """A route whose refusals are the standard's."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The route's own handler, with what it refuses said in the standard's words."""
+        handler = super().get_route_handler()
+
+        async def spoken(request: Request) -> Response:
+            service: Service = request.app.state.service
+            action = _REPLIES.get(request.url.path)
+            try:
+                return await handler(request)
+            except Rejected as error:
+                if action is None:
+                    return reply.not_acknowledged(error)
+                top = reply.header(service.settings, action, receiver_id=None, total=0, completed=0, status="rjct", error=error)
+                return reply.answer(reply.signed(service.settings, top, None))
+            except NotTaken as error:
+                return reply.refused(service.settings, error, action=action)
+            except Problem as problem:
+                return reply.refused(service.settings, NotTaken.of(problem), action=action)
+            except RequestValidationError as error:
+                places = [
+                    {"pointer": "/".join(str(p)[:60] for p in e["loc"]), "message": e["type"]} for e in error.errors()[:_MOST_POINTERS]
+                ]
+                return reply.refused(service.settings, NotTaken("err.request.bad", pointers=places), action=action)
+            except HTTPException:
+                code = "too-large" if request.scope["state"].get("is_too_large") else "bad-request"
+                return reply.refused(service.settings, NotTaken.of(Problem(code)), action=action)
+
+        return spoken
+
+
+router = APIRouter(tags=["dci"])
+messages = APIRouter(tags=["dci"], route_class=MessageRoute)
+# Addresses that answer at once → the action of their answers; the others acknowledge.
+_REPLIES = {"/registry/sync/search": "on-search"}
+
+
+@messages.post("/registry/sync/search", summary="DCI: search, answered at once", response_model=SearchReply, responses=_SYNC)
+async def sync_search(request: Request, asked: SearchEnvelope) -> Response:
+    """Each search is answered under the grant of your department for its purpose. Whoever is not there, not yours and not told leaves no record alike."""
+    service: Service = request.app.state.service
+    items = asked.message.search_request
+    sender = await received(service, request, asked.header, "search", len(items))
+    asker = Asker(sender.caller, sender.purpose, request.state.request_id, request.state.began)
+    response = models.SearchResponse(
+        transaction_id=asked.message.transaction_id, correlation_id=str(uuid4()), search_response=await search.all_answered(service, asker, items)
+    )  # fmt: skip
+    top = reply.header(service.settings, "on-search", receiver_id=sender.sender_id, total=len(items), completed=len(items))
+    return reply.answer(reply.signed(service.settings, top, response))
+
+
+@router.post(
+    "/oauth2/client/token", summary="DCI: an access token", response_model=models.Token,
+    responses={400: {"model": TokenError, "description": "The request is malformed."}, 401: {"model": TokenError, "description": "No such client, or not proved."},
+               429: {"model": TokenError, "description": "Too many tries."}, 503: {"model": TokenError, "description": "Try again later."}},
+)  # fmt: skip
+async def token(
+    request: Request,
+    grant_type: Annotated[str | None, Form(examples=["client_credentials"])] = None,
+    client_id: Annotated[str | None, Form(max_length=40)] = None,
+    client_secret: Annotated[str | None, Form(max_length=200)] = None,
+    scope: Annotated[str | None, Form(max_length=1000, description="Purposes, separated by spaces; all if not given.")] = None,
+) -> Response:
+    """The same token as at /oauth2/token, with its seconds as a text."""
+    given = await oauth.token(request, grant_type, client_id, client_secret, None, None, scope)
+    if given.status_code == 200:
+        content = orjson.loads(given.body)
+        given = Response(orjson.dumps({**content, "expires_in": str(content["expires_in"])}), 200, oauth.NO_STORE, "application/json")
+    return given
+
+
+@router.get("/.well-known/locations.json", summary="DCI: areas, from provinces to villages", response_model=dict[str, Any])
+async def locations(request: Request) -> Response:
+    """Area codes by which records name where somebody lives, as the standard's location tree."""
+    places = []
+    for entry in load_code_set("area").values():
+        places.append(
+            {
+                "@type": "Place", "id": entry.code, "identifier": [{"@type": "PropertyValue", "name": "area_code", "identifier": entry.code}],
+                "name": entry.zh, "additional_type": entry.source, "contained_in_place": entry.parent, "containedInPlace": entry.parent,
+            }
+        )  # fmt: skip
+    content = {
+        "@context": {"@context": "http://spdci.org/", "xsd": "http://www.w3.org/2001/XMLSchema#", "schema": "http://schema.org/"},
+        "@type": "LocationHierarchy", "locations": places,
+    }  # fmt: skip
+    return Response(orjson.dumps(content), 200, {"Cache-Control": "public, max-age=3600"}, "application/json")
+
+
+router.include_router(messages)
