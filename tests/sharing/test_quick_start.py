@@ -28,3 +28,17 @@ def test_from_credentials_to_a_verified_receipt_by_the_pages_own_commands(pool, 
     assert "verified" in done.stdout and re.search(r"^(yes|no|unknown) [0-9a-f-]{36}$", done.stdout, re.MULTILINE)
     answer = (tmp_path / "answer.json").read_text(encoding="utf-8")
     assert row.id in answer and row.resident_id not in answer and row.name not in answer
+
+
+def test_a_dci_program_gets_from_registration_to_an_answer_by_the_pages_own_commands(pool, address, tmp_path):
+    url, environment = address
+    row = a_person(pool)
+    start = (CHECKOUT / "docs" / "dci.md").read_text(encoding="utf-8").split("## Quick start")[1].split("\n## ")[0]
+    shell = "\n".join(re.findall(r"^```sh\n(.*?)^```", start, re.MULTILINE | re.DOTALL))
+    variables = {**environment, "HUB": url, "RESIDENT_ID": row.resident_id}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shell], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    answer = (tmp_path / "answer.json").read_text(encoding="utf-8")
+    assert '"status":"succ"' in answer and row.id in answer and row.resident_id not in answer
