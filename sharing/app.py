@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import unforeseen
 from hub.settings import Settings
+from sharing.dci.callback import Callbacks
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
 from sharing.routes import catalogue, dci, exports, households, log, oauth, persons, recalls, subscriptions
@@ -134,11 +135,13 @@ def create(settings: Settings, audience: str) -> FastAPI:
         app.state.service = Service(settings, audience)
         await app.state.service.open()
         app.state.dispatcher = Dispatcher(app.state.service)
-        sending = asyncio.create_task(app.state.dispatcher.keep_on())
+        app.state.callbacks = Callbacks(app.state.service)
+        tasks = [asyncio.create_task(t.keep_on()) for t in (app.state.dispatcher, app.state.callbacks)]
         yield
-        sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sending
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         await app.state.service.close()
 
     app = FastAPI(

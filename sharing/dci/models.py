@@ -159,6 +159,31 @@ class SearchEnvelope(_In):
     message: SearchRequest
 
 
+class TxnStatusQuery(_In):
+    """Which transactions are meant."""
+
+    reference_id: Id
+    txn_type: Literal["search", "subscribe", "subscibe", "receipt"]  # the third as the standard spells it
+    attribute_type: Literal["transaction_id", "reference_id_list", "correlation_id"]
+    attribute_value: Id | Annotated[list[Id], Field(min_length=1, max_length=MOST_REQUESTS)]
+    locale: Locale = None
+
+
+class TxnStatusRequest(_In):
+    """A question what became of requests."""
+
+    transaction_id: Id
+    txnstatus_request: TxnStatusQuery
+
+
+class TxnStatusEnvelope(_In):
+    """A question what became of requests, as it comes."""
+
+    signature: Annotated[str | None, Empty] = Field(None, max_length=2000)
+    header: Header
+    message: TxnStatusRequest
+
+
 # What leaves.
 
 
@@ -223,6 +248,29 @@ class SearchReply(_Out):
     signature: str
     header: Reply
     message: SearchResponse | None = None
+
+
+class TxnStatus(_Out):
+    """What became of requests; ``txn_status`` holds no record."""
+
+    txn_type: Literal["search", "subscribe", "subscibe"]
+    txn_status: SearchResponse
+
+
+class TxnStatusResponse(_Out):
+    """The answer to a question what became of requests."""
+
+    transaction_id: str
+    correlation_id: str
+    txnstatus_response: TxnStatus
+
+
+class TxnStatusReply(_Out):
+    """Such an answer as it leaves."""
+
+    signature: str
+    header: Reply
+    message: TxnStatusResponse | None = None
 
 
 class Fault(_Out):

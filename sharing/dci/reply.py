@@ -23,10 +23,15 @@ def _json(content: BaseModel) -> bytes:
 
 def signed(settings: Settings, header: BaseModel, message: BaseModel | None) -> bytes:
     """A message as it leaves, signed over the very bytes that are sent."""
-    top, body = _json(header), None if message is None else _json(message)
-    covered = b"".join([b'{"header":', top, b',"message":', body or b"null", b"}"])
+    return sealed(settings, header, None if message is None else _json(message))
+
+
+def sealed(settings: Settings, header: BaseModel, message: bytes | None) -> bytes:
+    """The same, of a message that is written already."""
+    top = _json(header)
+    covered = b"".join([b'{"header":', top, b',"message":', message or b"null", b"}"])
     key_id, key = signatures.own_key(settings)
-    return closed(top, body, signatures.made(key, settings.dci_id, key_id, covered, int(time.time())))
+    return closed(top, message, signatures.made(key, settings.dci_id, key_id, covered, int(time.time())))
 
 
 def header(

@@ -18,7 +18,7 @@ from sharing.asking import Question
 from sharing.dci import query, record
 from sharing.dci.codes import NotTaken, Rejected
 from sharing.dci.mapping import mapping
-from sharing.dci.models import Page, SearchAnswer, SearchCriteria, SearchData, SearchItem, now
+from sharing.dci.models import Page, SearchAnswer, SearchCriteria, SearchData, SearchItem, SearchResponse, now
 from sharing.dci.query import Search
 from sharing.problems import Problem
 from sharing.service import Service
@@ -68,6 +68,11 @@ async def all_answered(service: Service, asker: Asker, items: Sequence[SearchIte
         again = Rejected("search", "rjct.reference_id.duplicate")
         found.append(rejected(item, again) if is_again else await answered(service, asker, item))
     return found
+
+
+def response(transaction_id: str, correlation_id: str, answers: list[SearchAnswer]) -> SearchResponse:
+    """The message of an answer."""
+    return SearchResponse(transaction_id=transaction_id, correlation_id=correlation_id, search_response=answers)
 
 
 async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAnswer:

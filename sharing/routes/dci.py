@@ -8,12 +8,13 @@ import orjson
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from schemas.codes import load_code_set
-from sharing.dci import models, reply, search
+from sharing.dci import models, reply, search, transaction
 from sharing.dci.codes import NotTaken, Rejected
-from sharing.dci.models import SearchEnvelope, SearchReply
+from sharing.dci.models import Header, SearchEnvelope, SearchReply, TxnStatusEnvelope
 from sharing.dci.reception import received
 from sharing.dci.search import Asker
 from sharing.models import TokenError
@@ -68,7 +69,7 @@ class MessageRoute(APIRoute):
 router = APIRouter(tags=["dci"])
 messages = APIRouter(tags=["dci"], route_class=MessageRoute)
 # Addresses that answer at once → the action of their answers; the others acknowledge.
-_REPLIES = {"/registry/sync/search": "on-search"}
+_REPLIES = {"/registry/sync/search": "on-search", "/registry/sync/txn/status": "txn-on-status"}
 
 
 @messages.post("/registry/sync/search", summary="DCI: search, answered at once", response_model=SearchReply, responses=_SYNC)
@@ -78,11 +79,51 @@ async def sync_search(request: Request, asked: SearchEnvelope) -> Response:
     items = asked.message.search_request
     sender = await received(service, request, asked.header, "search", len(items))
     asker = Asker(sender.caller, sender.purpose, request.state.request_id, request.state.began)
-    response = models.SearchResponse(
-        transaction_id=asked.message.transaction_id, correlation_id=str(uuid4()), search_response=await search.all_answered(service, asker, items)
+    answers, correlation_id = await search.all_answered(service, asker, items), str(uuid4())
+    await transaction.answered_at_once(
+        service, sender, "search", correlation_id, asked.message.transaction_id, transaction.outcomes(answers), request.state.request_id
     )  # fmt: skip
     top = reply.header(service.settings, "on-search", receiver_id=sender.sender_id, total=len(items), completed=len(items))
-    return reply.answer(reply.signed(service.settings, top, response))
+    return reply.answer(reply.signed(service.settings, top, search.response(asked.message.transaction_id, correlation_id, answers)))
+
+
+@messages.post("/registry/search", summary="DCI: search, answered later", response_model=models.Acknowledged, responses=_SYNC)
+async def searched(request: Request, asked: SearchEnvelope) -> Response:
+    """Acknowledged when it is on disk; the answer is sent to `/registry/on-search` below your address, until it is taken."""
+    references = [i.reference_id for i in asked.message.search_request]
+    return await _taken(request, asked.header, "search", asked.message, asked.message.transaction_id, references)
+
+
+@messages.post(
+    "/registry/txn/status", summary="DCI: what became of requests, answered later", response_model=models.Acknowledged, responses=_SYNC
+)
+async def status_asked(request: Request, asked: TxnStatusEnvelope) -> Response:
+    """The answer is sent to `/registry/txn/on-status` below your address."""
+    references = [asked.message.txnstatus_request.reference_id]
+    return await _taken(request, asked.header, "txn-status", asked.message, asked.message.transaction_id, references)
+
+
+@messages.post(
+    "/registry/sync/txn/status",
+    summary="DCI: what became of requests, answered at once",
+    response_model=models.TxnStatusReply,
+    responses=_SYNC,
+)
+async def sync_status(request: Request, asked: TxnStatusEnvelope) -> Response:
+    """Requests of your own; they hold statuses and no record. One that is not there and one of another sender are answered alike."""
+    service: Service = request.app.state.service
+    sender = await received(service, request, asked.header, "txn-status", 1)
+    found = await transaction.status(service, sender.caller.client_id, asked.message)
+    top = reply.header(service.settings, "txn-on-status", receiver_id=sender.sender_id, total=1, completed=1)
+    return reply.answer(reply.signed(service.settings, top, found))
+
+
+async def _taken(request: Request, header: Header, action: str, message: BaseModel, transaction_id: str, references: list[str]) -> Response:
+    """Take a message in that is worked off later."""
+    service: Service = request.app.state.service
+    sender = await received(service, request, header, action, len(references))
+    correlation_id = await transaction.taken(service, sender, header, action, message, transaction_id, references, request.state.request_id)
+    return reply.acknowledged(correlation_id)
 
 
 @router.post(
