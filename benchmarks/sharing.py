@@ -1,6 +1,7 @@
 """What an answer costs: look-ups beside a bare FastAPI endpoint on the same pool, many at once, the log.
 
     python -m benchmarks.sharing [--requests 4000] [--clients 50]
+    python -m benchmarks.sharing --compare 100000
 
 Runs on the pool of the configured hub, after a night. Bare and full alternate in one run on one machine, so their ratio holds where
 the figures do not. It adds a client of its own and revokes it at the end; the log keeps its entries.
@@ -105,6 +106,56 @@ def _exported(base: str, token: str, asked: object) -> tuple[int, float, float]:
     return told[0], took[0], took[1]
 
 
+def _sent(base: str, token: str, method: str, path: str, body: bytes | None = None, media: str = "application/json") -> tuple[bytes, float]:
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": media}
+    began = time.perf_counter()
+    with urllib.request.urlopen(urllib.request.Request(base + path, body, headers, method=method), timeout=600) as answer:
+        return answer.read(), time.perf_counter() - began
+
+
+def _bare(engine: sa.Engine, numbers: list[str]) -> float:
+    """Seconds of the same columns of the same persons, read without policy and log."""
+    query = sa.text(
+        "SELECT p.person_id, p.name, p.area_code, m.enrolment_status FROM unnest(CAST(:numbers AS text[])) AS a(number)"
+        " JOIN core.person p ON p.resident_id = a.number LEFT JOIN identity.link l ON l.person_id = p.person_id"
+        " LEFT JOIN core.medical_insurance m ON m.record_id = l.record_id"
+    )
+    began = time.perf_counter()
+    with engine.connect() as connection:
+        for start in range(0, len(numbers), 10_000):
+            connection.execute(query, {"numbers": numbers[start : start + 10_000]}).all()
+    return time.perf_counter() - began
+
+
+def _compared(base: str, client_id: str, made: str, engine: sa.Engine, numbers: list[str], path: str) -> None:
+    """A comparison as a job, from the first byte of the list to the last of the answers, beside bare reading; look-ups go on meanwhile."""
+    token = _token(base, client_id, made)
+    bare = min(_bare(engine, numbers) for _ in range(3))
+    asked = {"purpose": _PURPOSE, "attributes": ["person.name", "person.area_code"], "questions": ["insured"], "output": "ndjson"}
+    job_id = orjson.loads(_sent(base, token, "POST", "/v1/compare-jobs", orjson.dumps(asked))[0])["job_id"]
+    listed = ("ref,resident_id\r\n" + "".join(f"row-{n},{x}\r\n" for n, x in enumerate(numbers))).encode()
+    began = time.perf_counter()
+    _sent(base, token, "PUT", f"/v1/compare-jobs/{job_id}/input", listed, "text/csv")
+    sent = time.perf_counter()
+    looked: list[float] = []
+    while (job := orjson.loads(_sent(base, token, "GET", f"/v1/compare-jobs/{job_id}")[0]))["state"] in ("queued", "running"):
+        looked.append(_sent(base, token, "GET", path)[1] * 1000)
+        time.sleep(0.05)
+    done = time.perf_counter()
+    if job["state"] != "done":
+        raise RuntimeError(f"the job is {job['state']}: {job['problem']}")
+    size = len(_sent(base, _token(base, client_id, made), "GET", f"/v1/compare-jobs/{job_id}/output")[0])
+    fetched = time.perf_counter()
+    rows = len(numbers)
+    print(
+        f"compare as a job: {rows:,} rows, {job['told']:,} told, in {fetched - began:.1f} s: sent {sent - began:.1f}, answered and written down {done - sent:.1f}"
+        f" ({rows / (done - sent):,.0f} rows/s), fetched {fetched - done:.1f} ({size / 1e6:.1f} MB)"
+    )
+    print(f"the same columns read bare: {bare:.2f} s; the job is {(done - sent) / bare:.1f} × that")
+    print(f"look-ups meanwhile: {len(looked)}, p50 {statistics.median(looked):.0f} ms, slowest {max(looked):.0f} ms")
+    _sent(base, token, "DELETE", f"/v1/compare-jobs/{job_id}")
+
+
 async def _append(batch: int, batches: int) -> tuple[float, float]:
     """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
     settings = get_settings()
@@ -139,6 +190,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--compare", type=int, metavar="N", help="only a comparison of so many persons as a job")
     given = parser.parse_args()
     settings = get_settings()
     database.migrate(settings)
@@ -159,11 +211,17 @@ def main() -> None:
             clients.add_secret(connection, client_id, secret.hashed(made), keep_former_s=0)
             rows = connection.execute(
                 sa.text(
-                    "SELECT person_id::text, resident_id FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '2010-01-01' LIMIT 100000"
-                )
+                    "SELECT person_id::text, resident_id FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '2010-01-01'"
+                    " AND (NOT :by_number OR resident_id IS NOT NULL) LIMIT :most"
+                ),
+                {"by_number": given.compare is not None, "most": given.compare or 100_000},
             ).all()
             persons = connection.scalar(sa.text("SELECT count(*) FROM core.person"))
         ids = [r[0] for r in rows]
+        if given.compare is not None:
+            print(f"{persons:,} persons")
+            _compared(base, client_id, made, database.engine(settings), [r[1] for r in rows], f"/v1/persons/{ids[0]}?{_ASKED}")
+            return
         print(f"{persons:,} persons · {given.requests} requests · {given.clients} at one time")
         figures: dict[str, list[Run]] = {"bare": [], "full": []}
         for n in range(given.rounds + 1):

@@ -116,6 +116,13 @@ class Settings(BaseSettings):
         100, ge=1, description="Look-ups of a client that may find nobody in an hour, in each process; then its look-ups pause."
     )
 
+    sharing_job_megabytes: int = Field(256, ge=1, le=4096, description="MiB the input of one comparison handed in as a job may have.")
+    sharing_job_kept_hours: int = Field(
+        72,
+        ge=1,
+        le=8760,
+        description="Hours a comparison that was handed in as a job is kept: from its end, or, while its input is awaited, from its beginning.",
+    )
     sharing_loopback_receivers: bool = Field(
         False, description="Let notices be sent to this machine itself, without encryption: for a sandbox alone."
     )

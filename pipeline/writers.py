@@ -10,17 +10,15 @@ import polars as pl
 import xlsxwriter
 
 from hub.errors import ContractError
+from hub.formulas import FORMULA, NUMBER
 from schemas.contract import Contract
 
-# What a spreadsheet would run: everything that begins so, but plain numbers.
-_FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"
-_NUMBER = r"^[+\-]?\d+(\.\d+)?$"
 _CELL_CHARS = 32_767  # a cell of a workbook holds no more
 
 
 def _neutral(rows: pl.DataFrame) -> pl.DataFrame:
     """An apostrophe before a text that a spreadsheet would take for a formula, as OWASP advises against CSV injection."""
-    is_formula = {name: pl.col(name).str.contains(_FORMULA) & ~pl.col(name).str.contains(_NUMBER) for name in rows.columns}
+    is_formula = {name: pl.col(name).str.contains(FORMULA) & ~pl.col(name).str.contains(NUMBER) for name in rows.columns}
     return rows.with_columns(
         pl.when(hit).then(pl.lit("'") + pl.col(name)).otherwise(pl.col(name)).alias(name) for name, hit in is_formula.items()
     )

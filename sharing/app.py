@@ -18,15 +18,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import unforeseen
 from hub.settings import Settings
+from sharing.compare_job import Worker
 from sharing.dci.callback import Callbacks
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, dci, exports, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes import catalogue, compare_jobs, dci, exports, households, log, oauth, persons, recalls, subscriptions
 from sharing.service import Service
 
 logger = structlog.get_logger()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _MOST_BYTES = 4 << 20
+# A list of applicants is read as a stream, never whole; how large it may be is that route's to say.
+_STREAMED = re.compile(r"/v1/compare-jobs/[^/]{1,60}/input")
 _SECURITY = {
     b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'", b"referrer-policy": b"no-referrer",
     b"strict-transport-security": b"max-age=31536000",
@@ -49,12 +52,13 @@ class _Envelope:
         state = scope.setdefault("state", {})
         state["request_id"], state["began"] = request_id, time.monotonic()
         received, started = 0, False
+        is_bounded = not (scope["method"] == "PUT" and _STREAMED.fullmatch(scope["path"]))
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > _MOST_BYTES:
+            if is_bounded and received > _MOST_BYTES:
                 state["is_too_large"] = True  # who reads the body hides what is raised here
                 raise Problem("too-large")
             return message
@@ -136,10 +140,12 @@ def create(settings: Settings, audience: str) -> FastAPI:
         await app.state.service.open()
         app.state.dispatcher = Dispatcher(app.state.service)
         app.state.callbacks = Callbacks(app.state.service)
-        tasks = [asyncio.create_task(t.keep_on()) for t in (app.state.dispatcher, app.state.callbacks)]
+        app.state.worker = Worker(app.state.service)
+        tasks = [asyncio.create_task(t.keep_on()) for t in (app.state.dispatcher, app.state.callbacks, app.state.worker)]
         yield
         for task in tasks:
             task.cancel()
+        for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
         await app.state.service.close()
@@ -149,7 +155,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, households, exports, subscriptions, recalls, log, dci):
+    for module in (oauth, catalogue, persons, compare_jobs, households, exports, subscriptions, recalls, log, dci):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

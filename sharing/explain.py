@@ -75,6 +75,7 @@ def explained(
             f" · 订阅 subscribe: {', '.join(grant.subscribe) or '—'}"
             f" · 追溯 back: {f'{grant.past_days:,} 天 days' if grant.past_days else '—'}"
             f" · 导出 export: {f'{grant.export:,} 人 persons' if grant.export else '—'}"
+            f" · 批量比对 compare job: {f'{grant.compare_job:,} 行 rows' if grant.compare_job else '—'}"
         )
     return {
         "policy_version": policy.version, "day": day, "department": department, "purpose": purpose, "summary": summary,
@@ -123,6 +124,10 @@ def differences(old: Policy, new: Policy) -> list[str]:
             if was.past_days != now.past_days:
                 lines.append(
                     f"{'+' if now.past_days > was.past_days else '−'} {name}: 追溯 back {was.past_days:,} → {now.past_days:,} 天 days"
+                )
+            if was.compare_job != now.compare_job:
+                lines.append(
+                    f"{'+' if now.compare_job > was.compare_job else '−'} {name}: 批量比对 compare job {was.compare_job:,} → {now.compare_job:,} 行 rows"
                 )
             if was.export != now.export:
                 lines.append(f"{'+' if now.export > was.export else '−'} {name}: 导出 export {was.export:,} → {now.export:,} 人 persons")

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -61,10 +62,36 @@ class Receipt:
     leaf_index: int
 
 
+class Overtaken(Exception):
+    """What was to be written along with entries does not hold any more; neither was written."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """Entries as they will be written, without their places: ids, canonical JSON, salts, hashes of the leaves."""
+
+    ids: tuple[str, ...]
+    bodies: tuple[str, ...]
+    salts: tuple[bytes, ...]
+    leaves: tuple[bytes, ...]
+
+
+def draft(entries: Sequence[Entry]) -> Draft:
+    """Entries ready to be written. Pure work: for many it is done in a thread."""
+    made = [_body(e) for e in entries]
+    leaves = tuple(merkle.leaf_hash(commitment(body, salt)) for _, body, salt in made)
+    return Draft(tuple(m[0] for m in made), tuple(m[1] for m in made), tuple(m[2] for m in made), leaves)
+
+
+# Writes something in the transaction of the entries, on its connection.
+Along = Callable[[Any], Awaitable[None]]
+
+
 @dataclass
 class _Waiting:
-    entries: Sequence[Entry]
+    draft: Draft
     caller: Caller | None
+    along: Along | None
     done: "asyncio.Future[list[Receipt]]"
 
 
@@ -73,7 +100,9 @@ class Ledger:
 
     def __init__(self, asking: Asking) -> None:
         self._asking = asking
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._waiting: deque[_Waiting] = deque()
+        self._patient: deque[_Waiting] = deque()
+        self._has_come = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._size = -1
         self._edge: dict[int, bytes] = {}
@@ -88,8 +117,9 @@ class Ledger:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        while not self._queue.empty():
-            self._fail([self._queue.get_nowait()], ServiceError("the service stops"))
+        self._fail([*self._waiting, *self._patient], ServiceError("the service stops"))
+        self._waiting.clear()
+        self._patient.clear()
 
     async def commit(self, entries: Sequence[Entry], caller: Caller | None) -> list[Receipt]:
         """Write entries down; returns when they are on disk.
@@ -102,31 +132,58 @@ class Ledger:
             ClientGone: the client is not in force any more; nothing was written.
             HubError: they could not be written.
         """
-        waiting = _Waiting(entries, caller, asyncio.get_running_loop().create_future())
-        await self._queue.put(waiting)
+        return await self._queued(self._waiting, _Waiting(draft(entries), caller, None, asyncio.get_running_loop().create_future()))
+
+    async def commit_with(self, made: Draft, caller: Caller, along: Along) -> list[Receipt]:
+        """Write entries and something else down together or not at all, once nobody else waits who is in a hurry.
+
+        Args:
+            made: the entries.
+            caller: who is about to be told.
+            along: writes the other thing.
+
+        Raises:
+            ClientGone: the client is not in force any more; nothing was written.
+            Overtaken: as ``along`` raised it; nothing was written.
+            HubError: they could not be written.
+        """
+        return await self._queued(self._patient, _Waiting(made, caller, along, asyncio.get_running_loop().create_future()))
+
+    async def _queued(self, queue: deque[_Waiting], waiting: _Waiting) -> list[Receipt]:
+        queue.append(waiting)
+        self._has_come.set()
         return await waiting.done
+
+    async def _next(self) -> list[_Waiting]:
+        while not self._waiting and not self._patient:
+            self._has_come.clear()
+            await self._has_come.wait()
+        if not self._waiting:
+            return [self._patient.popleft()]
+        batch = [self._waiting.popleft()]
+        count = len(batch[0].draft.ids)
+        while self._waiting and count < _MOST:
+            batch.append(self._waiting.popleft())
+            count += len(batch[-1].draft.ids)
+        return batch
 
     async def _write(self) -> None:
         while True:
-            batch = [await self._queue.get()]
-            count = len(batch[0].entries)
-            while not self._queue.empty() and count < _MOST:
-                batch.append(self._queue.get_nowait())
-                count += len(batch[-1].entries)
+            batch = await self._next()
             try:
                 await self._append(batch)
             except asyncio.CancelledError:
                 self._fail(batch, ServiceError("the service stops"))
                 raise
-            except (HubError, Refused) as error:
+            except (HubError, Refused, Overtaken) as error:
                 self._size = -1
-                self._fail(batch, error if isinstance(error, HubError) else ServiceError("the log refused the entry"))
+                self._fail(batch, ServiceError("the log refused the entry") if isinstance(error, Refused) else error)
             except Exception:  # the writer must outlive whatever one batch met
                 self._size = -1
                 self._fail(batch, ServiceError("the log could not be written"))
 
     @staticmethod
-    def _fail(batch: list[_Waiting], error: HubError) -> None:
+    def _fail(batch: list[_Waiting], error: Exception) -> None:
         for waiting in batch:
             if not waiting.done.done():
                 waiting.done.set_exception(error)
@@ -139,22 +196,19 @@ class Ledger:
                 self._size = await audit_log.size(self._asking)
                 found = await audit_log.tiles(self._asking, merkle.edge_tiles(self._size))
                 self._edge = {level: hashes for (level, _), hashes in found.items()}
-            ids, bodies, salts, leaves = [], [], [], []
-            for waiting in batch:
-                for entry in waiting.entries:
-                    receipt_id, body, salt = _body(entry)
-                    ids.append(receipt_id)
-                    bodies.append(body)
-                    salts.append(salt)
-                    leaves.append(merkle.leaf_hash(commitment(body, salt)))
+            drafts = [w.draft for w in batch]
+            ids = [i for d in drafts for i in d.ids]
+            bodies = [b for d in drafts for b in d.bodies]
+            salts = [x for d in drafts for x in d.salts]
+            leaves = [h for d in drafts for h in d.leaves]
             edge, changed = merkle.grow(self._size, self._edge, leaves)
             clients = list({(w.caller.client_id, w.caller.generation) for w in batch if w.caller is not None})
-            written = await audit_log.append(self._asking, self._size, clients, bodies, salts, changed)
+            written = await audit_log.append(self._asking, self._size, clients, bodies, salts, changed, batch[0].along)
             if written.state == "done":
                 receipts = iter([Receipt(receipt_id, self._size + n) for n, receipt_id in enumerate(ids)])
                 self._size, self._edge = self._size + len(bodies), edge
                 for waiting in batch:
-                    own = [next(receipts) for _ in waiting.entries]
+                    own = [next(receipts) for _ in waiting.draft.ids]
                     if not waiting.done.done():
                         waiting.done.set_result(own)
                 return

@@ -430,3 +430,57 @@ class ExportList(_Answer):
     """The client's exports, oldest first."""
 
     exports: list[Export]
+
+
+class CompareJobRequest(Wanted):
+    """A comparison to be handed in as a job; the list itself comes afterwards."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"purpose": "roster_monitoring", "attributes": ["person.name"], "questions": ["insured"], "output": "csv"}]
+        }
+    )
+    output: Literal["csv", "ndjson", "parquet"] = Field("ndjson", description="Format in which the answers are handed out.")
+
+
+class JobProblem(_Answer):
+    """Why a job failed."""
+
+    code: str
+    title: str
+    next_step: str
+
+
+class CompareJob(_Answer):
+    """A comparison of the calling client that is worked off as a job."""
+
+    job_id: UUID
+    purpose: str
+    attributes: list[str]
+    questions: list[str]
+    refused: list[Refusal] = Field(description="What was named and is not told.")
+    output: Literal["csv", "ndjson", "parquet"]
+    state: Literal["waiting_for_input", "queued", "running", "done", "failed", "cancelled"]
+    problem: JobProblem | None = Field(description="Why it failed; null = it did not.")
+    input_bytes: int = Field(description="How many bytes of the list came: where an upload that broke off goes on.")
+    rows: int = Field(description="Of the list, by its lines; exact once it is done.")
+    rows_done: int = Field(description="Read and answered.")
+    told: int = Field(description="Rows that found somebody of whom something is told.")
+    not_available: int = Field(description="Rows of whom nothing is told: not there, not yours and not told, together.")
+    ambiguous: int = Field(description="Rows that fit several persons.")
+    malformed: int = Field(description="Rows that could not be read.")
+    rows_per_s: float | None = Field(description="Null = none was done yet.")
+    seconds_left: int | None = Field(description="By the rate so far; null = not known, or nothing is left.")
+    paused_until: datetime | None = Field(
+        description="Too many rows found nobody, or the pool did not answer: it goes on by itself then. Null = it is not paused."
+    )
+    output_bytes: int | None = Field(description="Null = there is no output to be fetched.")
+    created_at: datetime
+    ended_at: datetime | None
+    expires_at: datetime | None = Field(description="When it is forgotten, with list and answers; null = it is at work.")
+
+
+class CompareJobList(_Answer):
+    """The client's jobs, oldest first."""
+
+    jobs: list[CompareJob]

@@ -124,6 +124,7 @@ class Grant(_Frozen):
         subscribe: what it may be told the changes of: persons or households it names, or for whom the answer to a question becomes yes.
         past_days: how many days before the last night it may ask back to; 0 = of the present alone.
         export: how many persons it may be told of in bulk without naming them; 0 = it may not.
+        compare_job: how many rows a list of applicants may have that it hands in as a job; 0 = it may not.
         minors: why sensitive attributes of persons under 14 are needed, where no age condition leaves them out
             (Personal Information Protection Law art. 28 and 31).
     """
@@ -139,6 +140,7 @@ class Grant(_Frozen):
     subscribe: tuple[Literal["person", "household", "condition"], ...] = ()
     past_days: int = Field(0, ge=0, le=36500)
     export: int = Field(0, ge=0, le=100_000_000)
+    compare_job: int = Field(0, ge=0, le=1_000_000)
     minors: Title | None = None
 
     @property

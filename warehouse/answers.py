@@ -115,6 +115,16 @@ async def named(asking: Asking, role: str, name_key: str, birth_date: Any, most:
     )
 
 
+async def all_named(asking: Asking, role: str, name_keys: list[str], birth_dates: list[Any]) -> list[Any]:
+    """The same for many names at once, side by side with their birth dates: ``place`` (from 1) and ``person_id``, at most two of one place."""
+    return await asking.read(
+        role,
+        "SELECT a.place, f.person_id::text AS person_id FROM unnest($1::text[], $2::date[]) WITH ORDINALITY AS a(name_key, birth_date, place)"
+        f' CROSS JOIN LATERAL share."{role}__find_named"(a.name_key, a.birth_date, 2) f',
+        name_keys, birth_dates,
+    )  # fmt: skip
+
+
 async def household(
     asking: Asking, asked: Asked, household_id: str, *, with_size: bool, with_relation: bool, with_members: bool
 ) -> list[Any]:
@@ -164,6 +174,11 @@ async def night(asking: Asking) -> tuple[int, Any, dict[str, str]]:
         " LEFT JOIN ops.intake i USING (business_date)",
     )
     return rows[0][0], rows[0][1], {r[2]: r[3] for r in rows if r[2] is not None}
+
+
+async def publication(asking: Asking) -> int:
+    """Number of the last publication."""
+    return int((await asking.read(None, "SELECT number FROM ops.publication"))[0][0])
 
 
 async def applied(asking: Asking) -> tuple[str, frozenset[str]] | None:

@@ -1,6 +1,6 @@
 """The log of who was told what: growing, reading, erasing. What its hashes mean is decided elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,7 +41,7 @@ async def tiles(asking: Asking, wanted: Sequence[tuple[int, int]]) -> dict[tuple
 
 async def append(
     asking: Asking, expected: int, clients: Sequence[tuple[str, int]], bodies: Sequence[str], salts: Sequence[bytes],
-    changed: dict[tuple[int, int], bytes],
+    changed: dict[tuple[int, int], bytes], along: Callable[[Any], Awaitable[None]] | None = None,
 ) -> Written:  # fmt: skip
     """Append entries and the tiles they change, in one transaction that is on disk when this returns.
 
@@ -52,19 +52,20 @@ async def append(
         bodies: canonical JSON of each entry.
         salts: of each entry.
         changed: tiles by level and number.
+        along: writes in the same transaction, on its connection, what must not be without the entries nor they without it; what it raises undoes both.
     """
-    rows = await asking.read(
-        None,
-        "SELECT state, gone FROM audit.append($1, $2, $3, $4, $5, $6, $7, $8)",
-        expected,
-        [c for c, _ in clients],
-        [g for _, g in clients],
-        list(bodies),
-        list(salts),
-        [level for level, _ in changed],
-        [number for _, number in changed],
-        list(changed.values()),
-    )
+    query = "SELECT state, gone FROM audit.append($1, $2, $3, $4, $5, $6, $7, $8)"
+    given = (
+        expected, [c for c, _ in clients], [g for _, g in clients], list(bodies), list(salts),
+        [level for level, _ in changed], [number for _, number in changed], list(changed.values()),
+    )  # fmt: skip
+    if along is None:
+        rows = await asking.read(None, query, *given)
+    else:
+        async with asking.connection() as connection, connection.transaction():
+            rows = await connection.fetch(query, *given)
+            if rows[0][0] == "done":
+                await along(connection)
     return Written(rows[0][0], tuple(rows[0][1] or ()))
 
 

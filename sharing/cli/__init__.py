@@ -1,11 +1,11 @@
-"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`: the sharing side of the command line."""
+"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`, `hub job`: the sharing side of the command line."""
 
 import sys
 
 import typer
 
 from hub.settings import get_settings
-from sharing.cli import audit, client, dci, policy, recall, subscription
+from sharing.cli import audit, client, dci, job, policy, recall, subscription
 
 
 def serve() -> None:
@@ -28,5 +28,6 @@ def register(app: typer.Typer) -> None:
         ("recall", recall),
         ("subscription", subscription),
         ("dci", dci),
+        ("job", job),
     ):
         app.add_typer(module.app, name=name)

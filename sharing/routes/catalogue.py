@@ -31,7 +31,8 @@ async def catalogue(request: Request) -> Response:
         purposes.append(
             {
                 "purpose": grant.purpose, "title": purpose.title.model_dump(), "legal_basis": purpose.legal_basis,
-                "retention_days": purpose.retention_days, "consent": purpose.consent, "bulk": purpose.bulk, "lookup": grant.lookup, "subscribe": grant.subscribe, "export": grant.export, "past_days": grant.past_days,
+                "retention_days": purpose.retention_days, "consent": purpose.consent, "bulk": purpose.bulk, "lookup": grant.lookup, "subscribe": grant.subscribe, "export": grant.export,
+                "compare_job": grant.compare_job, "past_days": grant.past_days,
                 "rows": grant.rows.model_dump(exclude_defaults=True),
                 "attributes": [
                     {
