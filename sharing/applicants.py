@@ -226,11 +226,11 @@ def _column(column: Any, is_date: bool) -> list[Any]:
             lengths: Any = pc.binary_length(column.dictionary)
             kept = pc.if_else(pc.greater(lengths, pa.scalar(_LONGEST, pa.int32())), "\x00", column.dictionary)
             column = pa.DictionaryArray.from_arrays(column.indices, kept)
-        return column.cast(pa.string()).to_pylist()
+        return list(column.cast(pa.string()).to_pylist())
     if is_date and pa.types.is_date(column.type):
-        return column.to_pylist()
+        return list(column.to_pylist())
     if pa.types.is_integer(column.type):
-        return column.cast(pa.string()).to_pylist()
+        return list(column.cast(pa.string()).to_pylist())
     if pa.types.is_fixed_size_binary(column.type) and column.type.byte_width == 16:  # a UUID as Parquet keeps it
         return [None if v is None else str(UUID(bytes=v)) for v in column.to_pylist()]
     return ["\x00"] * len(column)

@@ -14,6 +14,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,6 +24,14 @@ from urllib3.util.retry import Retry
 
 _EARLY_S = 30.0  # a token is renewed this long before it runs out
 _BATCH = 10_000  # applicants a comparison may hold
+_PIECE = 8 << 20  # bytes of a list sent at one time
+_FETCHES = 20  # how often answers may break off
+_LISTS = {
+    ".csv": "text/csv",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+}
 _AGAIN = Retry(
     total=5, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=(429, 502, 503, 504), allowed_methods=None, respect_retry_after_header=True,
     raise_on_status=False,
@@ -123,6 +132,102 @@ class Hub:
                 batch = []
         if batch:
             yield from ask()
+
+    def compare_job(
+        self, purpose: str, listed: Path, answers: Path, *, attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None,
+        job_id: str | None = None, on_state: Callable[[dict[str, Any]], None] = lambda _: None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """A list of up to a million persons, handed in as a job; returns the job once its answers are in the file.
+
+        Args:
+            purpose: code.
+            listed: ``.csv`` (UTF-8), ``.ndjson`` or ``.parquet``; columns ``resident_id``, or ``name`` and ``birth_date``, or ``person_id``, and ``ref``.
+            answers: file they are written to, in the format its name ends with.
+            attributes: asked of each.
+            questions: likewise.
+            consent: reference of the persons' authorisation.
+            job_id: of a job that was handed in before, as ``on_state`` told it: list, waiting and answers go on where they broke off.
+            on_state: is told the job whenever it was asked for.
+
+        Raises:
+            HubProblem: it was refused, or failed.
+        """
+        if job_id is None:
+            body = {
+                "purpose": purpose,
+                "attributes": [*attributes],
+                "questions": [*questions],
+                "consent": consent,
+                "output": answers.suffix[1:],
+            }
+            job_id = str(self._post("/v1/compare-jobs", body)["job_id"])
+        path = f"/v1/compare-jobs/{job_id}"
+        job = self._get(path)
+        on_state(job)
+        if job["state"] == "waiting_for_input":
+            self._send(path, listed, int(job["input_bytes"]))
+        while True:
+            answer = self._answer("GET", path)
+            job = _document(answer)
+            on_state(job)
+            if job["state"] not in ("queued", "running"):
+                break
+            time.sleep(float(answer.headers.get("Retry-After", "1")))
+        if job["state"] != "done":
+            raise HubProblem(
+                job["problem"] or {"code": job["state"], "title": "the job was stopped", "next_step": "ask the operator of the hub"}, 200
+            )
+        self._fetch(f"{path}/output", answers, int(job["output_bytes"]))
+        return job
+
+    def forget(self, job_id: str) -> None:
+        """Stop a job, and have list and answers forgotten before their time."""
+        answer = self._answer("DELETE", f"/v1/compare-jobs/{job_id}")
+        if answer.status_code not in (204, 404):
+            _document(answer)
+
+    def _send(self, path: str, listed: Path, offset: int) -> None:
+        """Send a file piece by piece, from an offset on."""
+        size, media = listed.stat().st_size, _LISTS[listed.suffix]
+        with listed.open("rb") as file:
+            while True:
+                file.seek(offset)
+                piece = file.read(_PIECE)
+                is_last = offset + len(piece) >= size
+                given = {"Content-Type": media, "Upload-Offset": str(offset), "Upload-Complete": "?1" if is_last else "?0"}
+                try:
+                    _document(self._answer("PUT", f"{path}/input", data=piece, headers=given))
+                except HubProblem as problem:
+                    job = self._get(path)
+                    if problem.code not in ("upload-offset", "job-not-waiting") or (
+                        offset == job["input_bytes"] and job["state"] == "waiting_for_input"
+                    ):
+                        raise
+                    if job["state"] != "waiting_for_input":
+                        return  # it came, and its answer was lost
+                    offset = int(job["input_bytes"])
+                    continue
+                offset += len(piece)
+                if is_last:
+                    return
+
+    def _fetch(self, path: str, answers: Path, size: int) -> None:
+        """Fetch a file, behind what of it came before."""
+        draft = answers.with_name(answers.name + ".part")
+        tries = 0
+        with draft.open("ab") as file:
+            while file.tell() < size:
+                found = self._answer("GET", path, stream=True, headers={"Range": f"bytes={file.tell()}-"})
+                if not found.ok:
+                    _document(found)
+                try:
+                    for block in found.iter_content(1 << 16):
+                        file.write(block)
+                except requests.RequestException:
+                    tries += 1
+                    if tries > _FETCHES:
+                        raise
+        draft.replace(answers)
 
     def catalogue(self) -> dict[str, Any]:
         """What your department may ask, for which purposes."""
@@ -228,12 +333,23 @@ class Hub:
     def _asked(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         return _document(self._answer(method, path, body))
 
-    def _answer(self, method: str, path: str, body: dict[str, Any] | None = None, *, stream: bool = False) -> requests.Response:
+    def _answer(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, stream: bool = False, data: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:  # fmt: skip
         once = {"Idempotency-Key": f'"{uuid.uuid4()}"'} if method == "POST" else {}  # what is sent again is done once
         for is_last in (False, True):
             if time.monotonic() > self._runs_out:
                 self._renew()
-            answer = self._session.request(method, self._address + path, json=body, headers=once, timeout=self._timeout_s, stream=stream)
+            answer = self._session.request(
+                method,
+                self._address + path,
+                json=body,
+                data=data,
+                headers={**once, **(headers or {})},
+                timeout=self._timeout_s,
+                stream=stream,
+            )
             if answer.status_code == 401 and not is_last:
                 self._runs_out = 0.0  # revoked or rotated before its time
                 continue

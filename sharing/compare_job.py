@@ -364,7 +364,7 @@ def _answered(
 ) -> tuple[Draft, list[str], bytes]:
     """Entries of a batch, status of each row, and the answers as part of the job's file."""
     entries, answered, statuses = [], [], []
-    night = str(question.moment.night)
+    night, effects = str(question.moment.night), question.effects
     for applicant in batch:
         rows = found.get(applicant.row, ())
         rest: dict[str, Any] = {"person_id": None, "values": [], "answers": []}
@@ -374,7 +374,7 @@ def _answered(
             status = "told"
             rest = asking.told(question, rows[0])
             rest.pop("households", None)
-            entries.append(question.entry(status, rest["person_id"], question.effects))
+            entries.append(question.entry(status, rest["person_id"], effects))
         else:
             status = "ambiguous" if rows else "not_available"
             named = keys.get(applicant.row) or applicant.name

@@ -63,4 +63,4 @@ class Pseudonyms:
 
     def of(self, name: str) -> bytes:
         """Of an id or number."""
-        return hmac.new(self._key, name.encode(), hashlib.sha256).digest()
+        return hmac.digest(self._key, name.encode(), hashlib.sha256)
