@@ -29,11 +29,12 @@ from sharing.applicants import Format
 from sharing.limits import Limit
 from sharing.sealed_parts import Seal
 from tests.sharing.conftest import Asker, Pool
-from tests.sharing.test_answers import NOBODY, WATCH
+from tests.sharing.test_answers import NOBODY, REVIEW
 from warehouse import clients, compare_jobs
 
 pytestmark = pytest.mark.slow
 NAMES = {"attributes": ["person.name", "person.area_code", "medical_insurance.enrolment_status"], "questions": ["insured", "at_school"]}
+ASKED: dict[str, Any] = {"purpose": REVIEW, "consent": "SQ-2026-0001", **NAMES}
 CSV, NDJSON, PARQUET = "text/csv", "application/x-ndjson", "application/vnd.apache.parquet"
 COVERED = "area_code LIKE '421022%' AND birth_date <= (SELECT share.today()) - interval '14 years'"
 
@@ -68,7 +69,7 @@ def applicants(pool: Pool) -> list[dict[str, str]]:
 
 
 def begun(asker: Asker, **more: Any) -> str:
-    answer = asker.post("/v1/compare-jobs", **{"purpose": WATCH, **NAMES, **more})
+    answer = asker.post("/v1/compare-jobs", **{**ASKED, **more})
     assert answer.status_code == 201, answer.text
     assert answer.json()["state"] == "waiting_for_input"
     return str(answer.json()["job_id"])
@@ -92,9 +93,11 @@ def output(asker: Asker, job_id: str, **headers: str) -> Any:
 def until(asker: Asker, job_id: str, met: str | Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The job, once the service has brought it to a state by itself."""
     ends = time.monotonic() + 60
-    while not ((job := state(asker, job_id))["state"] == met if isinstance(met, str) else met(job)):
+    while True:
+        job = state(asker, job_id)
+        if job["state"] == met if isinstance(met, str) else met(job):
+            return job
         assert time.monotonic() < ends, job
-    return job
 
 
 def ended(job: dict[str, Any]) -> bool:
@@ -137,11 +140,11 @@ def native(asker: Asker, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]
     found = {}
     for way in ("resident_id", "person_id"):
         asked = [{k: r[k] for k in ("ref", way)} for r in rows if way in r]
-        answer = asker.post("/v1/persons/compare", purpose=WATCH, **NAMES, applicants=asked).json()
+        answer = asker.post("/v1/persons/compare", **ASKED, applicants=asked).json()
         found |= {r["ref"]: r for r in answer["results"]}
     for row in rows:
         if "name" in row:
-            one = asker.post("/v1/persons/lookup", purpose=WATCH, **NAMES, name=row["name"], birth_date=row["birth_date"])
+            one = asker.post("/v1/persons/lookup", **ASKED, name=row["name"], birth_date=row["birth_date"])
             is_told = one.status_code == 200 and one.json()["person_id"] is not None
             status = "told" if is_told else "not_available" if one.status_code == 404 else "ambiguous"
             body = one.json() if is_told else {"person_id": None, "values": [], "answers": []}
@@ -312,7 +315,7 @@ def test_its_output_cannot_be_read_before_its_entries_are_written_down(
     assert pool.entries() == before + len(answers)
     receipt = desk.get(f"/v1/receipts/{answers[0]['receipt']['receipt_id']}").json()
     body = orjson.loads(receipt["body"])
-    assert (body["decision"], body["asked"], body["purpose"], body["told"]["person.name"]) == ("told", "compare_job", WATCH, "masked")
+    assert (body["decision"], body["asked"], body["purpose"], body["told"]["person.name"]) == ("told", "compare_job", REVIEW, "clear")
     assert {a["receipt"]["receipt_id"] for a in answers} == {
         str(r[0]) for r in pool.rows("SELECT entry_id FROM audit.entry WHERE leaf_index >= :b", b=before)
     }
@@ -408,7 +411,7 @@ def test_a_client_revoked_in_the_midst_is_told_nothing_more(
     assert output(desk, job_id).json()["code"] == "job-not-done"
     assert pool.rows("SELECT count(*) FROM share.compare_part WHERE job_id = CAST(:j AS uuid)", j=job_id)[0][0] == 0
     assert output(desk, finished["job_id"]).json()["code"] == "client-revoked", "nor what was answered before"
-    assert desk.post("/v1/compare-jobs", purpose=WATCH, **NAMES).json()["code"] == "client-revoked"
+    assert desk.post("/v1/compare-jobs", **ASKED).json()["code"] == "client-revoked"
 
 
 def revoke(pool: Pool, client_id: str) -> None:
@@ -421,7 +424,7 @@ def test_a_job_ends_where_the_policy_tells_otherwise_than_when_it_was_handed_in(
 ) -> None:
     finished, _ = done(desk, lines(applicants[:10]))
     job_id = begun(desk)
-    (grant,) = [g for g in pool.http.app.state.service.moment.policy.grants if g.name == f"civil_affairs__{WATCH}"]  # type: ignore[attr-defined]
+    (grant,) = [g for g in pool.http.app.state.service.moment.policy.grants if g.name == f"civil_affairs__{REVIEW}"]  # type: ignore[attr-defined]
     real, batches = compare_job._found, []
 
     async def changing(*arguments: Any) -> Any:
@@ -445,9 +448,9 @@ def test_it_needs_a_right_of_its_own_and_stays_within_its_bound(
 ) -> None:
     refused = town.post("/v1/compare-jobs", purpose="certificate_check", questions=["insured"])
     assert (refused.status_code, refused.json()["code"]) == (403, "compare-job-not-granted")
-    (grant,) = [g for g in pool.http.app.state.service.moment.policy.grants if g.name == f"civil_affairs__{WATCH}"]  # type: ignore[attr-defined]
+    (grant,) = [g for g in pool.http.app.state.service.moment.policy.grants if g.name == f"civil_affairs__{REVIEW}"]  # type: ignore[attr-defined]
     shown = {p["purpose"]: p["compare_job"] for p in desk.get("/v1/catalogue").json()["purposes"]}
-    assert shown[WATCH] == grant.compare_job
+    assert shown[REVIEW] == grant.compare_job
     job_id = begun(desk)
     monkeypatch.setitem(grant.__dict__, "compare_job", 3)
     assert put(desk, job_id, b"resident_id\n1234567\n1234568\n1234569\n1234567\n", CSV).json()["code"] == "too-large"
@@ -502,7 +505,7 @@ def test_a_job_is_its_clients_alone_and_there_are_few(pool: Pool, desk: Asker, c
     assert job_id not in [j["job_id"] for j in civil.get("/v1/compare-jobs").json()["jobs"]]
     for _ in range(9):
         begun(desk)
-    assert desk.post("/v1/compare-jobs", purpose=WATCH, **NAMES).json()["code"] == "too-large"
+    assert desk.post("/v1/compare-jobs", **ASKED).json()["code"] == "too-large"
     assert desk.http.delete(f"/v1/compare-jobs/{job_id}", headers=desk.headers).status_code == 204
     assert desk.get(f"/v1/compare-jobs/{job_id}").status_code == 404 and len(desk.get("/v1/compare-jobs").json()["jobs"]) == 9
 
@@ -578,7 +581,7 @@ def test_answers_are_fetched_from_any_byte_on(desk: Asker, patience: None, appli
 
 def test_the_same_request_again_makes_no_second_job(desk: Asker) -> None:
     key = {**desk.headers, "Idempotency-Key": f'"{uuid4()}"'}
-    first, second = (desk.http.post("/v1/compare-jobs", json={"purpose": WATCH, **NAMES}, headers=key) for _ in range(2))
+    first, second = (desk.http.post("/v1/compare-jobs", json=ASKED, headers=key) for _ in range(2))
     assert first.json() == second.json() and len(desk.get("/v1/compare-jobs").json()["jobs"]) == 1
 
 
@@ -595,7 +598,9 @@ def test_a_list_of_nobody_is_let_wait_and_one_with_some_who_are_not_there_is_not
     job = until(desk, job_id, lambda j: j["paused_until"] is not None)
     assert job["state"] == "running" and 0 < job["rows_done"] < 200
     person = next(a["person_id"] for a in applicants if "person_id" in a)
-    assert desk.person(person, WATCH, "insured").json()["code"] == "too-many-misses", "guessing by a job is guessing"
+    assert desk.person(person, REVIEW, "insured", consent=ASKED["consent"]).json()["code"] == "too-many-misses", (
+        "guessing by a job is guessing"
+    )
 
 
 def test_a_days_fishing_is_held_up_for_somebody_to_look_at(pool: Pool, desk: Asker, applicants: list[dict[str, str]]) -> None:
