@@ -8,9 +8,10 @@ import asyncio
 import contextlib
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 import orjson
 import polars as pl
@@ -32,6 +33,7 @@ from warehouse.asking import Refused
 from warehouse.compare_jobs import Progress
 
 log = structlog.get_logger()
+T = TypeVar("T")
 _LOCK = 0x68756206  # one program works jobs off at a time
 _EVERY_S = 1.0
 _BATCH = 2_000  # rows: others' entries wait for no more than these
@@ -43,6 +45,16 @@ _MISSES_A_TRY = 100
 
 class Ended(Exception):
     """A job cannot go on; the code of the problem."""
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """A batch and what the pool holds of whom it names: what they are looked for by, and rows, by number of the list's row."""
+
+    question: Question
+    batch: Sequence[Applicant]
+    keys: dict[int, str]
+    found: dict[int, list[Any]]
 
 
 @dataclass(frozen=True)
@@ -214,32 +226,34 @@ class Worker:
         self._readers.pop(job_id, None)
         done, parts = before, int(job["output_parts"])
         misses, named = int(job["not_available_rows"]), before - int(job["malformed_rows"])
-        following: asyncio.Task[Prepared | None] | None = asyncio.create_task(self._prepared(job, reader, parts, done))
-        try:
-            while following is not None:
-                prepared = await following
-                following = None
-                if prepared is None:
-                    await self._finish({**job, "rows_done": done, "output_parts": parts})
-                    return done - before
-                at, progress = done, prepared.progress
-                done, parts = done + progress.rows, parts + 1
-                if time.monotonic() - began < _TURN_S or (is_alone and len(await compare_jobs.due(service.asking)) == 1):
-                    # Read and answered while the batch before is written down: two programs' work, side by side.
-                    following = asyncio.create_task(self._prepared(job, reader, parts, done))
-                await self._commit(job_id, prepared, at, time.monotonic() - last)
-                last, tries = time.monotonic(), _tries(misses, named)
+        is_over = False
+
+        async def batches() -> AsyncIterator[list[Applicant]]:
+            nonlocal is_over
+            while True:
+                batch = await asyncio.to_thread(next, reader, None)
+                if batch is None:
+                    is_over = True
+                    return
+                yield batch
+                if time.monotonic() - began >= _TURN_S and not (is_alone and len(await compare_jobs.due(service.asking)) == 1):
+                    return
+
+        # Three batches are on their way at one time: one is read from the pool, one is answered, one is written down.
+        async with aclosing(_ahead(self._answered(job, _ahead(self._looked_up(job, batches()))))) as prepared:
+            async for ready in prepared:
+                await self._commit(job_id, ready, done, time.monotonic() - last)
+                progress = ready.progress
+                done, parts, last, tries = done + progress.rows, parts + 1, time.monotonic(), _tries(misses, named)
                 misses, named = misses + progress.not_available, named + progress.rows - progress.malformed
                 service.misses.take(job["client_id"], _tries(misses, named) - tries)
                 if wait_s := service.misses.wait_s(job["client_id"]):
                     await compare_jobs.pause(service.asking, job_id, wait_s)
                     return done - before
-        finally:
-            if following is not None:
-                following.cancel()
-                with contextlib.suppress(asyncio.CancelledError, Exception):
-                    await following
-        self._readers[job_id] = (done, reader)
+        if is_over:
+            await self._finish({**job, "rows_done": done, "output_parts": parts})
+        else:
+            self._readers[job_id] = (done, reader)
         return done - before
 
     async def _commit(self, job_id: str, prepared: Prepared, at: int, seconds: float) -> None:
@@ -249,25 +263,30 @@ class Worker:
 
         await self._service.ledger.commit_with(prepared.draft, prepared.caller, along)
 
-    async def _prepared(self, job: Any, reader: Iterator[list[Applicant]], number: int, done: int) -> Prepared | None:
-        """Answer the next batch; None = there is none."""
+    async def _looked_up(self, job: Any, batches: AsyncIterator[list[Applicant]]) -> AsyncIterator[_LookedUp]:
+        """Batches with what the pool holds of whom they name."""
         service = self._service
-        batch = await asyncio.to_thread(next, reader, None)
-        if batch is None:
-            return None
-        while True:
-            await service.refresh()
-            question = question_of(service, job, done + len(batch))
-            if any(a.way is not None and a.way not in question.grant.lookup for a in batch):
-                raise Ended("lookup-not-granted")
+        async for batch in batches:
             keys = await asyncio.to_thread(_keys, batch)
-            found = await _found(question, batch, keys)
-            if await answers.publication(service.asking) == question.moment.number:
-                break  # else some of it may be of a later night than it says: it is read again
-        draft, statuses, plain = await asyncio.to_thread(_answered, question, batch, keys, found, Format(job["output"]), number == 0)
-        sealed = await asyncio.to_thread(self._seal.close, job["job_id"], "answers", number, plain)
-        counts = {name: statuses.count(name) for name in ("told", "not_available", "ambiguous", "malformed")}
-        return Prepared(question.caller, Progress(**counts, number=number, size=len(plain), sealed=sealed), draft)
+            while True:
+                await service.refresh()
+                question = question_of(service, job, batch[-1].row)
+                if any(a.way is not None and a.way not in question.grant.lookup for a in batch):
+                    raise Ended("lookup-not-granted")
+                found = await _found(question, batch, keys)
+                if await answers.publication(service.asking) == question.moment.number:
+                    break  # else some of it may be of a later night than it says: it is read again
+            yield _LookedUp(question, batch, keys, found)
+
+    async def _answered(self, job: Any, batches: AsyncIterator[_LookedUp]) -> AsyncIterator[Prepared]:
+        """Batches answered, numbered on from the job's last."""
+        number = int(job["output_parts"])
+        async for batch in batches:
+            draft, statuses, plain = await asyncio.to_thread(_answers, batch, Format(job["output"]), is_first=number == 0)
+            sealed = await asyncio.to_thread(self._seal.close, job["job_id"], "answers", number, plain)
+            counts = {name: statuses.count(name) for name in ("told", "not_available", "ambiguous", "malformed")}
+            yield Prepared(batch.question.caller, Progress(**counts, number=number, size=len(plain), sealed=sealed), draft)
+            number += 1
 
     async def _finish(self, job: Any) -> None:
         """The last row is done; a Parquet file is made of the answers, and what has no row gets its head."""
@@ -317,6 +336,19 @@ class Worker:
         return number, size
 
 
+async def _ahead(made: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """What an iterator gives, each made while the one before is dealt with."""
+    following = asyncio.ensure_future(anext(made, None))
+    try:
+        while (item := await following) is not None:
+            following = asyncio.ensure_future(anext(made, None))
+            yield item
+    finally:
+        following.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await following
+
+
 def _tries(misses: int, asked: int) -> int:
     """How many look-ups in vain the rows that found nobody stand for: lists hold some who are not there."""
     return int(max(0.0, misses - _USUAL_MISSES * asked)) // _MISSES_A_TRY
@@ -359,10 +391,9 @@ async def _found(question: Question, batch: Sequence[Applicant], keys: dict[int,
     return found
 
 
-def _answered(
-    question: Question, batch: Sequence[Applicant], keys: dict[int, str], found: dict[int, list[Any]], form: Format, is_first: bool
-) -> tuple[Draft, list[str], bytes]:
+def _answers(looked: _LookedUp, form: Format, *, is_first: bool) -> tuple[Draft, list[str], bytes]:
     """Entries of a batch, status of each row, and the answers as part of the job's file."""
+    question, batch, keys, found = looked.question, looked.batch, looked.keys, looked.found
     entries, answered, statuses = [], [], []
     night, effects = str(question.moment.night), question.effects
     for applicant in batch:

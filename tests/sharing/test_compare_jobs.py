@@ -406,8 +406,8 @@ def test_a_client_revoked_in_the_midst_is_told_nothing_more(
     monkeypatch.setattr(compare_job, "_found", prepared)
     assert put(desk, job_id, lines(applicants)).status_code == 202
     job = until(desk, job_id, ended)
-    assert (job["state"], job["problem"]["code"], job["rows_done"]) == ("failed", "client-revoked", 100)
-    assert pool.entries() == before + 100
+    assert (job["state"], job["problem"]["code"]) == ("failed", "client-revoked") and 100 <= job["rows_done"] < len(applicants)
+    assert pool.entries() == before + job["rows_done"]
     assert output(desk, job_id).json()["code"] == "job-not-done"
     assert pool.rows("SELECT count(*) FROM share.compare_part WHERE job_id = CAST(:j AS uuid)", j=job_id)[0][0] == 0
     assert output(desk, finished["job_id"]).json()["code"] == "client-revoked", "nor what was answered before"
@@ -470,7 +470,7 @@ def test_only_a_list_may_be_larger_than_other_bodies_and_it_is_bounded_too(
     job_id = begun(desk)
     assert put(desk, job_id, body, NDJSON, Upload_Complete="?0").json()["input_bytes"] == len(body) > 4 << 20
     assert pool.rows("SELECT count(*) FROM share.compare_part WHERE job_id = CAST(:j AS uuid)", j=job_id)[0][0] == 5
-    monkeypatch.setattr(type(pool.settings), "sharing_job_megabytes", 4)
+    monkeypatch.setitem(pool.settings.__dict__, "sharing_job_megabytes", 4)
     answer = put(desk, job_id, body)
     assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
     for path in (f"/v1/compare-jobs/{job_id}", "/v1/compare-jobs"):
