@@ -124,8 +124,7 @@ def opened(service: Service, seal: Seal, job_id: str, kind: str, places: Sequenc
     """
 
     def read(number: int) -> bytes:
-        with database.engine(service.settings).connect() as connection:
-            sealed = compare_jobs.sealed_part(connection, job_id, kind, number)
+        sealed = compare_jobs.sealed_part(database.engine(service.settings), job_id, kind, number)
         if sealed is None:
             raise Overtaken
         return seal.open(job_id, kind, number, sealed)
@@ -305,12 +304,11 @@ class Worker:
             asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result(60)
 
         def parts() -> Iterator[bytes]:
-            with database.engine(service.settings).connect() as connection:
-                for number in range(job["output_parts"]):
-                    sealed = compare_jobs.sealed_part(connection, job_id, "answers", number)
-                    if sealed is None:
-                        raise Overtaken
-                    yield self._seal.open(job_id, "answers", number, sealed)
+            for number in range(job["output_parts"]):
+                sealed = compare_jobs.sealed_part(database.engine(service.settings), job_id, "answers", number)
+                if sealed is None:
+                    raise Overtaken
+                yield self._seal.open(job_id, "answers", number, sealed)
 
         def made() -> None:
             try:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from hub.errors import ConfigError
+from hub.errors import ConfigError, ServiceError
 from warehouse.asking import Asking
 
 _COLUMNS = (
@@ -197,12 +197,18 @@ async def part(asking: Asking, job_id: str, kind: str, number: int) -> bytes | N
     return bytes(rows[0][0]) if rows else None
 
 
-def sealed_part(connection: sa.Connection, job_id: str, kind: str, number: int) -> bytes | None:
-    """The same, for a reader that cannot wait."""
-    found = connection.scalar(
-        sa.text("SELECT sealed FROM share.compare_part WHERE job_id = CAST(:job AS uuid) AND kind = :kind AND number = :number"),
-        {"job": job_id, "kind": kind, "number": number},
-    )
+def sealed_part(engine: sa.Engine, job_id: str, kind: str, number: int) -> bytes | None:
+    """The same, for a reader that cannot wait.
+
+    Raises:
+        ServiceError: PostgreSQL does not answer.
+    """
+    query = sa.text("SELECT sealed FROM share.compare_part WHERE job_id = CAST(:job AS uuid) AND kind = :kind AND number = :number")
+    try:
+        with engine.connect() as connection:
+            found = connection.scalar(query, {"job": job_id, "kind": kind, "number": number})
+    except sa.exc.DBAPIError:
+        raise ServiceError("PostgreSQL does not answer or broke off", where="warehouse") from None
     return None if found is None else bytes(found)
 
 

@@ -191,16 +191,14 @@ async def put_input(
     form, charset = named
     _still_granted(service, row)
     await asking.commit(service, [], who)
-    if upload_offset is None:
+    if upload_offset is None or upload_offset == row["input_bytes"] == 0:
         if not await asking.read(compare_jobs.begin_input(service.asking, row["job_id"], form, charset)):
             raise Problem("job-not-waiting")
         row = {**row, "input_bytes": 0, "input_parts": 0, "input_rows": 0}
-    elif upload_offset != row["input_bytes"] or (row["input_bytes"] and (row["input"], row["charset"]) != (form, charset)):
+    elif upload_offset != row["input_bytes"] or (row["input"], row["charset"]) != (form, charset):
         raise Problem(
             "upload-offset", errors=[{"pointer": "header/Upload-Offset", "message": f"{row['input_bytes']} bytes came, as {row['input']}"}]
         )
-    elif row["input"] is None:
-        await asking.read(compare_jobs.begin_input(service.asking, row["job_id"], form, charset))
     size = await _received(request, service, row)
     if upload_complete == "?1":
         _, _, row = await _own(request, job_id)

@@ -23,7 +23,7 @@ def desk(pool, address):
     url, _ = address
     asker = pool.asker("copied-desk", "civil_affairs")
     yield Hub(url, asker.client_id, asker.secret, language="en")
-    for table in ("share.subscription", "share.export", "share.answered", "share.client_secret"):
+    for table in ("share.subscription", "share.export", "share.compare_job", "share.answered", "share.client_secret"):
         pool.run(f"DELETE FROM {table} WHERE client_id = 'copied-desk'")
     pool.run("DELETE FROM share.client WHERE client_id = 'copied-desk'")
 
@@ -96,3 +96,25 @@ def test_a_token_that_is_refused_is_renewed_once(pool, desk):
         clients.revoke(connection, "copied-desk")
     with pytest.raises(HubProblem):
         desk.person(WATCH, row.id, questions=["insured"])
+
+
+def test_a_list_is_handed_in_as_a_job_and_goes_on_where_it_broke_off(pool, desk, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("sharing.client._PIECE", 500)
+    ids = [r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE area_code LIKE '421022%' LIMIT 40")]
+    listed, answers = tmp_path / "list.csv", tmp_path / "answers.ndjson"
+    listed.write_text("ref,person_id\n" + "".join(f"row-{n},{p}\n" for n, p in enumerate(ids)), encoding="utf-8")
+    seen = []
+    begun = desk._post("/v1/compare-jobs", {"purpose": WATCH, "questions": ["insured"], "output": "ndjson"})
+    job_id = begun["job_id"]
+    piece = {"Content-Type": "text/csv", "Upload-Offset": "0", "Upload-Complete": "?0"}
+    assert desk._answer("PUT", f"/v1/compare-jobs/{job_id}/input", data=listed.read_bytes()[:700], headers=piece).status_code == 202
+    job = desk.compare_job(WATCH, listed, answers, job_id=job_id, on_state=seen.append)
+    assert seen[0]["input_bytes"] == 700 and (job["job_id"], job["state"], job["rows_done"]) == (job_id, "done", len(ids))
+    assert [json.loads(line)["ref"] for line in answers.read_text(encoding="utf-8").splitlines()] == [f"row-{n}" for n in range(len(ids))]
+    partly = tmp_path / "again.ndjson.part"
+    partly.write_bytes(answers.read_bytes()[:1000])
+    desk.compare_job(WATCH, listed, tmp_path / "again.ndjson", job_id=job_id)
+    assert (tmp_path / "again.ndjson").read_bytes() == answers.read_bytes() and not partly.exists()
+    desk.forget(job_id)
+    with pytest.raises(HubProblem, match="not-found"):
+        desk.compare_job(WATCH, listed, answers, job_id=job_id)

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -665,3 +666,27 @@ def test_a_list_without_rows_has_answers_without_rows(desk: Asker) -> None:
     assert done(desk, b"")[1] == b""
     assert done(desk, b"resident_id\n", CSV, output="csv")[1].decode("utf-8-sig").startswith("row,ref,status")
     assert pl.read_parquet(io.BytesIO(done(desk, parquet([]), PARQUET, output="parquet")[1])).height == 0
+
+
+def test_the_operator_sees_how_far_jobs_are_and_stops_one(pool: Pool, desk: Asker) -> None:
+    job_id = begun(desk)
+    environment = {**os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value()}  # type: ignore[union-attr]
+
+    def hub(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("hub")), "job", *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=CHECKOUT,
+        )
+
+    listed = orjson.loads(hub("list", "--json").stdout)
+    assert [(j["state"], j["purpose"]) for j in listed if j["job_id"] == job_id] == [("waiting_for_input", REVIEW)]
+    assert "waiting for its list" in hub("list").stdout
+    assert hub("cancel", job_id).returncode == 0 and state(desk, job_id)["state"] == "cancelled"
+    again = hub("cancel", job_id)
+    assert again.returncode != 0 and "cancelled" in again.stderr
+    assert put(desk, job_id, b"x").json()["code"] == "job-not-waiting"
+    assert hub("cancel", NOBODY).returncode != 0
