@@ -13,6 +13,7 @@ from sharing import policy as policies_of_the_hub
 from sharing.attributes import catalogue
 from tests.sharing import policies
 from warehouse import answers, disclosure, forms
+from warehouse.asking import _Connection
 from warehouse.forms import Form
 
 pytestmark = pytest.mark.slow
@@ -275,3 +276,31 @@ def test_one_person_is_found_by_index_under_row_level_security_whatever_the_pool
     finally:
         connection.exec_driver_sql("DEALLOCATE found")
     assert "Seq Scan" not in plan and "person_pkey" in plan
+
+
+def test_whoever_is_cut_off_over_putting_on_a_role_leaves_it_to_nobody_else(pool, monkeypatch):
+    """PostgreSQL had put it on already: the connection must not be taken for one without a role, nor for one with another."""
+    asking = pool.http.app.state.service.asking
+
+    class CutOff(Exception):
+        pass
+
+    async def worn():
+        return (await asking.read(None, "SELECT current_user"))[0][0]
+
+    async def cut_off():
+        login, execute = await worn(), _Connection.execute
+
+        async def cut(self, query, *arguments, **named):
+            await execute(self, query, *arguments, **named)
+            raise CutOff
+
+        with monkeypatch.context() as patch:
+            patch.setattr(_Connection, "execute", cut)
+            with pytest.raises(CutOff):
+                async with asking.connection(ROLE):
+                    pass
+        return login, await worn()
+
+    before, after = pool.http.portal.call(cut_off)
+    assert before == after

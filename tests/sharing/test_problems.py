@@ -18,7 +18,7 @@ def test_every_problem_speaks_both_languages_and_says_what_to_do() -> None:
 
 def test_every_code_that_is_raised_is_in_the_table_and_every_code_of_the_table_is_raised() -> None:
     text = "\n".join(p.read_text(encoding="utf-8") for p in (CHECKOUT / "sharing").rglob("*.py"))
-    raised = set(re.findall(r'(?:Problem|refuse)\(\s*"([a-z-]+)"', text)) | {"not-found", "method-not-allowed", "bad-request"}
+    raised = set(re.findall(r'(?:Problem|refuse|Ended)\(\s*"([a-z-]+)"', text)) | {"not-found", "method-not-allowed", "bad-request"}
     assert raised == set(kinds())
 
 
