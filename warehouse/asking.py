@@ -35,7 +35,9 @@ class _Connection(asyncpg.Connection):
         """Put on a role; None = take it off."""
         if getattr(self, "worn", None) != role:
             quoted = "NONE" if role is None else '"' + role.replace('"', '""') + '"'
-            self.worn: str | None = ""  # whoever is cancelled over it leaves a connection of which nobody knows, and that the next puts a role on
+            self.worn: str | None = (
+                ""  # whoever is cancelled over it leaves a connection of which nobody knows, and that the next puts a role on
+            )
             await self.execute(f"SET ROLE {quoted}")
             self.worn = role
 

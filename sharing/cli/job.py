@@ -11,7 +11,7 @@ from sharing.cli.pool import migrated
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 app = typer.Typer(help="批量比对任务 / comparisons that departments handed in as jobs.", no_args_is_help=True)
 _STATES = {
-    "waiting_for_input": "待名单 waiting for its list", "queued": "排队 queued", "running": "进行 running", "done": "完成 done",
+    "waiting_for_input": "待名单 waiting", "queued": "排队 queued", "running": "进行 running", "done": "完成 done",
     "failed": "失败 failed", "cancelled": "取消 cancelled",
 }  # fmt: skip
 
@@ -31,24 +31,11 @@ def job_list(as_json: AsJson = False) -> None:
     if not found:
         print("没有任务 / no job")
         return
-    table = plain_table(
-        "任务 job",
-        "客户端 client",
-        "用途 purpose",
-        "状态 state",
-        "行 rows",
-        "已答 done",
-        "命中 told",
-        "不可提供 not available",
-        "有误 malformed",
-        "到期 until",
-    )
+    table = plain_table("任务 job", "客户端 client", "用途 purpose", "状态 state", "已答 done", "命中 told", "到期 until")
     for j in found:
-        is_at_work = j.state in ("queued", "running")
-        table.add_row(
-            j.job_id, j.client_id, j.purpose, f"{_STATES[j.state]} {j.problem or ''}".strip(), f"{j.input_rows:,}", f"{j.rows_done:,}", f"{j.told_rows:,}",
-            f"{j.not_available_rows:,}", f"{j.malformed_rows:,}", "" if is_at_work else f"{j.expires_at:%m-%d %H:%M}",
-        )  # fmt: skip
+        until = "" if j.state in ("queued", "running") else f"{j.expires_at:%m-%d %H:%M}"
+        state = f"{_STATES[j.state]} {j.problem or ''}".strip()
+        table.add_row(j.job_id, j.client_id, j.purpose, state, f"{j.rows_done:,} / {j.input_rows:,}", f"{j.told_rows:,}", until)
     screen().print(table)
 
 
