@@ -93,7 +93,7 @@ def output(asker: Asker, job_id: str, **headers: str) -> Any:
 
 def until(asker: Asker, job_id: str, met: str | Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The job, once the service has brought it to a state by itself."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 200
     while True:
         job = state(asker, job_id)
         if job["state"] == met if isinstance(met, str) else met(job):
@@ -354,7 +354,7 @@ def test_a_service_that_is_killed_again_and_again_goes_on_and_answers_no_row_twi
         while not ended(state(desk, job_id)):
             port = free_port()
             child = subprocess.Popen([sys.executable, "-c", code], env={**environment, "HUB_SHARING_PORT": str(port)}, cwd=CHECKOUT)
-            ends = time.monotonic() + 60
+            ends = time.monotonic() + 200
             while not ended(found := state(desk, job_id)) and not (kills < 4 and found["rows_done"] > reached):
                 assert time.monotonic() < ends, found
             child.send_signal(signal.SIGKILL)
