@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from hub.errors import SourceChanged
+from pipeline.suppression import ERASED, Suppression, guardian_fields, without
 from schemas.contract import Contract, Field
 
 # Longer text than this in any field is refused with the row: nothing an agency agreed on comes near.
@@ -56,13 +57,15 @@ class Batch:
         typed: ``row_number`` (from 1, through the whole delivery) and the contract's fields by name.
         rejects: one row a rejected row and reason: ``row_number``, ``rule_id``, ``field``.
         refused: rejected rows whose key can be read, ``row_number`` and ``record_key``: the agency still holds them.
-        rows: rows in; each is in `typed` or in `rejects`.
+        rows: rows in; each is in `typed` or in `rejects`, or is erased.
+        erased: rows about persons who are erased by law; nothing else is told of them.
     """
 
     typed: pl.DataFrame
     rejects: pl.DataFrame
     refused: pl.DataFrame
     rows: int
+    erased: int
 
 
 @dataclass
@@ -160,8 +163,12 @@ def _typed(contract: Contract, text: pl.DataFrame) -> pl.DataFrame:
     return typed.with_columns(pl.when(pl.col(name).dt.year().is_between(1800, 9999)).then(pl.col(name)).alias(name) for name in dates)
 
 
-def _header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, str]:
-    """The agency's column for each field; a missing column breaks the contract."""
+def header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, str]:
+    """The agency's column for each field.
+
+    Raises:
+        SourceChanged: one is missing.
+    """
     present = {re.sub(r"[\s\ufeff]", "", column): column for column in columns}
     found: dict[str, str] = {}
     for spec in contract.fields:
@@ -172,7 +179,7 @@ def _header(contract: Contract, columns: list[str], drift: Drift) -> dict[str, s
                     drift.renamed[spec.name] = header
                 break
     missing = [spec.name for spec in contract.fields if spec.name not in found]
-    extra = sorted(set(columns) - set(found.values()))
+    extra = sorted(set(columns) - set(found.values()) - {ERASED})
     if missing:
         raise SourceChanged(
             f"{len(missing)} agreed columns are missing ({', '.join(missing)}); {len(extra)} unknown columns came",
@@ -229,7 +236,25 @@ def _rejects(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> pl.
     return pl.concat(found)
 
 
-def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift) -> Batch:
+def texts(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift) -> pl.DataFrame:
+    """Rows as text under the contract's names, with ``row_number`` from ``offset`` on; ``ERASED`` tells which are left empty by law.
+
+    Raises:
+        SourceChanged: an agreed column is missing.
+    """
+    found = header(contract, raw.columns, drift)
+    # Lazily, so that a part of an expression that stands in it twice is computed once.
+    cleaned = raw.lazy().select(_clean(pl.col(column).cast(pl.String)).alias(name) for name, column in found.items()).collect()
+    flags = raw[ERASED] if ERASED in raw.columns else pl.repeat(False, raw.height, dtype=pl.Boolean, eager=True)
+    return cleaned.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64), flags.alias(ERASED))
+
+
+def key_texts(contract: Contract, text: pl.DataFrame) -> pl.Series:
+    """The record key of each row as the pool writes it; null where it cannot be read."""
+    return text.select(pl.coalesce(_tries(contract.key)).cast(pl.String).alias("record_key"))["record_key"]
+
+
+def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift, suppression: Suppression | None = None) -> Batch:
     """Type one batch of text rows.
 
     Args:
@@ -237,22 +262,28 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
         raw: text columns under the agency's names.
         offset: rows of the delivery before this batch.
         drift: gathers additive differences of the header.
+        suppression: what is kept out by law; None = nothing.
 
     Raises:
         SourceChanged: an agreed column is missing.
     """
-    found = _header(contract, raw.columns, drift)
-    # Lazily, so that a part of an expression that stands in it twice is computed once.
-    cleaned = raw.lazy().select(_clean(pl.col(column).cast(pl.String)).alias(name) for name, column in found.items())
-    text = cleaned.collect()
-    text = text.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
+    text = texts(contract, raw, offset, drift)
+    erased = text[ERASED]
+    if suppression is not None:
+        erased = erased | suppression.rows(contract.stem, key_texts(contract, text))
+        guardians = suppression.guardians(contract, text)
+        if guardians is not None and guardians.any():
+            text = without(text, guardian_fields(contract), guardians)
+    text = text.drop(ERASED)
+    if n_erased := int(erased.sum()):
+        text = text.filter(~erased)
     typed = _typed(contract, text)
     rejects = _rejects(contract, text, typed)
     refused = _keys(contract, typed.filter(pl.col("row_number").is_in(rejects["row_number"].implode())))
     refused = refused.filter(~pl.col("record_key").str.contains("[\x00\ufffd]"))
     if rejects.height:
         typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
-    return Batch(typed, rejects, refused, raw.height)
+    return Batch(typed, rejects, refused, raw.height, n_erased)
 
 
 def _keys(contract: Contract, typed: pl.DataFrame) -> pl.DataFrame:
@@ -265,10 +296,10 @@ def keys(contract: Contract, batches: Iterable[pl.DataFrame]) -> Iterator[pl.Dat
         yield pl.concat([_keys(contract, batch.typed), batch.refused])
 
 
-def parse(contract: Contract, batches: Iterable[pl.DataFrame], drift: Drift) -> Iterator[Batch]:
+def parse(contract: Contract, batches: Iterable[pl.DataFrame], drift: Drift, suppression: Suppression | None = None) -> Iterator[Batch]:
     """Type a whole delivery batch by batch; see :func:`parse_batch`."""
     offset = 0
     for raw in batches:
         if raw.columns:  # a table without a row still shows whether its columns are the agreed ones
-            yield parse_batch(contract, raw, offset, drift)
+            yield parse_batch(contract, raw, offset, drift, suppression)
             offset += raw.height

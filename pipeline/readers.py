@@ -239,7 +239,25 @@ def read(contract: Contract, parts: Parts, *, password: str | None = None) -> It
     return reader(contract, parts, password)
 
 
+def _retained(parts: Parts) -> Iterator[pl.DataFrame]:
+    for _, chunks in parts:
+        yield pl.read_ipc_stream(io.BytesIO(b"".join(chunks)))
+
+
+def retained(batches: Iterable[pl.DataFrame]) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Parts of an object that holds rows as they were read, a batch a part: Apache Arrow's stream format."""
+    for number, batch in enumerate(batches, 1):
+        held = io.BytesIO()
+        batch.write_ipc_stream(held)
+        yield f"rows-{number:06d}", [held.getvalue()]
+
+
 def delivered(settings: Settings, contract: Contract, delivery: landing.Delivery) -> Iterator[pl.DataFrame]:
-    """Rows of a delivery as it lies in landing, opened by what is agreed with its agency; as :func:`read`."""
+    """Rows of a delivery as it lies in landing, opened by what is agreed with its agency; as :func:`read`.
+
+    Of one that holds retained rows, those that were erased are empty but for :data:`pipeline.suppression.ERASED`.
+    """
+    if delivery.is_retained:
+        return _retained(landing.Store(settings).parts(delivery.object))
     password = load_endpoint(contract.stem, settings).extra.get("zip_password")
     return read(contract, landing.Store(settings).parts(delivery.object), password=password)

@@ -9,7 +9,7 @@ from warehouse import database, landing, ledger
 
 _BOOKS = {
     "交付 delivered": "delivered", "拒收 rejected": "rejected", "隔离 quarantined": "quarantined", "未变 unchanged": "unchanged",
-    "新增 inserted": "inserted", "更新 updated": "updated", "往日 past": "past", "撤回 withdrawn": "withdrawn",
+    "新增 inserted": "inserted", "更新 updated": "updated", "往日 past": "past", "依法删除 erased": "erased", "撤回 withdrawn": "withdrawn",
 }  # fmt: skip
 
 

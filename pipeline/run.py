@@ -18,7 +18,7 @@ from warehouse import database, landing, ledger
 
 # Sources in work at one time: agencies are waited for, while PostgreSQL, the gate and this process each keep a core busy.
 _SIDE_BY_SIDE = 5
-_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "withdrawn")
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "erased", "withdrawn")
 
 
 class Keeper(Protocol):

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from hub.settings import Settings, load_endpoint
 from pipeline import parsing, readers, tickets, writers
+from pipeline.suppression import ERASED
 from pipeline.tickets import Ticket
 from schemas.contract import Contract, load_contract
 from warehouse import database, landing
@@ -62,7 +63,8 @@ def _raw(settings: Settings, connection: sa.Connection, contract: Contract, deli
     offset = 0
     for raw in readers.delivered(settings, contract, delivery):
         if raw.columns:
-            yield raw.with_row_index("row_number", offset=offset + 1).with_columns(pl.col("row_number").cast(pl.Int64))
+            numbered = raw.drop(ERASED, strict=False).with_row_index("row_number", offset=offset + 1)
+            yield numbered.with_columns(pl.col("row_number").cast(pl.Int64))
             offset += raw.height
 
 

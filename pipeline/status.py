@@ -12,7 +12,7 @@ from warehouse import database, ledger, quarantine, questions, recalls, subscrip
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
-_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "withdrawn")
+_BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "erased", "withdrawn")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity.normalise import CONCEPTS, normalise
-from pipeline import disputes, parsing, readers, tickets
+from pipeline import disputes, erasure, parsing, readers, suppression, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     absences,
@@ -163,10 +163,13 @@ def land(stem: str, day: date, settings: Settings) -> Outcome:
     spooled = spool.read()
     if spooled is None:
         raise SourceUnavailable("nothing whole was fetched", where=stem, next_step="run fetch first")
-    name = landing.Store(settings).put(spooled.sha256, spool.path)
+    name = landing.Store(settings).put(spooled.sha256, spool.path, spool.salt)
     with database.engine(settings).begin() as connection:
         delivery = landing.record_delivery(connection, stem, day, spooled, name, load_contract(stem).version)
         ledger.note(connection, day, stem, state="landed", delivery_id=delivery, scope=spooled.scope)
+        unused = landing.discard_unused(connection, name)
+    if unused:  # the same bytes as before, of which something was erased since
+        landing.Store(settings).remove(name)
     spool.clear()
     return {"state": "landed", "did": True, "delivery": delivery, "bytes": spooled.raw_bytes}
 
@@ -193,13 +196,15 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
     if now.state != "landed":
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, str(now.delivery_id))
-    drift, rejects, refused, rows = parsing.Drift(), [], [], 0
+    drift, rows, erased = parsing.Drift(), 0, 0
+    rejects: list[pl.DataFrame] = []
+    refused: list[pl.DataFrame] = []
     raw = readers.delivered(settings, contract, delivery)
 
     def typed() -> Iterator[Any]:
-        nonlocal rows
-        for batch in parsing.parse(contract, raw, drift):
-            rows += batch.rows
+        nonlocal rows, erased
+        for batch in parsing.parse(contract, raw, drift, kept_out):
+            rows, erased = rows + batch.rows, erased + batch.erased
             if batch.rejects.height:
                 rejects.append(batch.rejects)
                 refused.append(batch.refused)
@@ -208,6 +213,7 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
                 progress(Progress(rows, delivery.declared_rows))
 
     with database.engine(settings).begin() as connection:
+        kept_out = suppression.in_force(settings, connection)
         staging.fill(connection, contract, day, typed())
         staging.note_refused(connection, contract, day, refused)
         if delivery.declared_rows is not None and rows != delivery.declared_rows:
@@ -219,8 +225,8 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         all_rejects = pl.concat([pl.DataFrame(schema=parsing.REJECTS), *rejects])
         quarantine.replace_parse(connection, delivery_id=delivery.delivery_id, stem=stem, business_date=day, rejects=all_rejects)
         n_rejected = all_rejects["row_number"].n_unique()
-        ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected, notices=drift.notices())
-    return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "extra_columns": len(drift.extra)}
+        ledger.note(connection, day, stem, state="parsed", delivered=rows, rejected=n_rejected, erased=erased, notices=drift.notices())
+    return {"state": "parsed", "did": True, "rows": rows, "rejected": n_rejected, "erased": erased, "extra_columns": len(drift.extra)}
 
 
 def warm_gate() -> None:
@@ -253,7 +259,7 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
     _ensure_staged(settings, contract, day)
     now = _intake(settings, stem, day)
     delivery = _delivery(settings, str(now.delivery_id))
-    rows = (now.delivered or 0) - (now.rejected or 0)
+    rows = now.staged or 0
     with database.engine(settings).connect() as connection:
         ruling, reason = rulings.newest(connection, delivery.delivery_id) or ("", "")
         if ruling == "withdrawn":
@@ -322,7 +328,7 @@ def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:
     now = _intake(settings, contract.stem, day)
     with database.engine(settings).connect() as connection:
         there = staging.height(connection, contract, day)
-    if now.delivered is None or there != now.delivered - (now.rejected or 0):
+    if now.staged is None or there != now.staged:
         _note(settings, day, contract.stem, state="landed")
         parse(contract.stem, day, settings)
 
@@ -355,7 +361,7 @@ def resolve(day: date, settings: Settings) -> Outcome:
     for contract, intake, _ in waiting:
         with database.engine(settings).connect() as connection:
             there = staging.height(connection, contract, day)
-        if there != (intake.delivered or 0) - (intake.rejected or 0):
+        if there != (intake.staged or 0):
             _note(settings, day, contract.stem, state="landed")
             parse(contract.stem, day, settings)
             gate(contract.stem, day, settings)
@@ -424,7 +430,7 @@ def merge(day: date, settings: Settings) -> Outcome:
 
 def _balance(books: ledger.Intake) -> None:
     """Every delivered row must be in exactly one column of the books, every key kept or withdrawn."""
-    rows = [books.rejected, books.quarantined, books.unchanged, books.inserted, books.updated, books.past]
+    rows = [books.rejected, books.quarantined, books.unchanged, books.inserted, books.updated, books.past, books.erased]
     is_even = books.delivered is not None and None not in rows and books.delivered == sum(r or 0 for r in rows)
     if books.scope == Scope.FULL:
         is_even = is_even and books.keys_before == (books.keys_kept or 0) + (books.withdrawn or 0)
@@ -437,8 +443,9 @@ def _balance(books: ledger.Intake) -> None:
 
 @_pool_verb
 def share(day: date, settings: Settings) -> Outcome:
-    """Tell what the night is: its fingerprint. Subscriptions and recalls will hang here."""
+    """Take what came of erased persons out of landing, and tell what the night is: its fingerprint."""
     started = time.perf_counter()
+    erasure.finish(settings)
     with database.engine(settings).begin() as connection:
         value = fingerprint.kept(connection)
         ledger.note_night(connection, day, fingerprint=value, share=time.perf_counter() - started)

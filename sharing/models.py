@@ -263,7 +263,7 @@ class Recall(_Answer):
         description="Who that is now; several = what you were told mixed them. Ask again by these for what is true."
     )
     changed: list[str] = Field(description="Attributes, and questions with a ?, that would be told otherwise.")
-    cause: Literal["parted", "joined", "withdrawn", "corrected"]
+    cause: Literal["parted", "joined", "withdrawn", "corrected", "erased"]
     why: dict[str, str]
     stands: bool = Field(description="What you were told is right after all: an earlier recall is taken back.")
     night: date | None = Field(description="The night after which it was found; null = between nights.")

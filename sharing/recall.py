@@ -12,7 +12,7 @@ from schemas.contract import Contract, load_contracts
 from sharing.attributes import Room, catalogue
 from sharing.keys import Pseudonyms
 from sharing.policy import form_of
-from warehouse import agency_tables, database, past, recalls, survivorship
+from warehouse import agency_tables, database, erasures, past, recalls, survivorship
 from warehouse.forms import Form, definition
 from warehouse.recalls import Known
 
@@ -23,6 +23,7 @@ CAUSES = {
     "joined": ("另有属于此人的记录，当时未归并", "more records are this person's than were known then"),
     "withdrawn": ("所据交付已整批撤出", "the delivery it came from was withdrawn"),
     "corrected": ("来源机构更正了当日情况", "the agency corrected what it had said of that day"),
+    "erased": ("此人信息已依法删除，请一并删除所获信息", "the person was erased by law; erase what you were told as well"),
 }
 
 
@@ -94,7 +95,7 @@ def scan(settings: Settings) -> int:
                 cache[key] = recalls.known(connection, told.contracts, person_id, at, by=policy)
             return cache[key]
 
-        found = 0
+        found = _erased(connection, pseudonyms, since, newest)
         for disclosure in recalls.disclosures(connection, list(persons), newest) if persons else ():
             body = orjson.loads(disclosure.body)
             if body.get("night") is None or body.get("known_at") is not None:  # what was known at an instant stays what it was
@@ -126,6 +127,21 @@ def scan(settings: Settings) -> int:
                 publication=newest,
             )
         recalls.done(connection, newest)
+    return found
+
+
+def _erased(connection: sa.Connection, pseudonyms: Pseudonyms, since: int, newest: int) -> int:
+    """Tell everybody who was told of a person that it was erased: nothing can be compared any more, and all of it is to go."""
+    found = 0
+    for _, ids in erasures.published(connection, since, newest):
+        by_subject = {pseudonyms.of(key): key for key in ids}
+        for disclosure in recalls.disclosures(connection, list(by_subject), newest):
+            told = sorted(name for name, effect in orjson.loads(disclosure.body)["told"].items() if effect != "refused")
+            if told:
+                found += recalls.add(
+                    connection, disclosure, person_id=by_subject[disclosure.subject], persons=[], changed=told, cause="erased", stands=False,
+                    publication=newest,
+                )  # fmt: skip
     return found
 
 

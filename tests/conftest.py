@@ -136,6 +136,16 @@ class Hub:
         for folder in ("spool", "sandbox/corrections"):
             shutil.rmtree(self.settings.home / folder, ignore_errors=True)
 
+    @contextmanager
+    def landing_kept(self) -> Iterator[None]:
+        """Landing is afterwards as it was, whatever was destroyed in it; the warehouse is restored beside it."""
+        lay = {path: path.read_bytes() for path in (self.settings.home / "landing").rglob("*.sealed")}
+        try:
+            yield
+        finally:
+            for path, content in lay.items():
+                path.write_bytes(content)
+
     def forget_airflow(self) -> None:
         """Drop Airflow's books; it is stopped, and makes them anew when it starts."""
         with self._server() as connection:

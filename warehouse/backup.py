@@ -2,9 +2,10 @@
 
 Layout of a backup place, which holds any number of backups::
 
-    landing/ab/abc….sealed        objects, as they lie in the landing store; shared by all backups of the place
+    landing/ab/abc…-key.sealed    objects, as they lie in the landing store; shared by all backups of the place
     NAME/warehouse.sealed         pg_dump's custom format, sealed
     NAME/secrets.sealed           tar of `secrets/` and `sources/`, sealed
+    NAME/object-keys.sealed       what the keys of its landed objects are made of, sealed
     NAME/manifest.json            what the backup holds, readable by anybody; no person's value
     NAME/manifest.hmac            SHA-256 HMAC of the manifest
     NAME/checkpoint               the newest signed head of the disclosure log, if there is one
@@ -25,7 +26,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -37,13 +38,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hub.errors import ConfigError, ServiceError
 from hub.postgres import PROGRAMS
 from hub.settings import Settings
-from warehouse import database, disclosure, fingerprint, landing, ledger, vault
+from warehouse import database, disclosure, erasures, fingerprint, landing, ledger, object_keys, vault
 
 _EDITION = 1
 _KEY_FILE = "backup.key"
 # What belongs to one installation, not to the pool.
 _LEFT_OUT = {"postgres.password", _KEY_FILE}
-_DUMP, _SECRETS, _MANIFEST, _PROOF = "warehouse.sealed", "secrets.sealed", "manifest.json", "manifest.hmac"
+_DUMP, _SECRETS, _OBJECT_KEYS = "warehouse.sealed", "secrets.sealed", "object-keys.sealed"
+_MANIFEST, _PROOF = "manifest.json", "manifest.hmac"
 HEAD = "checkpoint"
 _CHUNK = 1 << 20
 
@@ -66,6 +68,7 @@ class Manifest:
         roles: roles of the server that rights are granted to.
         objects: landed objects by name, with their size in bytes.
         files: sealed files by name, with their SHA-256.
+        erasures: everybody who was erased by law until then, so that an older backup of the place is not restored with them.
     """
 
     edition: int
@@ -81,6 +84,7 @@ class Manifest:
     roles: list[str]
     objects: dict[str, int]
     files: dict[str, str]
+    erasures: list[dict[str, Any]] = field(default_factory=list)
 
 
 Told = Callable[[str], None]
@@ -119,6 +123,10 @@ def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:
             _copy(landing.Store(settings), objects, place / "landing")
             told("secrets")
             files[_SECRETS] = _sealed(draft / _SECRETS, _derived(settings, "secrets"), lambda out: _pack(settings, out))
+            salts = {name: salt.hex() for name, salt in object_keys.salts(connection).items() if name in objects}
+            files[_OBJECT_KEYS] = _sealed(
+                draft / _OBJECT_KEYS, _derived(settings, "object keys"), lambda out: out.write(json.dumps(salts).encode())
+            )
             found = _manifest(connection, settings, objects, files)
             head = connection.scalar(sa.text("SELECT checkpoint FROM audit.head ORDER BY size DESC, signed_at DESC LIMIT 1"))
         if head is not None:
@@ -196,6 +204,7 @@ def _dump(settings: Settings, snapshot: str, out: Any) -> None:
 
 
 def _pack(settings: Settings, out: Any) -> None:
+    settings.secret(erasures.SECRET)  # made now if nobody was erased yet: whoever will be is to be known in this backup as well
     with tarfile.open(fileobj=out, mode="w|") as archive:
         for folder in ("secrets", "sources"):
             for path in sorted((settings.home / folder).rglob("*")):
@@ -231,6 +240,7 @@ def _manifest(connection: sa.Connection, settings: Settings, objects: dict[str, 
         database=now.name, schema_version=str(connection.scalar(sa.text("SELECT version_num FROM public.schema_version"))),
         publication=ledger.publication(connection), business_date=None if night is None else str(night),
         fingerprint=fingerprint.kept(connection), rows=_rows(connection), roles=_roles(connection, now.name), objects=objects, files=files,
+        erasures=erasures.register(connection),
     )  # fmt: skip
 
 
@@ -258,6 +268,28 @@ def listed(place: Path) -> list[Manifest]:
         ConfigError: a manifest cannot be read.
     """
     return [_parsed(path) for path in sorted(place.glob(f"*/{_MANIFEST}"))]
+
+
+def prune(place: Path, *, before: datetime) -> list[Manifest]:
+    """Remove the backups of a place that were taken before an instant, and objects that none of the others names; the newest always stays.
+
+    Returns:
+        Those removed, oldest first.
+
+    Raises:
+        ConfigError: a manifest cannot be read; nothing was removed.
+    """
+    found = listed(place)
+    old = [m for m in found[:-1] if datetime.fromisoformat(m.taken_at) < before]
+    with _written(place):
+        for manifest in old:
+            (place / manifest.name / _MANIFEST).unlink()  # first: without it the rest is no backup
+            shutil.rmtree(place / manifest.name)
+        named = {place / "landing" / name for m in found if m not in old for name in m.objects}
+        for path in (place / "landing").rglob("*.sealed"):
+            if old and path not in named:
+                path.unlink()
+    return old
 
 
 def _parsed(path: Path) -> Manifest:
@@ -312,6 +344,7 @@ def _checked(settings: Settings, folder: Path, unpacked: Path, told: Told) -> Ma
         if settings.landing_key or not kept_key.exists()
         else bytes.fromhex(kept_key.read_text(encoding="ascii").strip())
     )
+    salts = _salts(settings, folder, found)
     for name in found.objects:
         path = folder.parent / "landing" / name
         if not path.exists():
@@ -319,8 +352,17 @@ def _checked(settings: Settings, folder: Path, unpacked: Path, told: Told) -> Ma
                 "a landed object of the backup is missing", where=str(path), next_step="take another backup of the place"
             )
         with path.open("rb") as source:
-            landing.check(source, name, landing_key)
+            landing.check(source, name, object_keys.derived(landing_key, salts[name]) if name in salts else landing_key)
     return found
+
+
+def _salts(settings: Settings, folder: Path, found: Manifest) -> dict[str, bytes]:
+    """Of the backup's objects that have keys of their own, what these are made of."""
+    if _OBJECT_KEYS not in found.files:  # taken before there were any
+        return {}
+    with (folder / _OBJECT_KEYS).open("rb") as source:
+        plain = b"".join(vault.unseal(source, _derived(settings, "object keys"), where=_OBJECT_KEYS))
+    return {name: bytes.fromhex(salt) for name, salt in json.loads(plain).items()}
 
 
 def restore(settings: Settings, folder: Path, *, replace: bool = False, told: Told = _quiet) -> Manifest:
@@ -357,7 +399,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool = False, told: To
         _put_back(settings, Path(unpacked), stamp)
         store = landing.Store(settings)
         for name in found.objects:
-            store.put(Path(name).stem, folder.parent / "landing" / name)
+            store.put_back(name, folder.parent / "landing" / name)
         _swap(settings, own, f"{own}_restoring", f"{own}_before_{stamp}".lower())
     return found
 

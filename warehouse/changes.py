@@ -31,6 +31,17 @@ class Changes:
     withdrawn: int
 
 
+def row_hash(contract: Contract, row: str) -> str:
+    """SQL expression of the hash of a row of a source's table, as :func:`prepare` makes it of a row in staging.
+
+    Args:
+        contract: of the source.
+        row: alias of the table.
+    """
+    fields = (f"CAST({row}.record_key AS {f.physical_type})" if f.is_key else f'{row}."{f.name}"' for f in contract.fields)
+    return _ROW_HASH.format(columns=", ".join(fields))
+
+
 def change_table(stem: str, business_date: str) -> str:
     """Name of the unlogged table of a night's changes of a source."""
     return f'staging."change_{stem}_{business_date.replace("-", "")}"'

@@ -150,7 +150,7 @@ def settle(connection: sa.Connection, stem: str, delivery: Delivery, rows: Rows)
     its key if it was let in, and no row of that key broke the item's rule in it.
     """
     values = {"stem": stem, "delivery": delivery.delivery_id}
-    connection.execute(sa.text("DELETE FROM quarantine.proof WHERE delivery_id = CAST(:delivery AS uuid)"), values)
+    connection.execute(sa.text("DELETE FROM quarantine.proof WHERE delivery_id = CAST(:delivery AS uuid) AND kind <> 'erased'"), values)
     connection.execute(sa.text("DROP TABLE IF EXISTS pending, present"))
     connection.execute(
         sa.text(
@@ -210,7 +210,7 @@ def _prove(connection: sa.Connection, insert: str, values: dict[str, Any]) -> No
     connection.execute(
         sa.text(
             f"{insert} ON CONFLICT (item_id) DO UPDATE SET kind = excluded.kind, delivery_id = excluded.delivery_id,"
-            " row_number = excluded.row_number, noted_at = now()"
+            " row_number = excluded.row_number, noted_at = now() WHERE proof.kind <> 'erased'"
         ),
         values,
     )
@@ -238,7 +238,7 @@ def books(connection: sa.Connection) -> list[Books]:
             "SELECT stem, coalesce(opened, 0) AS opened, coalesce(open, 0) AS open, coalesce(passed, 0) AS passed,"
             " coalesce(withdrawn, 0) AS withdrawn, coalesce(unaccounted, 0) AS unaccounted FROM (SELECT stem, count(*) AS opened,"
             " count(*) FILTER (WHERE proof_kind IS NULL) AS open, count(*) FILTER (WHERE proof_kind IN ('passed', 'delivered')) AS passed,"
-            " count(*) FILTER (WHERE proof_kind = 'withdrawn') AS withdrawn FROM quarantine.ticket_item GROUP BY stem) AS items"
+            " count(*) FILTER (WHERE proof_kind IN ('withdrawn', 'erased')) AS withdrawn FROM quarantine.ticket_item GROUP BY stem) AS items"
             " FULL JOIN (SELECT q.stem, count(*) AS unaccounted FROM quarantine.row q WHERE NOT EXISTS (SELECT FROM quarantine.item i"
             " WHERE i.delivery_id = q.delivery_id AND i.row_number = q.row_number AND i.rule_id = q.rule_id) GROUP BY q.stem) AS lost"
             " USING (stem) ORDER BY stem"

@@ -2,6 +2,9 @@
 
 An object is the sequence of an agency's parts (pages or files). Plain layout: per part a 2-byte name length and name, then
 chunks of 4-byte length and bytes, ended by a zero length; SHA-256 is taken over that, Zstandard and :mod:`warehouse.vault` around it.
+
+Each object has a key of its own (:mod:`warehouse.object_keys`). What the law wants erased is erased by destroying that: the object is put down anew
+without it, as *retained* rows, and of the former one no copy anywhere can be opened any more.
 """
 
 import contextlib
@@ -22,7 +25,7 @@ import zstandard
 
 from hub.errors import ConfigError
 from hub.settings import Settings
-from warehouse import vault
+from warehouse import database, object_keys, vault
 
 _NAMESPACE = uuid.UUID("6f8d1c1e-6b0a-5d0e-9a55-9b1f2c9f5a10")
 
@@ -50,7 +53,11 @@ class Spooled:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One landed delivery: a row of ``landing.delivery``."""
+    """One landed delivery: a row of ``landing.delivery``.
+
+    Attributes:
+        is_retained: whether the object holds rows without what was erased, in the hub's own format.
+    """
 
     delivery_id: str
     stem: str
@@ -64,52 +71,59 @@ class Delivery:
     stored_bytes: int
     declared_rows: int | None
     contract_version: str
+    is_retained: bool
+
+
+def seal(path: Path, key: bytes, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
+    """Write parts into a sealed file as they come.
+
+    Returns:
+        SHA-256 of the plain object, number of parts, raw bytes, stored bytes.
+    """
+    digest, n_parts, raw = hashlib.sha256(), 0, 0
+    with path.open("wb") as target:
+        sealer = vault.Sealer(target, key)
+        compressor = zstandard.ZstdCompressor(level=3).compressobj()
+
+        def put(data: bytes) -> None:
+            digest.update(data)
+            sealer.write(compressor.compress(data))
+
+        for name, chunks in parts:
+            encoded = name.encode()
+            put(struct.pack(">H", len(encoded)) + encoded)
+            for chunk in chunks:
+                if chunk:
+                    put(struct.pack(">I", len(chunk)))
+                    put(bytes(chunk))
+                    raw += len(chunk)
+            put(struct.pack(">I", 0))
+            n_parts += 1
+        sealer.write(compressor.flush())
+        sealer.close()
+    return digest.hexdigest(), n_parts, raw, sealer.bytes_written
 
 
 class Spool:
     """The local place of one source and night where a fetch writes, sealed from the first byte."""
 
     def __init__(self, settings: Settings, stem: str, business_date: date) -> None:
-        self._key = settings.landing_key_bytes()
+        self._landing_key = settings.landing_key_bytes()
         folder = settings.home / "spool"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = folder / f"{stem}-{business_date}.sealed"
         self._note = self.path.with_suffix(".json")
+        self.salt = object_keys.new_salt()
 
     def write(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
-        """Write parts as they come; nothing of a former try is kept.
-
-        Returns:
-            SHA-256 of the plain object, number of parts, raw bytes, stored bytes.
-        """
+        """Write parts as they come, under a new key; nothing of a former try is kept. Returns what :func:`seal` does."""
         self.clear()
-        digest, n_parts, raw = hashlib.sha256(), 0, 0
-        with self.path.open("wb") as target:
-            sealer = vault.Sealer(target, self._key)
-            compressor = zstandard.ZstdCompressor(level=3).compressobj()
-
-            def put(data: bytes) -> None:
-                digest.update(data)
-                sealer.write(compressor.compress(data))
-
-            for name, chunks in parts:
-                encoded = name.encode()
-                put(struct.pack(">H", len(encoded)) + encoded)
-                for chunk in chunks:
-                    if chunk:
-                        put(struct.pack(">I", len(chunk)))
-                        put(bytes(chunk))
-                        raw += len(chunk)
-                put(struct.pack(">I", 0))
-                n_parts += 1
-            sealer.write(compressor.flush())
-            sealer.close()
-        return digest.hexdigest(), n_parts, raw, sealer.bytes_written
+        return seal(self.path, object_keys.derived(self._landing_key, self.salt), parts)
 
     def finish(self, spooled: Spooled) -> None:
         """Mark the fetch as whole."""
         note = self._note.with_suffix(".draft")
-        note.write_text(json.dumps(asdict(spooled), default=str), encoding="utf-8")
+        note.write_text(json.dumps({**asdict(spooled), "salt": self.salt.hex()}, default=str), encoding="utf-8")
         note.replace(self._note)
 
     def read(self) -> Spooled | None:
@@ -117,6 +131,9 @@ class Spool:
         if not self._note.exists() or not self.path.exists():
             return None
         note: dict[str, Any] = json.loads(self._note.read_text(encoding="utf-8"))
+        if "salt" not in note:  # fetched by a version that knew no key but one: fetched again
+            return None
+        self.salt = bytes.fromhex(note.pop("salt"))
         note["as_of_date"] = date.fromisoformat(note["as_of_date"])
         note["since_date"] = date.fromisoformat(note["since_date"]) if note["since_date"] else None
         return Spooled(**note)
@@ -131,7 +148,8 @@ class Store:
     """The landing store: a local folder or any fsspec file system; objects are written once and never changed."""
 
     def __init__(self, settings: Settings) -> None:
-        self._key = settings.landing_key_bytes()
+        self._settings = settings
+        self._landing_key = settings.landing_key_bytes()
         address = settings.landing_url or str((settings.home / "landing").resolve())
         try:
             self._files, self._root = fsspec.core.url_to_fs(address)
@@ -141,15 +159,43 @@ class Store:
     def _path(self, name: str) -> str:
         return f"{self._root}/{name}"
 
-    def put(self, sha256: str, source: Path) -> str:
-        """Take a sealed file under its content's hash; does nothing when it is there. Returns the object's name."""
-        name = f"{sha256[:2]}/{sha256}.sealed"
-        if not self._files.exists(self._path(name)):
-            self._files.makedirs(self._path(sha256[:2]), exist_ok=True)
-            draft = self._path(f"{sha256[:2]}/.{sha256}.{uuid.uuid4().hex}")
-            self._files.put_file(str(source), draft)
-            self._files.mv(draft, self._path(name))
+    def put(self, sha256: str, source: Path, salt: bytes) -> str:
+        """Take a sealed file under its content's hash; does nothing when an object of that content is there. Returns the object's name.
+
+        Args:
+            sha256: over the plain object, hex.
+            source: the file.
+            salt: of the key it is sealed with.
+        """
+        with database.engine(self._settings).begin() as connection:
+            known = object_keys.of_content(connection, sha256)
+            for there in (*known, f"{sha256[:2]}/{sha256}.sealed"):
+                if self._files.exists(self._path(there)):
+                    return there
+            name = f"{sha256[:2]}/{sha256}-{object_keys.tag(salt)}.sealed"
+            object_keys.keep(connection, name, salt)  # before the object: one without its key is of no use to anybody
+        self._place(name, source)
         return name
+
+    def put_back(self, name: str, source: Path) -> None:
+        """Take an object from a backup, whose key is in the pool that is restored with it."""
+        self._place(name, source)
+
+    def _place(self, name: str, source: Path) -> None:
+        self._files.makedirs(self._path(name[:2]), exist_ok=True)
+        draft = self._path(f"{name[:2]}/.{Path(name).stem}.{uuid.uuid4().hex}")
+        self._files.put_file(str(source), draft)
+        self._files.mv(draft, self._path(name))
+
+    def remove(self, name: str) -> None:
+        """Take an object out whose key is destroyed; does nothing when it is not there."""
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm_file(self._path(name))
+
+    def _key(self, name: str) -> bytes:
+        with database.engine(self._settings).connect() as connection:
+            salt = object_keys.salt(connection, name)
+        return self._landing_key if salt is None else object_keys.derived(self._landing_key, salt)
 
     @contextlib.contextmanager
     def sealed(self, name: str) -> Iterator[BinaryIO]:
@@ -172,7 +218,7 @@ class Store:
             VaultDamaged: the object is not whole.
         """
         with self.sealed(name) as source:
-            reader = _Reader(vault.unseal(source, self._key, where=_where(name)))
+            reader = _Reader(vault.unseal(source, self._key(name), where=_where(name)))
             while head := reader.take(2, may_end=True):
                 yield reader.take(struct.unpack(">H", head)[0]).decode(), _chunks(reader)
 
@@ -186,7 +232,7 @@ def check(source: BinaryIO, name: str, key: bytes) -> None:
 
     Args:
         source: the object, at its beginning.
-        name: of the object: its content's SHA-256.
+        name: of the object: begins with its content's SHA-256.
         key: 32 bytes.
 
     Raises:
@@ -195,7 +241,7 @@ def check(source: BinaryIO, name: str, key: bytes) -> None:
     digest, decompressor = hashlib.sha256(), zstandard.ZstdDecompressor().decompressobj()
     for chunk in vault.unseal(source, key, where=_where(name)):
         digest.update(decompressor.decompress(chunk))
-    if digest.hexdigest() != Path(name).stem:
+    if digest.hexdigest() != Path(name).stem.partition("-")[0]:
         raise vault.VaultDamaged("the object is not what its name says", where=_where(name))
 
 
@@ -249,6 +295,31 @@ def record_delivery(connection: sa.Connection, stem: str, business_date: date, s
     return key
 
 
+def retain(connection: sa.Connection, delivery_id: str, name: str, stored_bytes: int) -> str | None:
+    """Let a delivery's object be another one, of retained rows; the key of the former one is destroyed unless another delivery has it as well.
+
+    Returns:
+        The former object's name, to be taken out of the store once this is committed; None = it stays.
+    """
+    values = {"id": delivery_id, "name": name, "stored": stored_bytes}
+    former = str(connection.scalar(sa.text("SELECT object FROM landing.delivery WHERE delivery_id = CAST(:id AS uuid) FOR UPDATE"), values))
+    connection.execute(
+        sa.text(
+            "UPDATE landing.delivery SET object = :name, stored_bytes = :stored, retained_at = now() WHERE delivery_id = CAST(:id AS uuid)"
+        ),
+        values,
+    )
+    return former if discard_unused(connection, former) else None
+
+
+def discard_unused(connection: sa.Connection, name: str) -> bool:
+    """Destroy the key of an object that is no delivery's; whether it was so. The object itself is taken out once this is committed."""
+    if connection.scalar(sa.text("SELECT EXISTS (SELECT FROM landing.delivery WHERE object = :name)"), {"name": name}):
+        return False
+    object_keys.destroy(connection, name)
+    return True
+
+
 def deliveries(connection: sa.Connection, *, stem: str | None = None, delivery: str | None = None) -> list[Delivery]:
     """Landed deliveries, newest first.
 
@@ -260,7 +331,7 @@ def deliveries(connection: sa.Connection, *, stem: str | None = None, delivery: 
     rows = connection.execute(
         sa.text(
             "SELECT delivery_id::text, stem, scope, business_date, as_of_date, sha256, object, parts, raw_bytes, stored_bytes,"
-            " declared_rows, contract_version FROM landing.delivery"
+            " declared_rows, contract_version, retained_at IS NOT NULL AS is_retained FROM landing.delivery"
             " WHERE (CAST(:stem AS text) IS NULL OR stem = :stem)"
             " AND (CAST(:delivery AS text) IS NULL OR starts_with(delivery_id::text, :delivery))"
             " ORDER BY business_date DESC, stem"

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 _INTAKE = (
     "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated, past,"
-    " keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
+    " erased, keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
 )
 _SETTABLE = frozenset(
     [
@@ -23,6 +23,7 @@ _SETTABLE = frozenset(
         "inserted",
         "updated",
         "past",
+        "erased",
         "keys_before",
         "keys_kept",
         "withdrawn",
@@ -40,6 +41,7 @@ class Intake:
 
     Attributes:
         past: rows of a late delivery that say something of the past alone.
+        erased: rows about persons who are erased by law.
         notices: what differs from the contract without breaking it, each in Chinese and English.
     """
 
@@ -55,6 +57,7 @@ class Intake:
     inserted: int | None = None
     updated: int | None = None
     past: int = 0
+    erased: int = 0
     keys_before: int | None = None
     keys_kept: int | None = None
     withdrawn: int | None = None
@@ -63,6 +66,11 @@ class Intake:
     next_step: str | None = None
     notices: list[list[str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def staged(self) -> int | None:
+        """Rows that parse gave to the gate; None = it has not."""
+        return None if self.delivered is None else self.delivered - (self.rejected or 0) - self.erased
 
 
 @dataclass(frozen=True)
@@ -216,7 +224,7 @@ def publish(connection: sa.Connection, business_date: date, *, persons: int, hou
         business_date: of the night.
         persons: in the pool.
         households: in the pool.
-        cause: night, model, policy or withdrawal.
+        cause: night, model, policy, withdrawal or erasure.
     """
     connection.execute(sa.text("UPDATE ops.publication SET number = number + 1"))
     # A server's clock that was set back must not turn the order of publications round.

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from schemas.survivorship import Survivorship, parsed
-from warehouse import survivorship
+from warehouse import erasures, survivorship
 from warehouse.questions import as_uuid
 
 
@@ -174,6 +174,7 @@ def person(connection: sa.Connection, person_id: str, at: Moment, *, by: Survivo
     # the record a person is named by may belong to another person by now
     leads = found if found == key or found is None else answers_to(connection, found, at.number)
     if leads is None:
+        erasures.tell(connection, key)
         is_known = (
             "SELECT EXISTS (SELECT FROM identity.link WHERE record_id = :key) OR EXISTS (SELECT FROM history.link WHERE record_id = :key)"
         )
@@ -186,6 +187,7 @@ def person(connection: sa.Connection, person_id: str, at: Moment, *, by: Survivo
     policy = survivorship.in_force(connection, at.number) if by is None else by
     told = _rows(connection, _person(policy.model_dump_json()), **values)
     if not told:
+        erasures.tell(connection, leads)
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
     then = leads if at.night == at.number else answers_to(connection, leads, at.night)

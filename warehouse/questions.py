@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
+from warehouse import erasures
 
 
 def as_uuid(text: str, where: str = "ID", what: str = "ids are UUIDs") -> str:
@@ -38,6 +39,7 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
         key,
     )
     if not found:
+        erasures.tell(connection, key)
         raise ConfigError("there is no such person", where="ID")
     records = _rows(
         connection,

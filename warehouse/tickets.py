@@ -15,7 +15,7 @@ class Group:
     Attributes:
         opened_date: business date of the first failure.
         delivery_id: a delivery the ticket is about; None when none came.
-        rows: all; each is open, passed (delivered, for a delivery as a whole) or withdrawn.
+        rows: all; each is open, passed (delivered, for a delivery as a whole) or withdrawn (by the agency, or erased by law).
         again: failures beyond the first: the agency sent the same key wrong again.
         proved_date: business date of the last proof; None while there is none.
     """
@@ -81,7 +81,7 @@ def groups(connection: sa.Connection, stem: str | None = None) -> list[Group]:
             "SELECT stem, rule_id, opened_date, min(stage) AS stage, min(field) AS field, min(delivery_id::text) AS delivery_id,"
             " count(DISTINCT key_ref) AS rows, count(DISTINCT key_ref) FILTER (WHERE proof_kind IS NULL) AS open,"
             " count(DISTINCT key_ref) FILTER (WHERE proof_kind IN ('passed', 'delivered')) AS passed,"
-            " count(DISTINCT key_ref) FILTER (WHERE proof_kind = 'withdrawn') AS withdrawn,"
+            " count(DISTINCT key_ref) FILTER (WHERE proof_kind IN ('withdrawn', 'erased')) AS withdrawn,"
             " count(*) - count(DISTINCT key_ref) AS again, max(proof_date) AS proved_date"
             " FROM quarantine.ticket_item WHERE CAST(:stem AS text) IS NULL OR stem = :stem"
             " GROUP BY stem, rule_id, opened_date ORDER BY stem, opened_date, rule_id"

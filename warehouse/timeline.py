@@ -321,6 +321,33 @@ def remove(connection: sa.Connection, contract: Contract, *, business_date: str,
     return int(connection.scalar(sa.text(f'SELECT count(*) FROM {plan[:-1]}_keys"')) or 0)
 
 
+def strike(connection: sa.Connection, contract: Contract, business_date: str, record_keys: list[str]) -> None:
+    """Draw a plan in which some keys never were.
+
+    Args:
+        connection: the transaction.
+        contract: of their source.
+        business_date: names the plan.
+        record_keys: the keys.
+    """
+    plan = plan_table(contract.stem, business_date)
+    drop(connection, contract.stem, business_date)
+    _run(
+        connection, {"keys": record_keys, "stem": contract.stem},
+        "CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT record_key, record_id FROM"
+        f" {agency_tables.core_table(contract.stem)} WHERE record_key = ANY(:keys)",
+    )  # fmt: skip
+    _read_versions(connection, contract)
+    _run(
+        connection, {},
+        "CREATE TEMP TABLE lost ON COMMIT DROP AS TABLE mark WITH NO DATA",
+        "CREATE TEMP TABLE sighting ON COMMIT DROP AS TABLE history.observation WITH NO DATA",
+        "DELETE FROM mark",
+    )  # fmt: skip
+    _draw(connection, contract, business_date)
+    connection.execute(sa.text(f"ANALYZE {plan}"))
+
+
 def lead_on(connection: sa.Connection, stem: str, business_date: str) -> None:
     """Let the ids of persons whose record a plan bore anew lead to where it belongs now; once links are written."""
     plan = plan_table(stem, business_date)

@@ -1,7 +1,9 @@
 """`hub backup`, `hub restore`: a sealed copy of the whole pool, and the proof that it can be put back."""
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 from rich.table import Table
 
 from hub.screen import plain_table, print_json, screen
-from hub.settings import get_settings
+from hub.settings import Settings, get_settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _STEPS = {
@@ -21,18 +23,28 @@ _STEPS = {
 def backup(
     place: Annotated[Path, typer.Argument(help="Folder that holds backups; made if it is not there.")],
     list_only: Annotated[bool, typer.Option("--list", help="Only list the backups of the place.")] = False,
+    prune: Annotated[
+        int | None, typer.Option("--prune", metavar="DAYS", min=0, help="Only remove backups older than this; the newest stays.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Back up the pool, its landed deliveries, secrets and endpoints: sealed, of one instant, also while a night runs."""
     from warehouse import backup as copies
 
     settings = get_settings()
-    if list_only:
-        found = copies.listed(place)
+    if prune is not None:
+        removed = copies.prune(place, before=datetime.now(UTC) - timedelta(days=prune))
         if as_json:
-            print_json([_told(m) for m in found])
+            print_json([_told(m) for m in removed])
         else:
-            screen().print(_table(found) if found else f"{place}: 没有备份 / no backup")
+            screen().print(_table(removed) if removed else f"{place}: 无须清除 / nothing to remove", highlight=False)
+        return
+    if list_only:
+        found, erased = copies.listed(place), _erased(settings, place)
+        if as_json:
+            print_json([{**_told(m), "erased_since": len(erased - _ids(m.erasures))} for m in found])
+        else:
+            screen().print(_table(found, erased) if found else f"{place}: 没有备份 / no backup")
         return
     made = _in_steps(as_json, lambda told: copies.take(settings, place, told))
     if as_json:
@@ -60,7 +72,12 @@ def restore(
     if check:
         found = _in_steps(as_json, lambda told: copies.check(settings, folder, told))
     else:
+        from pipeline import erasure
+
+        # Whoever was erased since it was taken, as this pool and the place's other backups know.
+        since = [entry for m in copies.listed(folder.parent) for entry in m.erasures] + erasure.registered(settings)
         found = _in_steps(as_json, lambda told: copies.restore(settings, folder, replace=replace, told=told))
+        erased = erasure.carry_over(settings, since)
     if as_json:
         print_json(_told(found))
         return
@@ -68,10 +85,25 @@ def restore(
     done = "完整 / whole" if check else "已恢复，指纹一致 / restored, the same fingerprint"
     console.print(f"[green]✓[/green] {done} {found.fingerprint[:16]}…", highlight=False)
     console.print(_table([found]))
+    if not check and erased:
+        console.print(f"备份之后依法删除者已再次删除 erased since it was taken, and erased again: {erased}")
     if not check:
         head = folder / copies.HEAD
         witness = f" --head {head}" if head.exists() else ""
         console.print(f"下一步 / next: hub audit verify{witness} · hub up", highlight=False, soft_wrap=True)
+
+
+def _ids(entries: Iterable[dict[str, Any]]) -> set[str]:
+    return {entry["erasure_id"] for entry in entries}
+
+
+def _erased(settings: Settings, place: Path) -> set[str]:
+    """Erasures that the place's backups know, and the pool where there is one."""
+    from pipeline import erasure
+    from warehouse import backup as copies
+
+    is_here = settings.database_url is not None or (settings.home / "postgres").exists()
+    return _ids(e for m in copies.listed(place) for e in m.erasures) | (_ids(erasure.registered(settings)) if is_here else set())
 
 
 def _in_steps(silent: bool, work: Any) -> Any:
@@ -87,9 +119,13 @@ def _told(found: Any) -> dict[str, Any]:
     return {**asdict(found), "rows": sum(found.rows.values()), "objects": len(found.objects), "object_bytes": sum(found.objects.values())}
 
 
-def _table(found: list[Any]) -> Table:
-    table = plain_table("备份 backup", "夜 night", "行 rows", "落地 objects", "MiB", "指纹 fingerprint")
+def _table(found: list[Any], erased: set[str] | None = None) -> Table:
+    """Backups in rows; with how many persons of each were erased since, where the erasures known are given."""
+    columns = ["备份 backup", "夜 night", "行 rows", "落地 objects", "MiB", "指纹 fingerprint"]
+    table = plain_table(*columns, *(["此后依法删除 erased since"] if erased else []))
     for m in found:
         size = f"{sum(m.objects.values()) / (1 << 20):,.1f}"
-        table.add_row(m.name, m.business_date or "", f"{sum(m.rows.values()):,}", f"{len(m.objects):,}", size, m.fingerprint[:16])
+        cells = [m.name, m.business_date or "", f"{sum(m.rows.values()):,}", f"{len(m.objects):,}", size, m.fingerprint[:16]]
+        since = len(erased - _ids(m.erasures)) if erased else 0
+        table.add_row(*cells, *([f"[yellow]{since}[/yellow]" if since else "0"] if erased else []))
     return table

@@ -20,6 +20,7 @@ from pipeline.cli import (
     changes,
     dispute,
     doctor,
+    erasure,
     explain,
     identity,
     match,
@@ -72,6 +73,7 @@ app.add_typer(review.app, name="review", help="人工核对 / what people say of
 quarantine_app = typer.Typer(help="隔离区 / rows that were not let in.", no_args_is_help=True)
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(dispute.app, name="dispute", help="校核纠错与异议 / values somebody says are wrong.")
+app.add_typer(erasure.app, name="erasure", help="依法删除 / persons whose values the law wants gone.")
 app.add_typer(ticket.app, name="ticket", help="退回更正工单 / what agencies are asked to mend.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DateFlag = Annotated[str | None, typer.Option("--date", help="Business date, 2026-03-01; the next night if not given.")]

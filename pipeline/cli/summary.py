@@ -24,7 +24,7 @@ _BOOKS = {
     "交付\nrows": "delivered", "拒收\nreject": "rejected", "隔离\nquar.": "quarantined", "未变\nsame": "unchanged",
     "新增\nnew": "inserted", "更新\nupd.": "updated", "撤回\nwithdr.": "withdrawn",
 }  # fmt: skip
-_PAST = {"往日\npast": "past"}  # only where a delivery came late
+_RARE = {"往日\npast": "past", "删除\nerased": "erased"}  # only where a delivery came late, or with persons erased by law
 _WIDE = 124
 _RULES_SHOWN = 8
 
@@ -44,7 +44,7 @@ def _standing(table: Table) -> None:
 
 
 def _columns(found: Status) -> dict[str, str]:
-    return {**_BOOKS, **(_PAST if any(s.books["past"] for s in found.sources) else {})}
+    return {**_BOOKS, **{title: name for title, name in _RARE.items() if any(s.books[name] for s in found.sources)}}
 
 
 def _books(table: Table, columns: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from hub.settings import Settings
-from pipeline import review, rulings, survivorship
+from pipeline import erasure, review, rulings, survivorship
 from schemas.contract import load_contracts, stems
 from sharing import policy as policies
 from sharing import recall
@@ -157,6 +157,32 @@ def test_a_withdrawn_delivery_recalls_what_it_said_and_its_release_says_it_stand
     recall.scan(pool.settings)
     (last,) = [r for r in recalls_of(civil) if r["receipt_id"] == answer["receipt"]["receipt_id"]][1:]
     assert last["stands"], "the second recall takes the first back"
+
+
+def test_everybody_who_was_told_of_an_erased_person_is_asked_to_erase_it_as_well_and_the_receipts_hold(borrowed: Hub, served: Pool) -> None:
+    hub, pool = borrowed, served
+    civil, insurance = pool.asker("civil-desk", "civil_affairs"), pool.asker("fund-desk", "insurance_bureau")
+    person, attribute, _ = a_change(pool)
+    answers = [
+        (civil, civil.person(person, REVIEW, attribute, **CONSENT)),
+        (insurance, insurance.person(person, "certificate_check", "certificate_valid")),
+    ]
+    assert {a.status_code for _, a in answers} == {200}
+    with hub.landing_kept():
+        erasure.carry_out(
+            hub.settings, person, basis="law", reason="decision", by="one", confirmed_by="other",
+            confirm=erasure.plan(hub.settings, person).confirm,
+        )  # fmt: skip
+    recall.scan(pool.settings)
+    assert recall.scan(pool.settings) == 0, "nobody is told twice"
+    for asker, answer in answers:
+        receipt = answer.json()["receipt"]["receipt_id"]
+        (mine,) = [r for r in recalls_of(asker) if r["receipt_id"] == receipt]
+        assert (mine["cause"], mine["persons"], mine["stands"]) == ("erased", [], False) and mine["changed"]
+        assert asker.get(f"/v1/receipts/{receipt}").json()["receipt_id"] == receipt, "the log stays, and proves it"
+        assert asker.post(f"/v1/recalls/{mine['recall_id']}/acknowledge").status_code == 200
+    gone = civil.person(person, REVIEW, attribute, **CONSENT)
+    assert gone.status_code == 404, "an erased person looks like one who never was"
 
 
 def test_life_that_goes_on_recalls_nothing(borrowed: Hub, served: Pool) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError, HubError
 from hub.settings import Settings
+from pipeline import erasure
 from sandbox import clock
 from tests.conftest import Hub
 from warehouse import backup, database, embedded, fingerprint, landing, vault
@@ -211,3 +213,39 @@ def test_the_command_says_where_it_lies_and_what_comes_next(hub: Hub, place: Pat
     (tmp_path / "file").write_text("", encoding="ascii")
     full = hub.invoked("backup", str(tmp_path / "file"))
     assert full.returncode == 7 and "cannot be written" in full.stderr
+
+
+def test_whoever_was_erased_since_a_backup_is_erased_again_when_it_is_put_back_and_the_list_says_which_hold_them(
+    hub: Hub, sealed: Settings, taken: Path, tmp_path: Path, elsewhere: Hub
+) -> None:
+    hub.restore("night_1")
+    place = tmp_path / "place"
+    older = backup.take(sealed, place)
+    with database.engine(hub.settings).connect() as connection:
+        person, number = connection.execute(
+            sa.text(
+                "SELECT person_id::text, resident_id FROM core.person WHERE cardinality(sources) > 2 AND resident_id IS NOT NULL LIMIT 1"
+            )
+        ).one()
+    with hub.landing_kept():
+        code = erasure.plan(hub.settings, person).confirm
+        erasure.carry_out(hub.settings, person, basis="law", reason="decision", by="one", confirmed_by="other", confirm=code)
+        newer, erased = backup.take(sealed, place), hub.fingerprint()
+        listed = hub.invoked("backup", str(place), "--list", "--json")
+        assert [m["erased_since"] for m in json.loads(listed.stdout)] == [1, 0], listed.stderr
+
+        elsewhere.settings = with_key(elsewhere.settings)
+        elsewhere.environment = {**elsewhere.environment, "HUB_BACKUP_KEY": KEY}
+        done = elsewhere.invoked("restore", str(place / older.name))
+        assert done.returncode == 0 and "再次删除" in done.stdout, done.stderr
+        assert elsewhere.fingerprint() == erased
+        with database.engine(elsewhere.settings).connect() as connection:
+            assert not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM identity.record WHERE resident_id = :n)"), {"n": number})
+        assert [e.finished_at is not None for e in erasure.listed(elsewhere.settings)] == [True]
+
+        n_objects = len(list((place / "landing").rglob("*.sealed")))
+        gone = backup.prune(place, before=datetime.fromisoformat(newer.taken_at))
+        assert [m.name for m in gone] == [older.name] and [m.name for m in backup.listed(place)] == [newer.name]
+        assert len(list((place / "landing").rglob("*.sealed"))) < n_objects, "what the older one alone named is gone with it"
+        assert backup.check(sealed, place / newer.name) == newer
+        assert backup.prune(place, before=datetime.now(UTC)) == [], "the newest always stays"
