@@ -8,7 +8,7 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import tickets
 from schemas.contract import readable_contracts
-from warehouse import database, ledger, quarantine, questions, recalls, subscriptions
+from warehouse import database, erasures, ledger, quarantine, questions, recalls, subscriptions
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
@@ -75,6 +75,7 @@ class Status:
         tickets: those that are not closed, by source, oldest first; ages count to the night.
         recalls: departments that have not acknowledged that something they were told turned out otherwise.
         receivers: clients that do not take the notices they subscribed to.
+        erasures: persons erased by law whom landing still holds.
     """
 
     night: date
@@ -86,6 +87,7 @@ class Status:
     tickets: list[OpenTickets]
     recalls: list[recalls.OpenRecalls]
     receivers: list[subscriptions.Troubled]
+    erasures: int
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -120,6 +122,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         rules = quarantine.summary(connection, business_date=night.business_date)
         told_wrongly = recalls.open_by_department(connection)
         away = subscriptions.troubled(connection)
+        to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -152,6 +155,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         waiting,
         told_wrongly,
         away,
+        to_be_erased,
         night.fingerprint,
         night.seconds,
     )

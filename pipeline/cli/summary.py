@@ -171,4 +171,6 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
     _tickets(console, found)
     _recalls(console, found)
     _receivers(console, found)
+    if found.erasures:
+        console.print(f"[bold]依法删除尚未清理落地 erasures not whole[/bold]   {found.erasures} 人 persons · hub erasure finish")
     _links(console, settings, found.night)
