@@ -187,6 +187,7 @@ def _erase(
     erasures.add(connection, entry, records, publication=number)
     erasures.end_disputes(connection, records, day, entry["erased_by"])
     erasures.forget(connection, records, publication=number)
+    erasures.forget_answers(connection)
     # What is on its way into the pool is parsed again, without them.
     for open_day, stem in erasures.in_staging(connection):
         changes.drop(connection, stem, str(open_day))

@@ -208,6 +208,17 @@ def forget(connection: sa.Connection, records: Sequence[Record], *, publication:
     )  # fmt: skip
 
 
+def forget_answers(connection: sa.Connection) -> None:
+    """Forget comparisons of departments that are kept as files, whomever they are about; one that is under way begins anew, without the erased."""
+    _run(
+        connection, {},
+        "DELETE FROM share.compare_job WHERE state IN ('done', 'failed', 'cancelled')",
+        "DELETE FROM share.compare_part WHERE kind <> 'input'",
+        "UPDATE share.compare_job SET state = 'queued', rows_done = 0, told_rows = 0, not_available_rows = 0, ambiguous_rows = 0, malformed_rows = 0,"
+        " output_bytes = 0, output_parts = 0, worked_s = 0 WHERE state = 'running'",
+    )  # fmt: skip
+
+
 def _unlocked(connection: sa.Connection, table: str, statement: str, values: dict[str, Any]) -> None:
     """Change rows of a table that is only appended to otherwise: what the law wants erased is the one exception, and its owner's alone."""
     connection.execute(sa.text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))

@@ -168,6 +168,9 @@ def test_everybody_who_was_told_of_an_erased_person_is_asked_to_erase_it_as_well
         (insurance, insurance.person(person, "certificate_check", "certificate_valid")),
     ]
     assert {a.status_code for _, a in answers} == {200}
+    job = civil.post("/v1/compare-jobs", purpose=WATCH, questions=["insured"], output="csv")
+    assert job.status_code == 201, job.text
+    pool.run("UPDATE share.compare_job SET state = 'done'")
     with hub.landing_kept():
         erasure.carry_out(
             hub.settings, person, basis="law", reason="decision", by="one", confirmed_by="other",
@@ -183,6 +186,7 @@ def test_everybody_who_was_told_of_an_erased_person_is_asked_to_erase_it_as_well
         assert asker.post(f"/v1/recalls/{mine['recall_id']}/acknowledge").status_code == 200
     gone = civil.person(person, REVIEW, attribute, **CONSENT)
     assert gone.status_code == 404, "an erased person looks like one who never was"
+    assert pool.rows("SELECT count(*) FROM share.compare_job")[0][0] == 0, "nor is it in the files of a comparison"
 
 
 def test_life_that_goes_on_recalls_nothing(borrowed: Hub, served: Pool) -> None:
