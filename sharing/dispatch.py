@@ -13,6 +13,7 @@ import structlog
 
 from hub.errors import HubError, unforeseen
 from sharing import webhook
+from sharing.dci import notification
 from sharing.ledger import ClientGone, Entry
 from sharing.service import Service
 from sharing.subscription import Watch, entitled, look
@@ -82,6 +83,15 @@ async def written_down(service: Service, subscription: Any, watch: Watch, found:
     return [{**dict(n), "receipt_id": given.get(n["sequence"], n["receipt_id"])} for n in found]
 
 
+async def notify(service: Service, subscription: Any, notice: Any) -> Outcome:
+    """Send a notice once, in the words its subscriber speaks."""
+    if subscription["protocol"] == "dci":
+        return await webhook.send(
+            service.settings, subscription["address"], {}, notification.message(service.settings, subscription, notice)
+        )
+    return await send(service, subscription, notice["notice_id"], document(subscription, notice))
+
+
 async def send(service: Service, subscription: Any, message_id: str, message: dict[str, Any]) -> Outcome:
     """Sign a message and send it once."""
     body, stamp = orjson.dumps(message), int(time.time())
@@ -136,7 +146,7 @@ class Dispatcher:
             for notice in leaving:
                 if time.monotonic() > ends_at:
                     break
-                outcome = await send(service, row, notice["notice_id"], document(row, notice))
+                outcome = await notify(service, row, notice)
                 if outcome.is_taken:
                     taken += 1
                     await notices.delivered(service.asking, notice["sequence"])

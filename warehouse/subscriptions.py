@@ -12,7 +12,8 @@ from warehouse.asking import Asking
 
 _COLUMNS = (
     "s.subscription_id::text, s.client_id, c.department, s.purpose, s.consent, s.kind, s.attributes, s.questions, s.address, s.is_paused, s.publication,"
-    " s.tries, s.next_try_at, s.created_at, c.generation, c.purposes"
+    " s.tries, s.next_try_at, s.created_at, s.protocol, c.generation, c.purposes,"
+    " (SELECT d.sender_id FROM share.sender d WHERE d.client_id = s.client_id) AS sender_id"
 )
 # Who is told anything is a client in force; its generation goes into the entry's transaction.
 _IN_FORCE = "share.subscription s JOIN share.client c ON c.client_id = s.client_id AND c.revoked_at IS NULL"
@@ -32,16 +33,18 @@ async def add(
     subjects: Sequence[str],
     refs: Sequence[str | None],
     marks: Sequence[bytes | None],
+    protocol: str = "native",
 ) -> str:
     """Add a subscription with all it watches, in one statement; its id."""
     rows = await asking.read(
         None,
-        "WITH made AS (INSERT INTO share.subscription (client_id, purpose, consent, kind, attributes, questions, address, publication)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING subscription_id),"
+        "WITH made AS (INSERT INTO share.subscription (client_id, purpose, consent, kind, attributes, questions, address, publication, protocol)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $12) RETURNING subscription_id),"
         " watched AS (INSERT INTO share.watched SELECT subscription_id, u.subject_id, u.ref, u.mark FROM made,"
         " unnest($9::uuid[], $10::text[], $11::bytea[]) AS u(subject_id, ref, mark))"
         " SELECT subscription_id::text FROM made",
         client_id, purpose, consent, kind, list(attributes), list(questions), address, publication, list(subjects), list(refs), list(marks),
+        protocol,
     )  # fmt: skip
     return str(rows[0][0])
 
@@ -61,6 +64,25 @@ async def one(asking: Asking, client_id: str, subscription_id: Any) -> Any | Non
         client_id, subscription_id,
     )  # fmt: skip
     return rows[0] if rows else None
+
+
+async def of_person(asking: Asking, client_id: str, purpose: str, person_id: str) -> Any | None:
+    """A client's subscription by the DCI interface to a person for a purpose: ``subscription_id``, ``created_at``; None = there is none."""
+    rows = await asking.read(
+        None,
+        "SELECT s.subscription_id::text, s.created_at FROM share.subscription s JOIN share.watched w USING (subscription_id)"
+        " WHERE s.client_id = $1 AND s.purpose = $2 AND s.protocol = 'dci' AND w.subject_id = $3::uuid ORDER BY s.subscription_id LIMIT 1",
+        client_id, purpose, person_id,
+    )  # fmt: skip
+    return rows[0] if rows else None
+
+
+async def count(asking: Asking, client_id: str, purpose: str) -> int:
+    """How many subscriptions by the DCI interface a client has for a purpose."""
+    rows = await asking.read(
+        None, "SELECT count(*) FROM share.subscription WHERE client_id = $1 AND purpose = $2 AND protocol = 'dci'", client_id, purpose
+    )  # fmt: skip
+    return int(rows[0][0])
 
 
 async def remove(asking: Asking, client_id: str, subscription_id: Any) -> bool:

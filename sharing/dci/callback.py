@@ -18,9 +18,9 @@ from pydantic import BaseModel
 
 from hub.errors import HubError, unforeseen
 from sharing import webhook
-from sharing.dci import reply, search, transaction
+from sharing.dci import reply, search, subscription, transaction
 from sharing.dci.codes import NotTaken, Rejected
-from sharing.dci.models import SearchRequest, TxnStatusRequest
+from sharing.dci.models import SearchRequest, SubscribeRequest, TxnStatusRequest, UnsubscribeRequest
 from sharing.dci.search import Asker
 from sharing.dci.transaction import CALLBACKS, Outcome
 from sharing.dispatch import wait
@@ -69,6 +69,20 @@ async def _made(service: Service, row: Any, request: bytes) -> Made:
             answers = await search.all_answered(service, asker, searched.search_request)
             response = search.response(searched.transaction_id, row["correlation_id"], answers)
             return Made(response, transaction.outcomes(answers))
+        if row["action"] == "subscribe":
+            wanted = SubscribeRequest.model_validate_json(request)
+            asker = Asker(caller, row["purpose"], row["request_id"], time.monotonic())
+            address = transaction.beside(row["address"], row["action"], subscription.NOTIFY)
+            subscribed = await subscription.all_subscribed(
+                service, asker, address, wanted.transaction_id, row["correlation_id"], row["received_at"], wanted.subscribe_request
+            )
+            return Made(subscribed, [Outcome(a.reference_id, a.status, a.status_reason_code) for a in subscribed.subscribe_response])
+        if row["action"] == "unsubscribe":
+            leaving = UnsubscribeRequest.model_validate_json(request)
+            ended = await subscription.unsubscribed(service, row["client_id"], row["correlation_id"], leaving)
+            codes = {s.code for s in ended.subscription_status}
+            fault = ended.status_reason_code
+            return Made(ended, [Outcome(r, "succ", None) if r in codes else Outcome(r, "rjct", fault) for r in row["reference_ids"]])
         asked = TxnStatusRequest.model_validate_json(request)
         status = await transaction.status(service, row["client_id"], asked)
         found = status.model_copy(update={"correlation_id": row["correlation_id"]})

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 VERSION: Literal["1.0.0"] = "1.0.0"
 MOST_REQUESTS = 100
@@ -184,6 +184,61 @@ class TxnStatusEnvelope(_In):
     message: TxnStatusRequest
 
 
+class SubscribeCriteria(_In):
+    """Of whom to be told, and what for."""
+
+    reg_event_type: Annotated[str | None, Empty] = Field(None, max_length=100)
+    filter_type: Annotated[QueryType | None, Empty] = None
+    filter: TypedQuery | Annotated[list[Predicate], Field(min_length=1, max_length=20)]
+    notify_record_type: Annotated[str | None, Empty] = Field(None, max_length=100, examples=["Member"])
+    consent: Annotated[Statement | None, Empty] = None
+    authorize: Annotated[Statement | None, Empty] = None
+
+
+class SubscribeItem(_In):
+    """One subscription that is asked for."""
+
+    reference_id: Id
+    timestamp: Instant
+    subscribe_criteria: SubscribeCriteria
+    locale: Locale = None
+
+
+class SubscribeRequest(_In):
+    """Subscriptions of one transaction."""
+
+    transaction_id: Id
+    subscribe_request: list[SubscribeItem] = Field(min_length=1)
+
+
+class SubscribeEnvelope(_In):
+    """A request to subscribe, as it comes."""
+
+    signature: Annotated[str | None, Empty] = Field(None, max_length=2000)
+    header: Header
+    message: SubscribeRequest
+
+
+class UnsubscribeRequest(_In):
+    """Subscriptions that are to end."""
+
+    transaction_id: Id
+    timestamp: Instant
+    subscription_codes: list[Id] = Field(
+        min_length=1,
+        max_length=MOST_REQUESTS,
+        validation_alias=AliasChoices("subscription_codes", "sunscription_codes"),  # the second as the standard spells it
+    )
+
+
+class UnsubscribeEnvelope(_In):
+    """A request to end subscriptions, as it comes."""
+
+    signature: Annotated[str | None, Empty] = Field(None, max_length=2000)
+    header: Header
+    message: UnsubscribeRequest
+
+
 # What leaves.
 
 
@@ -248,6 +303,77 @@ class SearchReply(_Out):
     signature: str
     header: Reply
     message: SearchResponse | None = None
+
+
+class SubscriptionInfo(_Out):
+    """A subscription that was made."""
+
+    version: Literal["1.0.0"] = VERSION
+    code: str
+    status: Literal["subscribe"]
+    timestamp: datetime
+
+
+class SubscribeAnswer(_Out):
+    """How one request to subscribe ended."""
+
+    reference_id: str
+    timestamp: datetime
+    status: Status
+    status_reason_code: str | None = None
+    status_reason_message: Annotated[str | None, Field(max_length=999)] = None
+    subscriptions: list[SubscriptionInfo] | None = None
+
+
+class SubscribeResponse(_Out):
+    """How the requests of one transaction ended."""
+
+    transaction_id: str
+    correlation_id: str
+    subscribe_response: list[SubscribeAnswer]
+
+
+class SubscriptionStatus(_Out):
+    """A subscription that was ended."""
+
+    code: str
+    status: Literal["unsubscribe"]
+
+
+class UnsubscribeResponse(_Out):
+    """How a request to end subscriptions ended; only what was ended is listed."""
+
+    transaction_id: str
+    correlation_id: str
+    timestamp: datetime
+    status: Status
+    status_reason_code: str | None = None
+    status_reason_message: Annotated[str | None, Field(max_length=999)] = None
+    subscription_status: list[SubscriptionStatus]
+
+
+class EventData(_Out):
+    """Of whom something else would be told now; the standard has one object here."""
+
+    version: Literal["1.0.0"] = VERSION
+    reg_type: Literal["ns:org:RegistryType:Social"] = "ns:org:RegistryType:Social"
+    reg_record_type: Entity
+    reg_records: dict[str, Any]
+
+
+class Event(_Out):
+    """One change."""
+
+    reference_id: str
+    timestamp: datetime
+    data: EventData
+
+
+class NotifyRequest(_Out):
+    """Changes a subscriber is told of."""
+
+    transaction_id: str
+    notify_event: list[Event]
 
 
 class TxnStatus(_Out):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from sharing import decide
 from sharing.dci.codes import Rejected
 from sharing.dci.mapping import Searchable, mapping
-from sharing.dci.models import Entity, Expression, Predicate, SearchCriteria, TypedQuery
+from sharing.dci.models import Entity, Expression, Predicate, QueryType, TypedQuery
 
 _MOST_TESTS, _DEEPEST = 32, 8
 _ALIASES = {"gte": "ge", "lte": "le"}
@@ -78,21 +78,18 @@ def _filter() -> Rejected:
     return Rejected("search", "rjct.filter.invalid")
 
 
-def understood(criteria: SearchCriteria) -> Search:
-    """What a search asks for.
+def understood(query_type: QueryType, query: TypedQuery | list[Predicate], entity: Entity | None) -> Search:
+    """What a search asks for; ``entity`` None = what the query is about.
 
     Raises:
         Rejected: it cannot be searched in this way.
     """
-    if criteria.query_type == "idtype-value":
-        if not isinstance(criteria.query, TypedQuery):
+    if query_type == "idtype-value":
+        if not isinstance(query, TypedQuery):
             raise Rejected("search", "rjct.search_criteria.invalid")
-        return _by_identifier(criteria.query, criteria.response_entity)
-    if isinstance(criteria.query, list):
-        condition = _of_predicates(criteria.query)
-    else:
-        condition = _of_expression(criteria.query.value)
-    return _named(condition, criteria.response_entity or "Member")
+        return _by_identifier(query, entity)
+    condition = _of_predicates(query) if isinstance(query, list) else _of_expression(query.value)
+    return _named(condition, entity or "Member")
 
 
 def _by_identifier(query: TypedQuery, entity: Entity | None) -> Search:

@@ -18,7 +18,7 @@ from sharing.asking import Question
 from sharing.dci import query, record
 from sharing.dci.codes import NotTaken, Rejected
 from sharing.dci.mapping import mapping
-from sharing.dci.models import Page, SearchAnswer, SearchCriteria, SearchData, SearchItem, SearchResponse, now
+from sharing.dci.models import Page, SearchAnswer, SearchCriteria, SearchData, SearchItem, SearchResponse, Statement, now
 from sharing.dci.query import Search
 from sharing.problems import Problem
 from sharing.service import Service
@@ -29,7 +29,7 @@ _CANDIDATES = 5  # persons of one name and birth date that are named to be told 
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{1,29}")
 _CONSENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,63}")
 # What a grant does not give is the request's fault; what the service cannot do now is its own.
-_GRANTS = ("purpose-not-granted", "consent-required", "lookup-not-granted", "nothing-granted", "nothing-asked", "subscription-not-granted")
+GRANTS = ("purpose-not-granted", "consent-required", "lookup-not-granted", "nothing-granted", "nothing-asked", "subscription-not-granted")
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     """
     criteria = item.search_criteria
     try:
-        search = query.understood(criteria)
+        search = query.understood(criteria.query_type, criteria.query, criteria.response_entity)
         for sort in criteria.sort or ():
             if sort.attribute_name not in mapping().search:
                 raise Rejected("search", "rjct.sort.invalid")
@@ -91,7 +91,7 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     except Rejected as error:
         return rejected(item, error)
     except Problem as problem:
-        if problem.kind.code in _GRANTS:
+        if problem.kind.code in GRANTS:
             return rejected(item, Rejected("search", "rjct.search_criteria.invalid", problem))
         if problem.kind.code == "subject-ambiguous":
             return rejected(item, Rejected("search", "rjct.search.too_many_records_found", problem))
@@ -111,13 +111,13 @@ def rejected(item: SearchItem, error: Rejected) -> SearchAnswer:
     )  # fmt: skip
 
 
-def purpose(asker: Asker, criteria: SearchCriteria) -> str:
-    """What a search is for: the purpose its authority names, else its consent, else the client's own.
+def purpose(asker: Asker, authorize: Statement | None, consent: Statement | None) -> str:
+    """What a request is for: the purpose its authority names, else its consent, else the client's own.
 
     Raises:
         Rejected: none of them does.
     """
-    for statement in (criteria.authorize, criteria.consent):
+    for statement in (authorize, consent):
         if statement is not None and statement.purpose is not None and statement.purpose.code is not None:
             code = statement.purpose.code
             if not _PURPOSE.fullmatch(code):
@@ -129,13 +129,13 @@ def purpose(asker: Asker, criteria: SearchCriteria) -> str:
     raise Rejected("search", "rjct.search_criteria.invalid")
 
 
-def consent(criteria: SearchCriteria) -> str | None:
+def reference(consent: Statement | None) -> str | None:
     """Reference of the person's authorisation; None = there is none.
 
     Raises:
         Rejected: it is no reference.
     """
-    given = criteria.consent.id if criteria.consent is not None else None
+    given = consent.id if consent is not None else None
     if given is not None and not _CONSENT.fullmatch(given):
         raise Rejected("search", "rjct.search_criteria.invalid")
     return given
@@ -151,8 +151,8 @@ async def _found(service: Service, asker: Asker, search: Search, criteria: Searc
     known = mapping()
     names = [*known.attributes, *(known.household if search.entity == "Group" else ())]
     question = await asking.admitted(
-        service, asker.caller, asker.request_id, asker.began, f"dci_{search.entity.lower()}", purpose=purpose(asker, criteria),
-        consent=consent(criteria), attributes=names, questions=[q for q in known.questions if q in service.moment.policy.questions],
+        service, asker.caller, asker.request_id, asker.began, f"dci_{search.entity.lower()}", purpose=purpose(asker, criteria.authorize, criteria.consent),
+        consent=reference(criteria.consent), attributes=names, questions=[q for q in known.questions if q in service.moment.policy.questions],
         lookup="person_id" if search.by == "household_id" else search.by,
     )  # fmt: skip
     if any(question.told.get(name) != "clear" for part in search.narrowing for name in query.attributes(part)):
@@ -179,6 +179,17 @@ async def _found(service: Service, asker: Asker, search: Search, criteria: Searc
     for household in asking.told(question, rows).get("households", ()):
         groups += await _household(question, household["household_id"])
     return groups if groups else await _nobody(question, named)
+
+
+async def person(question: Question, search: Search) -> tuple[Any, str]:
+    """The row of the person a search names by an identifier (None = nobody), and how it was named.
+
+    Raises:
+        Problem: the number is several persons'.
+    """
+    if search.by == "name_birth_date":
+        raise Rejected("search", "rjct.search_criteria.invalid")
+    return await _persons(question, search)
 
 
 async def _persons(question: Question, search: Search) -> tuple[Any, str]:

@@ -62,6 +62,11 @@ def destination(service: Service, sender: Sender, header: Header, action: str) -
     return whole if whole.endswith(path) else whole + path
 
 
+def beside(address: str, action: str, path: str) -> str:
+    """Another path of the interface below the place to which the answer of a message goes."""
+    return address.removesuffix(CALLBACKS[action][0]) + path
+
+
 async def taken(
     service: Service, sender: Sender, header: Header, action: str, message: BaseModel, transaction_id: str, reference_ids: Sequence[str], request_id: str
 ) -> str:  # fmt: skip

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from schemas.codes import load_code_set
 from sharing.dci import models, reply, search, transaction
 from sharing.dci.codes import NotTaken, Rejected
-from sharing.dci.models import Header, SearchEnvelope, SearchReply, TxnStatusEnvelope
+from sharing.dci.models import Header, SearchEnvelope, SearchReply, SubscribeEnvelope, TxnStatusEnvelope, UnsubscribeEnvelope
 from sharing.dci.reception import received
 from sharing.dci.search import Asker
 from sharing.models import TokenError
@@ -94,6 +94,21 @@ async def searched(request: Request, asked: SearchEnvelope) -> Response:
     return await _taken(request, asked.header, "search", asked.message, asked.message.transaction_id, references)
 
 
+@messages.post("/registry/subscribe", summary="DCI: be told of changes", response_model=models.Acknowledged, responses=_SYNC)
+async def subscribed(request: Request, asked: SubscribeEnvelope) -> Response:
+    """Each request names a person by an identifier. Its code is sent to `/registry/on-subscribe` below your address, later changes to `/registry/notify`."""
+    references = [i.reference_id for i in asked.message.subscribe_request]
+    return await _taken(request, asked.header, "subscribe", asked.message, asked.message.transaction_id, references)
+
+
+@messages.post("/registry/unsubscribe", summary="DCI: be told no more", response_model=models.Acknowledged, responses=_SYNC)
+async def unsubscribed(request: Request, asked: UnsubscribeEnvelope) -> Response:
+    """What became of it is sent to `/registry/on-unsubscribe` below your address. `total_count` is 1, or the number of codes."""
+    codes = list(dict.fromkeys(asked.message.subscription_codes))
+    count = len(codes) if asked.header.total_count == len(codes) else 1
+    return await _taken(request, asked.header, "unsubscribe", asked.message, asked.message.transaction_id, codes, count)
+
+
 @messages.post(
     "/registry/txn/status", summary="DCI: what became of requests, answered later", response_model=models.Acknowledged, responses=_SYNC
 )
@@ -118,10 +133,12 @@ async def sync_status(request: Request, asked: TxnStatusEnvelope) -> Response:
     return reply.answer(reply.signed(service.settings, top, found))
 
 
-async def _taken(request: Request, header: Header, action: str, message: BaseModel, transaction_id: str, references: list[str]) -> Response:
-    """Take a message in that is worked off later."""
+async def _taken(
+    request: Request, header: Header, action: str, message: BaseModel, transaction_id: str, references: list[str], count: int | None = None
+) -> Response:  # fmt: skip
+    """Take a message in that is worked off later; it holds a request a reference, or ``count``."""
     service: Service = request.app.state.service
-    sender = await received(service, request, header, action, len(references))
+    sender = await received(service, request, header, action, len(references) if count is None else count)
     correlation_id = await transaction.taken(service, sender, header, action, message, transaction_id, references, request.state.request_id)
     return reply.acknowledged(correlation_id)
 

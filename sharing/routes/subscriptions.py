@@ -169,7 +169,7 @@ async def replay(request: Request, subscription_id: UUID, asked: Replay) -> Resp
 async def test(request: Request, subscription_id: UUID) -> Response:
     """Sent at once and signed like others; its type is ``subscription.test``, it is about nobody, and it is not tried again."""
     service, row = await _own(request, subscription_id)
-    if row["address"] is None:
+    if row["address"] is None or row["protocol"] != "native":
         raise Problem("receiver-refused")
     if wait_s := service.test_notices.wait_s(row["client_id"]):
         raise Problem("too-many-requests", retry_after_s=wait_s)
