@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks faults bench bench-history bench-sharing bench-night bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-night bench-setup bench-identity lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,9 @@ format: setup ## Format the code
 
 locks: setup ## Attack the sharing side: a table of tries and how many got through
 	@$(BIN)/python -m benchmarks.locks
+
+dci-conformance: setup ## A public conformance suite of the DCI interface against this hub (SUITE=folder, after npm install in it)
+	@$(BIN)/python -m benchmarks.conformance $(SUITE)
 
 faults: setup ## Every fault of docs/faults.md, and 200 kills: a table of what came of them (KILLS=200)
 	@$(BIN)/python -m benchmarks.faults $(if $(KILLS),--kills $(KILLS))

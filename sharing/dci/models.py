@@ -141,6 +141,7 @@ class SearchItem(_In):
     reference_id: Id = Field(description="Of the sender's making, its own in the message.", examples=["row-17"])
     timestamp: Instant
     search_criteria: SearchCriteria
+    pagination: Annotated[Pagination | None, Empty] = None  # where some senders put it; in the criteria it counts first
     locale: Locale = None
 
 

@@ -18,7 +18,7 @@ from sharing.asking import Question
 from sharing.dci import query, record
 from sharing.dci.codes import NotTaken, Rejected
 from sharing.dci.mapping import mapping
-from sharing.dci.models import Page, SearchAnswer, SearchCriteria, SearchData, SearchItem, SearchResponse, Statement, now
+from sharing.dci.models import Page, Pagination, SearchAnswer, SearchCriteria, SearchData, SearchItem, SearchResponse, Statement, now
 from sharing.dci.query import Search
 from sharing.problems import Problem
 from sharing.service import Service
@@ -96,7 +96,7 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
         if problem.kind.code == "subject-ambiguous":
             return rejected(item, Rejected("search", "rjct.search.too_many_records_found", problem))
         raise NotTaken.of(problem) from None
-    found, page = _paged(_sorted(found, criteria), criteria)
+    found, page = _paged(_sorted(found, criteria), criteria.pagination or item.pagination)
     data = SearchData(reg_record_type=search.entity, reg_records=[f.record for f in found])
     return SearchAnswer(
         reference_id=item.reference_id, timestamp=now(), status="succ", data=data, pagination=page, locale=item.locale,
@@ -274,8 +274,7 @@ def _sorted(found: list[_Found], criteria: SearchCriteria) -> list[_Found]:
     return found
 
 
-def _paged(found: list[_Found], criteria: SearchCriteria) -> tuple[list[_Found], Page | None]:
-    page = criteria.pagination
+def _paged(found: list[_Found], page: Pagination | None) -> tuple[list[_Found], Page | None]:
     if page is None:
         return found, None
     begins = (page.page_number - 1) * page.page_size

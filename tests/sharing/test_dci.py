@@ -180,6 +180,10 @@ def test_pages_count_from_one_and_say_how_many_there_are(pool, desk):
     first, second = answer["message"]["search_response"]
     assert first["pagination"] == {"page_size": 1, "page_number": 1, "total_count": 1} and len(first["data"]["reg_records"]) == 1
     assert second["pagination"]["total_count"] == 1 and second["data"]["reg_records"] == []
+    beside_the_criteria = searches(by_id("UIN", row.resident_id))
+    beside_the_criteria["search_request"][0]["pagination"] = {"page_size": 1, "page_number": 2}
+    (third,) = desk.ask("/registry/sync/search", "search", beside_the_criteria).json()["message"]["search_response"]
+    assert third["pagination"]["page_number"] == 2 and third["data"]["reg_records"] == []
 
 
 def test_two_searches_of_one_reference_are_one_too_many(pool, desk):
