@@ -212,7 +212,7 @@ def main() -> None:
             rows = connection.execute(
                 sa.text(
                     "SELECT person_id::text, resident_id FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '2010-01-01'"
-                    " AND (NOT :by_number OR resident_id IS NOT NULL) LIMIT :most"
+                    " AND (NOT :by_number OR resident_id ~ '^[0-9]{17}[0-9X]$') ORDER BY hashtext(person_id::text) LIMIT :most"
                 ),
                 {"by_number": given.compare is not None, "most": given.compare or 100_000},
             ).all()
