@@ -9,6 +9,7 @@ the figures do not. It adds a client of its own and revokes it at the end; the l
 
 import argparse
 import asyncio
+import contextlib
 import os
 import secrets
 import statistics
@@ -19,6 +20,7 @@ import urllib.request
 from dataclasses import dataclass
 
 import orjson
+import psutil
 import sqlalchemy as sa
 
 from hub.postgres import free_port
@@ -127,21 +129,33 @@ def _bare(engine: sa.Engine, numbers: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def _compared(base: str, client_id: str, made: str, engine: sa.Engine, numbers: list[str], path: str) -> None:
+def _cpu_s(service: int, engine: sa.Engine) -> float:
+    """Seconds of CPU that the service and its connections' backends have used; nothing of a PostgreSQL on another machine."""
+    with engine.connect() as connection:
+        backends = connection.scalars(sa.text("SELECT pid FROM pg_stat_activity WHERE application_name = 'hub sharing'")).all()
+    used = 0.0
+    for pid in (service, *backends):
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(pid).cpu_times()
+            used += times.user + times.system
+    return used
+
+
+def _compared(base: str, client_id: str, made: str, service: int, engine: sa.Engine, numbers: list[str], path: str) -> None:
     """A comparison as a job, from the first byte of the list to the last of the answers, beside bare reading; look-ups go on meanwhile."""
     token = _token(base, client_id, made)
     bare = min(_bare(engine, numbers) for _ in range(3))
     asked = {"purpose": _PURPOSE, "attributes": ["person.name", "person.area_code"], "questions": ["insured"], "output": "ndjson"}
     job_id = orjson.loads(_sent(base, token, "POST", "/v1/compare-jobs", orjson.dumps(asked))[0])["job_id"]
     listed = ("ref,resident_id\r\n" + "".join(f"row-{n},{x}\r\n" for n, x in enumerate(numbers))).encode()
-    began = time.perf_counter()
+    cpu_s, began = _cpu_s(service, engine), time.perf_counter()
     _sent(base, token, "PUT", f"/v1/compare-jobs/{job_id}/input", listed, "text/csv")
     sent = time.perf_counter()
     looked: list[float] = []
     while (job := orjson.loads(_sent(base, token, "GET", f"/v1/compare-jobs/{job_id}")[0]))["state"] in ("queued", "running"):
         looked.append(_sent(base, token, "GET", path)[1] * 1000)
         time.sleep(0.05)
-    done = time.perf_counter()
+    done, cpu_s = time.perf_counter(), _cpu_s(service, engine) - cpu_s
     if job["state"] != "done":
         raise RuntimeError(f"the job is {job['state']}: {job['problem']}")
     size = len(_sent(base, _token(base, client_id, made), "GET", f"/v1/compare-jobs/{job_id}/output")[0])
@@ -151,7 +165,9 @@ def _compared(base: str, client_id: str, made: str, engine: sa.Engine, numbers: 
         f"compare as a job: {rows:,} rows, {job['told']:,} told, in {fetched - began:.1f} s: sent {sent - began:.1f}, answered and written down {done - sent:.1f}"
         f" ({rows / (done - sent):,.0f} rows/s), fetched {fetched - done:.1f} ({size / 1e6:.1f} MB)"
     )
-    print(f"the same columns read bare: {bare:.2f} s; the job is {(done - sent) / bare:.1f} × that")
+    print(
+        f"the same columns read bare: {bare:.2f} s; the job is {(done - sent) / bare:.1f} × that; CPU of service and database: {cpu_s:.1f} s"
+    )
     print(f"look-ups meanwhile: {len(looked)}, p50 {statistics.median(looked):.0f} ms, slowest {max(looked):.0f} ms")
     _sent(base, token, "DELETE", f"/v1/compare-jobs/{job_id}")
 
@@ -220,7 +236,9 @@ def main() -> None:
         ids = [r[0] for r in rows]
         if given.compare is not None:
             print(f"{persons:,} persons")
-            _compared(base, client_id, made, database.engine(settings), [r[1] for r in rows], f"/v1/persons/{ids[0]}?{_ASKED}")
+            _compared(
+                base, client_id, made, servers[1].pid, database.engine(settings), [r[1] for r in rows], f"/v1/persons/{ids[0]}?{_ASKED}"
+            )
             return
         print(f"{persons:,} persons · {given.requests} requests · {given.clients} at one time")
         figures: dict[str, list[Run]] = {"bare": [], "full": []}
