@@ -123,6 +123,9 @@ class Settings(BaseSettings):
         le=8760,
         description="Hours a comparison that was handed in as a job is kept: from its end, or, while its input is awaited, from its beginning.",
     )
+    emergency_review_days: int = Field(
+        3, ge=0, le=60, description="Days after its end within which an emergency is to be reviewed; later, its department opens no other."
+    )
     sharing_loopback_receivers: bool = Field(
         False, description="Let notices be sent to this machine itself, without encryption: for a sandbox alone."
     )

@@ -8,7 +8,7 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import tickets
 from schemas.contract import readable_contracts
-from warehouse import database, erasures, ledger, quarantine, questions, recalls, subscriptions
+from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, subscriptions
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
@@ -76,6 +76,7 @@ class Status:
         recalls: departments that have not acknowledged that something they were told turned out otherwise.
         receivers: clients that do not take the notices they subscribed to.
         erasures: persons erased by law whom landing still holds.
+        emergencies: how many last, and how many are over and not reviewed.
     """
 
     night: date
@@ -88,6 +89,7 @@ class Status:
     recalls: list[recalls.OpenRecalls]
     receivers: list[subscriptions.Troubled]
     erasures: int
+    emergencies: tuple[int, int]
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -123,6 +125,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         told_wrongly = recalls.open_by_department(connection)
         away = subscriptions.troubled(connection)
         to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
+        broken_glass = emergencies.waiting(connection)
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -156,6 +159,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         told_wrongly,
         away,
         to_be_erased,
+        broken_glass,
         night.fingerprint,
         night.seconds,
     )

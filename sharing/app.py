@@ -22,7 +22,7 @@ from sharing.compare_job import Worker
 from sharing.dci.callback import Callbacks
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, compare_jobs, dci, exports, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes import catalogue, compare_jobs, dci, emergencies, exports, households, log, oauth, persons, recalls, subscriptions
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -155,7 +155,7 @@ def create(settings: Settings, audience: str) -> FastAPI:
         description="The minimum answer, to whom it is due, with a receipt. Get a token at /oauth2/token, see /v1/catalogue for what you may ask.",
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
-    for module in (oauth, catalogue, persons, compare_jobs, households, exports, subscriptions, recalls, log, dci):
+    for module in (oauth, catalogue, persons, compare_jobs, households, exports, subscriptions, emergencies, recalls, log, dci):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

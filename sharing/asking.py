@@ -25,6 +25,7 @@ from sharing.policy import Grant, form_of
 from sharing.problems import Problem
 from sharing.service import Moment, Service
 from sharing.tokens import Caller
+from warehouse import emergencies
 from warehouse.answers import Asked
 from warehouse.asking import Refused
 from warehouse.forms import Form
@@ -45,6 +46,7 @@ class Question:
         asked: the same in the warehouse's terms.
         as_of: date the answer is to be true of; None = whatever is newest.
         known_at: instant by whose knowledge; None = by the present.
+        emergency: id of the emergency the client has open; None = the grant needs none.
     """
 
     service: Service
@@ -61,6 +63,7 @@ class Question:
     asked: Asked
     as_of: date | None = None
     known_at: datetime | None = None
+    emergency: str | None = None
 
     def entry(self, decision: str, subject: str | None, told: dict[str, str] | None = None) -> Entry:
         """An entry of the log about this question."""
@@ -68,7 +71,7 @@ class Question:
             client_id=self.caller.client_id, department=self.caller.department, purpose=self.grant.purpose, decision=decision, asked=self.kind,
             request_id=self.request_id, subject=None if subject is None else self.service.pseudonyms.of(subject), told=told or {},
             consent=self.consent, policy_version=self.moment.policy.version, night=str(self.moment.night),
-            as_of=None if self.as_of is None else str(self.as_of), known_at=None if self.known_at is None else self.known_at.isoformat(),
+            as_of=None if self.as_of is None else str(self.as_of), known_at=None if self.known_at is None else self.known_at.isoformat(), emergency=self.emergency,
         )  # fmt: skip
 
     @property
@@ -160,11 +163,21 @@ async def admitted(
     if moment.night is None:
         raise Problem("pool-unavailable", retry_after_s=60)
     allowed = who.purposes is None or purpose in who.purposes
+    written = policy.grant(who.department, purpose, moment.night) if allowed else None
+    opened = await read(emergencies.held(service.asking, who.client_id, purpose)) if written is not None and written.emergency else None
     grant = (
-        decide.admits(policy, who.department, purpose, moment.night, has_consent=consent is not None) if allowed else decide.Reason.NO_GRANT
-    )
+        decide.admits(
+            policy, who.department, purpose, moment.night, has_consent=consent is not None, has_emergency=opened is not None
+        )
+        if allowed
+        else decide.Reason.NO_GRANT
+    )  # fmt: skip
     if grant is decide.Reason.NO_CONSENT:
         raise await refuse("consent-required", "no_consent")
+    if grant is decide.Reason.NO_EMERGENCY:
+        raise await refuse("emergency-not-open", "no_emergency")
+    if opened is not None and opened["told"] >= opened["persons"]:
+        raise await refuse("emergency-exhausted", "emergency_exhausted")
     if not isinstance(grant, Grant):
         raise await refuse("purpose-not-granted", "no_grant")
     if lookup is not None and lookup not in grant.lookup:
@@ -189,6 +202,7 @@ async def admitted(
         refused,
         granted,
         asked_of(moment, grant, told, granted),
+        emergency=None if opened is None else opened["emergency_id"],
     )
 
 

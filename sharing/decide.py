@@ -14,6 +14,7 @@ class Reason(StrEnum):
     GRANTED = "granted"
     NO_GRANT = "no_grant"  # the policy says nothing of this department and purpose, or not on this day
     NO_CONSENT = "no_consent"  # the purpose needs the person's authorisation and none was named
+    NO_EMERGENCY = "no_emergency"  # the grant speaks in emergencies alone, and none is open
     NOT_NAMED = "not_named"  # the grant does not name the attribute
     REFUSED = "refused"  # the grant names the attribute and refuses it
     OUTSIDE = "outside"  # the person is not among those the grant speaks of
@@ -57,13 +58,15 @@ def covers(rows: Rows, subject: Subject, day: date) -> bool:
     return not rows.known_to or bool(subject.sources.intersection(rows.known_to))
 
 
-def admits(policy: Policy, department: str, purpose: str, day: date, *, has_consent: bool) -> Grant | Reason:
+def admits(policy: Policy, department: str, purpose: str, day: date, *, has_consent: bool, has_emergency: bool = False) -> Grant | Reason:
     """The grant under which a question is put; or why there is none. Nothing about any person decides this."""
     grant = policy.grant(department, purpose, day)
     if grant is None:
         return Reason.NO_GRANT
     if policy.purposes[purpose].consent == "required" and not has_consent:
         return Reason.NO_CONSENT
+    if grant.emergency is not None and not has_emergency:
+        return Reason.NO_EMERGENCY
     return grant
 
 
@@ -82,7 +85,15 @@ def tells(grant: Grant, attributes: Iterable[str]) -> dict[str, Decision]:
 
 
 def decide(
-    policy: Policy, department: str, purpose: str, attributes: Iterable[str], subject: Subject, day: date, *, has_consent: bool
+    policy: Policy,
+    department: str,
+    purpose: str,
+    attributes: Iterable[str],
+    subject: Subject,
+    day: date,
+    *,
+    has_consent: bool,
+    has_emergency: bool = False,
 ) -> dict[str, Decision]:
     """What a department is told of a person: attribute → decision.
 
@@ -94,9 +105,10 @@ def decide(
         subject: about whom.
         day: of the night the answer speaks of.
         has_consent: whether a reference of the person's authorisation came with the question.
+        has_emergency: whether the asking client has broken the glass for this purpose.
     """
     attributes = list(attributes)
-    grant = admits(policy, department, purpose, day, has_consent=has_consent)
+    grant = admits(policy, department, purpose, day, has_consent=has_consent, has_emergency=has_emergency)
     if isinstance(grant, Reason):
         return dict.fromkeys(attributes, REFUSED[grant])
     if not covers(grant.rows, subject, day):

@@ -41,7 +41,13 @@ def plan(policy: Policy, day: date) -> disclosure.Plan:
             disclosure.RoleRule(
                 name=grant.name,
                 department=grant.department,
-                rows=disclosure.RowRule(grant.rows.prefixes, grant.rows.min_age, grant.rows.max_age, grant.rows.known_to),
+                rows=disclosure.RowRule(
+                    grant.rows.prefixes,
+                    grant.rows.min_age,
+                    grant.rows.max_age,
+                    grant.rows.known_to,
+                    grant.name if grant.emergency else None,
+                ),
                 person={a.column: form_of(e) for a, e in told.items() if a.room is Room.PERSON},
                 sources=sources,
                 questions=questions,

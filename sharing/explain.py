@@ -12,6 +12,7 @@ _WHY = {
     Reason.GRANTED: "授权项写明 / the grant names it",
     Reason.NO_GRANT: "该部门在这一天没有该用途的授权 / the department has no grant for this purpose on that day",
     Reason.NO_CONSENT: "该用途须有本人授权 / the purpose needs the person's authorisation",
+    Reason.NO_EMERGENCY: "该授权仅限紧急调阅期间 / the grant speaks while an emergency is open, and not otherwise",
     Reason.NOT_NAMED: "授权项未列，默认拒绝 / the grant does not name it: refused by default",
     Reason.REFUSED: "授权项明确拒绝 / the grant refuses it",
     Reason.OUTSIDE: "该人不在授权人群之内 / the person is not among those the grant speaks of",
@@ -30,6 +31,11 @@ def rows_in_words(rows: Rows) -> str:
     if rows.known_to:
         parts.append(f"在册于 known to {', '.join(rows.known_to)}")
     return " · ".join(parts) or "所有人 everybody"
+
+
+def emergency_in_words(grant: Grant) -> str:
+    """How long an emergency lasts and of how many persons may be told in it; a dash where the grant needs none."""
+    return f"{grant.emergency.minutes} 分钟 minutes, {grant.emergency.persons} 人 persons" if grant.emergency else "—"
 
 
 def explained(
@@ -76,6 +82,7 @@ def explained(
             f" · 追溯 back: {f'{grant.past_days:,} 天 days' if grant.past_days else '—'}"
             f" · 导出 export: {f'{grant.export:,} 人 persons' if grant.export else '—'}"
             f" · 批量比对 compare job: {f'{grant.compare_job:,} 行 rows' if grant.compare_job else '—'}"
+            + (f" · 仅限紧急调阅 in emergencies alone: {emergency_in_words(grant)}" if grant.emergency else "")
         )
     return {
         "policy_version": policy.version, "day": day, "department": department, "purpose": purpose, "summary": summary,
@@ -129,6 +136,8 @@ def differences(old: Policy, new: Policy) -> list[str]:
                 lines.append(
                     f"{'+' if now.compare_job > was.compare_job else '−'} {name}: 批量比对 compare job {was.compare_job:,} → {now.compare_job:,} 行 rows"
                 )
+            if was.emergency != now.emergency:
+                lines.append(f"~ {name}: 紧急调阅 emergency {emergency_in_words(was)} → {emergency_in_words(now)}")
             if was.export != now.export:
                 lines.append(f"{'+' if now.export > was.export else '−'} {name}: 导出 export {was.export:,} → {now.export:,} 人 persons")
     return lines

@@ -37,6 +37,7 @@ class Entry:
         told: attribute or question → how it was told.
         asked: kind of the question.
         as_of, known_at: of a question to the past, the date and the instant it named.
+        emergency: id of the emergency in which it was asked.
     """
 
     client_id: str | None
@@ -52,6 +53,7 @@ class Entry:
     night: str | None = None
     as_of: str | None = None
     known_at: str | None = None
+    emergency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -231,5 +233,7 @@ def _body(entry: Entry) -> tuple[str, str, bytes]:
         "subject": None if entry.subject is None else entry.subject.hex(), "told": entry.told, "consent": entry.consent,
         "policy_version": entry.policy_version, "night": entry.night,
     }  # fmt: skip
-    body |= {name: at for name, at in (("as_of", entry.as_of), ("known_at", entry.known_at)) if at is not None}
+    body |= {
+        name: at for name, at in (("as_of", entry.as_of), ("known_at", entry.known_at), ("emergency", entry.emergency)) if at is not None
+    }
     return receipt_id, orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode(), os.urandom(32)

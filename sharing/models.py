@@ -279,6 +279,38 @@ class RecallPage(_Answer):
     next_cursor: UUID | None
 
 
+class EmergencyRequest(_Question):
+    """Who breaks the glass, and why. No value of a person."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"purpose": "emergency_rescue", "operator": "王工", "reason": "第1镇第6村山体滑坡，搜救失联人员"}]}
+    )
+    purpose: Code
+    operator: str = Field(min_length=2, max_length=60, description="The person at the department who asks.")
+    reason: str = Field(min_length=8, max_length=500, description="What has happened; it is read by a reviewer.")
+
+
+class Emergency(_Answer):
+    """An emergency of the calling client."""
+
+    emergency_id: UUID
+    purpose: str
+    operator: str
+    reason: str
+    persons: int = Field(description="Of how many it may be told.")
+    told: int = Field(description="Of how many it was told.")
+    opened_at: datetime
+    closes_at: datetime
+    closed_at: datetime | None = Field(description="Null = it ends by itself.")
+    finding: Literal["justified", "unjustified"] | None = Field(description="Of the review; null = there was none yet.")
+
+
+class EmergencyList(_Answer):
+    """The client's emergencies, newest first."""
+
+    emergencies: list[Emergency]
+
+
 class WatchedSubject(_Question):
     """A person or household to be told the changes of."""
 

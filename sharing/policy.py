@@ -113,6 +113,13 @@ class Rows(_Frozen):
         return tuple(re.sub(r"(00){1,2}$", "", a) if len(a) == 6 else a for a in self.territory)
 
 
+class Emergency(_Frozen):
+    """What an emergency lasts, and of how many persons may be told in it."""
+
+    minutes: int = Field(ge=5, le=1440)
+    persons: int = Field(ge=1, le=1000)
+
+
 class Grant(_Frozen):
     """What one department may see for one purpose, of which persons.
 
@@ -125,6 +132,7 @@ class Grant(_Frozen):
         past_days: how many days before the last night it may ask back to; 0 = of the present alone.
         export: how many persons it may be told of in bulk without naming them; 0 = it may not.
         compare_job: how many rows a list of applicants may have that it hands in as a job; 0 = it may not.
+        emergency: the grant speaks only while somebody has broken the glass; None = at all times.
         minors: why sensitive attributes of persons under 14 are needed, where no age condition leaves them out
             (Personal Information Protection Law art. 28 and 31).
     """
@@ -141,6 +149,7 @@ class Grant(_Frozen):
     past_days: int = Field(0, ge=0, le=36500)
     export: int = Field(0, ge=0, le=100_000_000)
     compare_job: int = Field(0, ge=0, le=1_000_000)
+    emergency: Emergency | None = None
     minors: Title | None = None
 
     @property
@@ -235,6 +244,12 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
         known_purpose = policy.purposes.get(grant.purpose)
         if known_purpose is not None and known_purpose.consent == "required" and (grant.export or "condition" in grant.subscribe):
             found.append((where, "tells of persons who are not named, so no reference of their authorisation can be"))
+        if grant.emergency is not None and (
+            grant.subscribe or grant.export or grant.past_days or (known_purpose is not None and known_purpose.bulk > 1)
+        ):
+            found.append(
+                (f"{where}.emergency", "in an emergency one person is asked about at a time: no subscribe, export, past_days or bulk")
+            )
         if "household" in grant.subscribe and not any(n.startswith("household.") and e != "refused" for n, e in grant.attributes.items()):
             found.append((f"{where}.subscribe", "the grant tells nothing of households"))
         told_sensitive = any(_is_sensitive(policy.questions[q]) for q in grant.questions if q in policy.questions)

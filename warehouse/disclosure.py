@@ -30,12 +30,17 @@ _DEPENDENT = {
 
 @dataclass(frozen=True)
 class RowRule:
-    """About whom a grant speaks; a value that decides and is null leaves the person out."""
+    """About whom a grant speaks; a value that decides and is null leaves the person out.
+
+    Attributes:
+        emergency: name of the grant, if it speaks of anybody only while an emergency is open for it.
+    """
 
     prefixes: tuple[str, ...] = ()
     min_age: int | None = None
     max_age: int | None = None
     known_to: tuple[str, ...] = ()
+    emergency: str | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,8 @@ def quoted(text: str) -> str:
 def condition_sql(rows: RowRule) -> str:
     """The row condition as an expression over the columns of ``core.person``."""
     parts = []
+    if rows.emergency is not None:
+        parts.append(f"(SELECT share.is_emergency({quoted(rows.emergency)}))")
     if rows.prefixes:
         parts.append("(" + " OR ".join(f"starts_with(area_code, {quoted(p)})" for p in rows.prefixes) + ")")
     # Whole years by calendar: somebody born on 29 February is a year older on 1 March.
@@ -273,6 +280,7 @@ def _ground(connection: sa.Connection, password: str) -> None:
     connection.execute(sa.text(f'GRANT SELECT, INSERT, DELETE ON share.used_message TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE, DELETE ON share.dci_transaction TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE, DELETE ON share.compare_job, share.compare_part TO "{login}"'))
+    connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE (closed_at) ON share.emergency TO "{login}"'))
     connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))
     connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION audit.append TO "{login}"'))
 

@@ -173,4 +173,10 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
     _receivers(console, found)
     if found.erasures:
         console.print(f"[bold]依法删除尚未清理落地 erasures not whole[/bold]   {found.erasures} 人 persons · hub erasure finish")
+    lasting, unreviewed = found.emergencies
+    if lasting or unreviewed:
+        said = (
+            f"[bold red]紧急调阅 emergencies[/bold red]   进行中 open {lasting} · 待复核 to be reviewed {unreviewed}   hub emergency list"
+        )
+        console.print(said, soft_wrap=True)
     _links(console, settings, found.night)

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from hub.settings import get_settings
-from sharing.cli import audit, client, dci, job, policy, recall, subscription
+from sharing.cli import audit, client, dci, emergency, job, policy, recall, subscription
 
 
 def serve() -> None:
@@ -29,5 +29,6 @@ def register(app: typer.Typer) -> None:
         ("subscription", subscription),
         ("dci", dci),
         ("job", job),
+        ("emergency", emergency),
     ):
         app.add_typer(module.app, name=name)
