@@ -245,7 +245,11 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
         if known_purpose is not None and known_purpose.consent == "required" and (grant.export or "condition" in grant.subscribe):
             found.append((where, "tells of persons who are not named, so no reference of their authorisation can be"))
         if grant.emergency is not None and (
-            grant.subscribe or grant.export or grant.past_days or (known_purpose is not None and known_purpose.bulk > 1)
+            grant.subscribe
+            or grant.export
+            or grant.compare_job
+            or grant.past_days
+            or (known_purpose is not None and known_purpose.bulk > 1)
         ):
             found.append(
                 (f"{where}.emergency", "in an emergency one person is asked about at a time: no subscribe, export, past_days or bulk")

@@ -123,6 +123,6 @@ def test_it_is_reviewed_by_somebody_else_and_until_then_its_department_opens_no_
 def test_a_policy_that_lets_an_emergency_be_used_in_bulk_is_not_read() -> None:
     text = (policies.FOLDER / "2026-01-01.yml").read_text(encoding="utf-8")
     assert policies.parse(text, "p").grant("civil_affairs", RESCUE, date(2026, 3, 1))
-    for wrong in ("export: 5", "past_days: 5", "subscribe: [person]"):
+    for wrong in ("export: 5", "compare_job: 5", "past_days: 5", "subscribe: [person]"):
         with pytest.raises(ConfigError, match="one person is asked about at a time"):
             policies.parse(text.replace("    emergency: {minutes: 60", f"    {wrong}\n    emergency: {{minutes: 60"), "p")
