@@ -18,6 +18,7 @@ from warehouse import database, disclosure
 _GONE = (
     OSError, asyncio.TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError, asyncpg.CrashShutdownError, asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # a connection cut off between two messages
 )  # fmt: skip
 _COMMAND_TIMEOUT_S = 30.0
 

@@ -685,3 +685,33 @@ def test_the_operator_sees_how_far_jobs_are_and_stops_one(pool: Pool, desk: Aske
     assert again.returncode != 0 and "cancelled" in again.stderr
     assert put(desk, job_id, b"x").json()["code"] == "job-not-waiting"
     assert hub("cancel", NOBODY).returncode != 0
+
+
+def test_a_database_that_breaks_off_in_the_midst_lets_the_job_wait_and_go_on(
+    pool: Pool, desk: Asker, patience: None, applicants: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, undisturbed = done(desk, lines(applicants), output="csv")
+    monkeypatch.setattr(compare_job, "_AWAY_S", 1)
+    real, read = compare_job._found, []
+    cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'hub sharing' AND datname = current_database()"
+
+    async def cutting(*arguments: Any) -> Any:
+        read.append(1)
+        if len(read) in (2, 4):
+            await asyncio.to_thread(pool.rows, cut)
+        return await real(*arguments)
+
+    monkeypatch.setattr(compare_job, "_found", cutting)
+    before, job_id = pool.entries(), begun(desk, output="csv")
+    assert put(desk, job_id, lines(applicants)).status_code == 202
+
+    def is_over(job: dict[str, Any]) -> bool:
+        return job["state"] in ("done", "failed")
+
+    ends = time.monotonic() + 200
+    while not ((answer := desk.get(f"/v1/compare-jobs/{job_id}")).status_code == 200 and is_over(answer.json())):
+        assert time.monotonic() < ends, answer.text
+    assert (answer.json()["state"], answer.json()["rows_done"]) == ("done", len(applicants)) and len(read) > 4
+    assert pool.entries() == before + len(applicants), "each row is in the log once"
+    told = [[c for c in row.items() if c[0] != "receipt_id"] for row in csv.DictReader(io.StringIO(output(desk, job_id).text))]
+    assert told == [[c for c in row.items() if c[0] != "receipt_id"] for row in csv.DictReader(io.StringIO(undisturbed.decode()))]
