@@ -67,10 +67,15 @@ class Settings(BaseSettings):
     database_port: int | None = Field(None, ge=1, le=65535, description="Port of the embedded PostgreSQL; empty = a free one.")
     landing_url: str | None = Field(None, description="fsspec URL of the landing store; empty = `landing/` in the home folder.")
     landing_key: SecretStr | None = Field(
-        None, description="AES-256 key of the landing store, 64 hex digits; empty = one made once and kept in `secrets/`."
+        None, description="Key of the landing store, 256 bits, 64 hex digits; empty = one made once and kept in `secrets/`."
     )
     backup_key: SecretStr | None = Field(
-        None, description="AES-256 key that seals backups, 64 hex digits; empty = one made once and kept in `secrets/`: keep a copy apart."
+        None,
+        description="Key that seals backups, 256 bits, 64 hex digits; empty = one made once and kept in `secrets/`: keep a copy apart.",
+    )
+    crypto_suite: Literal["international", "sm"] = Field(
+        "international",
+        description="Cryptography of landing, backups and a new log: AES-256-GCM, SHA-256, Ed25519; or SM4-GCM, SM3, SM2 (GB/T 32907, 32905, 32918).",
     )
     pool_id: str = Field("sandbox-county", min_length=1, description="Name of the pool; salts the ids of persons and households.")
     business_clock: Literal["sandbox", "wall"] = Field(

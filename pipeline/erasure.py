@@ -16,6 +16,7 @@ from uuid import uuid4
 import polars as pl
 import sqlalchemy as sa
 
+from hub.crypto_suite import chosen
 from hub.errors import ConfigError, HubError
 from hub.log import get_logger
 from hub.settings import Settings
@@ -301,7 +302,7 @@ def _replace(settings: Settings, delivery: landing.Delivery, batches: Iterator[p
     store, salt = landing.Store(settings), object_keys.new_salt()
     try:
         key = object_keys.derived(settings.landing_key_bytes(), salt)
-        sha256, _, _, stored = landing.seal(path, key, readers.retained(batches))
+        sha256, _, _, stored = landing.seal(path, key, chosen(settings), readers.retained(batches))
         name = store.put(sha256, path, salt)
     finally:
         path.unlink(missing_ok=True)

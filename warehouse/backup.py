@@ -35,6 +35,7 @@ import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from hub.crypto_suite import chosen
 from hub.errors import ConfigError, ServiceError
 from hub.postgres import PROGRAMS
 from hub.settings import Settings
@@ -117,16 +118,14 @@ def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:
                 raise ConfigError("there is no warehouse yet", next_step="run a night first")
             snapshot = str(connection.scalar(sa.text("SELECT pg_export_snapshot()")))
             told("warehouse")
-            files = {_DUMP: _sealed(draft / _DUMP, _derived(settings, "warehouse"), lambda out: _dump(settings, snapshot, out))}
+            files = {_DUMP: _sealed(settings, draft / _DUMP, "warehouse", lambda out: _dump(settings, snapshot, out))}
             told("landing")
             objects = _objects(connection)
             _copy(landing.Store(settings), objects, place / "landing")
             told("secrets")
-            files[_SECRETS] = _sealed(draft / _SECRETS, _derived(settings, "secrets"), lambda out: _pack(settings, out))
+            files[_SECRETS] = _sealed(settings, draft / _SECRETS, "secrets", lambda out: _pack(settings, out))
             salts = {name: salt.hex() for name, salt in object_keys.salts(connection).items() if name in objects}
-            files[_OBJECT_KEYS] = _sealed(
-                draft / _OBJECT_KEYS, _derived(settings, "object keys"), lambda out: out.write(json.dumps(salts).encode())
-            )
+            files[_OBJECT_KEYS] = _sealed(settings, draft / _OBJECT_KEYS, "object keys", lambda out: out.write(json.dumps(salts).encode()))
             found = _manifest(connection, settings, objects, files)
             head = connection.scalar(sa.text("SELECT checkpoint FROM audit.head ORDER BY size DESC, signed_at DESC LIMIT 1"))
         if head is not None:
@@ -160,10 +159,10 @@ def _room(place: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _sealed(path: Path, with_key: bytes, write: Callable[[Any], None]) -> str:
+def _sealed(settings: Settings, path: Path, use: str, write: Callable[[Any], None]) -> str:
     """Write a sealed file; its SHA-256."""
     with path.open("wb") as target:
-        sealer = vault.Sealer(target, with_key)
+        sealer = vault.Sealer(target, _derived(settings, use), chosen(settings))
         write(sealer)
         sealer.close()
         target.flush()

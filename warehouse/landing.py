@@ -23,6 +23,7 @@ import fsspec
 import sqlalchemy as sa
 import zstandard
 
+from hub.crypto_suite import Suite, chosen
 from hub.errors import ConfigError
 from hub.settings import Settings
 from warehouse import database, object_keys, vault
@@ -74,7 +75,7 @@ class Delivery:
     is_retained: bool
 
 
-def seal(path: Path, key: bytes, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
+def seal(path: Path, key: bytes, suite: Suite, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
     """Write parts into a sealed file as they come.
 
     Returns:
@@ -82,7 +83,7 @@ def seal(path: Path, key: bytes, parts: Iterable[tuple[str, Iterable[bytes]]]) -
     """
     digest, n_parts, raw = hashlib.sha256(), 0, 0
     with path.open("wb") as target:
-        sealer = vault.Sealer(target, key)
+        sealer = vault.Sealer(target, key, suite)
         compressor = zstandard.ZstdCompressor(level=3).compressobj()
 
         def put(data: bytes) -> None:
@@ -108,7 +109,7 @@ class Spool:
     """The local place of one source and night where a fetch writes, sealed from the first byte."""
 
     def __init__(self, settings: Settings, stem: str, business_date: date) -> None:
-        self._landing_key = settings.landing_key_bytes()
+        self._landing_key, self._suite = settings.landing_key_bytes(), chosen(settings)
         folder = settings.home / "spool"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.path = folder / f"{stem}-{business_date}.sealed"
@@ -118,7 +119,7 @@ class Spool:
     def write(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
         """Write parts as they come, under a new key; nothing of a former try is kept. Returns what :func:`seal` does."""
         self.clear()
-        return seal(self.path, object_keys.derived(self._landing_key, self.salt), parts)
+        return seal(self.path, object_keys.derived(self._landing_key, self.salt), self._suite, parts)
 
     def finish(self, spooled: Spooled) -> None:
         """Mark the fetch as whole."""

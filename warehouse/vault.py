@@ -1,6 +1,6 @@
-"""Encryption at rest: AES-256-GCM over chunks, so that a file of any size is read and written as a stream.
+"""Encryption at rest: AES-256-GCM or SM4-GCM over chunks, so that a file of any size is read and written as a stream.
 
-Layout: 8-byte magic, 12-byte random prefix nonce base, then chunks of 4-byte length and sealed bytes. Each chunk's nonce is the
+Layout: 8-byte magic, which says the suite (`hub.crypto_suite`), so that an object opens whatever suite is in force; 12-byte random prefix nonce base, then chunks of 4-byte length and sealed bytes. Each chunk's nonce is the
 base with its counter added in; the associated data carries counter and whether it is the last, so that a chunk that is cut
 off, moved or doubled does not open (the STREAM construction of Hoang, Reyhanitabar, Rogaway and Vizár, 2015).
 """
@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from hub.crypto_suite import INTERNATIONAL, SM, Suite
 from hub.errors import HubError
 
-_MAGIC = b"HUBLAND1"
+_SUITES = (INTERNATIONAL, SM)
 _CHUNK = 1 << 20
 
 
@@ -30,13 +30,13 @@ def _nonce(base: bytes, counter: int) -> bytes:
 class Sealer:
     """Writes sealed chunks to a binary file; must be closed for the file to be complete."""
 
-    def __init__(self, target: BinaryIO, key: bytes) -> None:
+    def __init__(self, target: BinaryIO, key: bytes, suite: Suite) -> None:
         self._target = target
-        self._cipher = AESGCM(key)
+        self._cipher = suite.aead(key)
         self._base = os.urandom(12)
         self._counter = 0
         self._buffer = bytearray()
-        self.bytes_written = target.write(_MAGIC + self._base)
+        self.bytes_written = target.write(suite.magic + self._base)
 
     def write(self, data: bytes) -> int:
         """Take plain bytes; sealed as chunks fill."""
@@ -61,16 +61,17 @@ def unseal(source: BinaryIO, key: bytes, *, where: str) -> Iterator[bytes]:
 
     Args:
         source: file at its beginning.
-        key: 32 bytes.
+        key: 32 bytes, whatever the suite.
         where: pointer for the error.
 
     Raises:
         VaultDamaged: the file is not whole or the key is another one.
     """
     head = source.read(20)
-    if len(head) != 20 or head[:8] != _MAGIC:
+    suite = next((s for s in _SUITES if head[:8] == s.magic), None)
+    if len(head) != 20 or suite is None:
         raise VaultDamaged("not a sealed object", where=where)
-    cipher, base, counter = AESGCM(key), head[8:], 0
+    cipher, base, counter = suite.aead(key), head[8:], 0
     length = source.read(4)
     while length:
         size = struct.unpack(">I", length)[0] if len(length) == 4 else 0

@@ -1,0 +1,123 @@
+"""The suites are the standards': held against the vectors they print, and against second implementations."""
+
+import gmssl_pyx
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.hashes import SM3
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hub.crypto_suite import INTERNATIONAL, SIGNER, SM, Sm2Verifying, chosen
+from hub.errors import ConfigError
+from hub.settings import Settings
+from tests.hub import plain_sm4
+
+# GB/T 32905-2016, appendix A.
+SM3_PRINTED = (
+    (b"abc", "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"),
+    (b"abcd" * 16, "debe9ff92275b8a138604889c18e5a4d6fdb70e5387e5765293dcba39c0c5732"),
+)
+# GB/T 32907-2016, appendix A: one block, and the same a million times.
+SM4_KEY = bytes.fromhex("0123456789abcdeffedcba9876543210")
+SM4_BLOCK = "681edf34d206965e86b3e94f536e4246"
+# RFC 8998, appendix A.1.
+GCM_NONCE = bytes.fromhex("00001234567800000000abcd")
+GCM_ASSOCIATED = bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
+GCM_PLAIN = bytes.fromhex("".join(c * 16 for c in "abcdef") + "e" * 16 + "a" * 16)
+GCM_SEALED = bytes.fromhex(
+    "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d"
+    "83de3541e4c2b58177e065a9bf7b62ec"
+)
+# GB/T 32918.5-2017, appendix A.2: signed with a number that the standard names.
+SM2_POINT = bytes.fromhex(
+    "09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
+)
+SM2_TEXT = b"message digest"
+SM2_SIGNATURE = bytes.fromhex(
+    "f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
+)
+
+
+@pytest.mark.parametrize(("data", "printed"), SM3_PRINTED, ids=["one block", "two blocks"])
+def test_sm3_is_that_of_the_standard(data: bytes, printed: str) -> None:
+    assert SM.digest(data).hex() == printed
+
+
+@given(st.binary(max_size=300))
+def test_sm3_is_that_of_a_second_library(data: bytes) -> None:
+    assert SM.digest(data) == gmssl_pyx.sm3_hash(data)
+
+
+def test_sm4_written_down_a_second_time_is_that_of_the_standard() -> None:
+    keys = plain_sm4.round_keys(SM4_KEY)
+    assert plain_sm4.encrypted(keys, SM4_KEY).hex() == SM4_BLOCK
+    assert plain_sm4.gcm(SM4_KEY, GCM_NONCE, GCM_PLAIN, GCM_ASSOCIATED) == GCM_SEALED
+
+
+def derived(key: bytes) -> bytes:
+    """The 16-byte key of SM4 that the suite makes of 32 bytes."""
+    return HKDF(SM3(), 16, salt=None, info=b"assistance-hub SM4-GCM").derive(key)
+
+
+def test_sm4_gcm_seals_as_the_rfc_prints_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HKDF, "derive", lambda *_: SM4_KEY)  # the RFC's key is what the suite would derive
+    cipher = SM.aead(bytes(32))
+    assert cipher.encrypt(GCM_NONCE, GCM_PLAIN, GCM_ASSOCIATED) == GCM_SEALED
+    assert cipher.decrypt(GCM_NONCE, GCM_SEALED, GCM_ASSOCIATED) == GCM_PLAIN
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    key=st.binary(min_size=32, max_size=32),
+    nonce=st.binary(min_size=12, max_size=12),
+    plain=st.binary(max_size=80),
+    told=st.binary(max_size=40),
+)
+def test_sm4_gcm_seals_as_two_other_implementations_do(key: bytes, nonce: bytes, plain: bytes, told: bytes) -> None:
+    sealed = SM.aead(key).encrypt(nonce, plain, told)
+    assert sealed == plain_sm4.gcm(derived(key), nonce, plain, told)
+    if plain:  # that library refuses to seal nothing
+        assert sealed == b"".join(gmssl_pyx.sm4_gcm_encrypt(derived(key), nonce, told, plain))
+    assert SM.aead(key).decrypt(nonce, sealed, told) == plain
+
+
+@pytest.mark.parametrize("suite", [INTERNATIONAL, SM], ids=lambda s: s.name.value)
+@settings(max_examples=50, deadline=None)
+@given(plain=st.binary(max_size=50), data=st.data())
+def test_nothing_that_was_changed_opens(suite, plain: bytes, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]
+    cipher = suite.aead(bytes(range(32)))
+    sealed = bytearray(cipher.encrypt(bytes(12), plain, b"place 1"))
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    for wrong in (bytes([*sealed[:place], sealed[place] ^ 1, *sealed[place + 1 :]]), bytes(sealed[:place])):
+        with pytest.raises(InvalidTag):
+            cipher.decrypt(bytes(12), wrong, b"place 1")
+    for nonce, told in ((bytes(11) + b"\x01", b"place 1"), (bytes(12), b"place 2")):
+        with pytest.raises(InvalidTag):
+            cipher.decrypt(nonce, bytes(sealed), told)
+
+
+def test_sm2_verifies_the_signature_of_the_standard_and_no_other() -> None:
+    key = Sm2Verifying(SM2_POINT)
+    assert SIGNER == b"1234567812345678" and key.verifies(SM2_SIGNATURE, SM2_TEXT)
+    assert not key.verifies(SM2_SIGNATURE, b"message digesu")
+    for wrong in (SM2_SIGNATURE[32:] + SM2_SIGNATURE[:32], bytes(64), b"\xff" * 64, SM2_SIGNATURE[:-1], b""):
+        assert not key.verifies(wrong, SM2_TEXT)
+    assert not Sm2Verifying(SM2_POINT[:-1] + b"\x00").verifies(SM2_SIGNATURE, SM2_TEXT), "a point beside the curve"
+
+
+@pytest.mark.parametrize("suite", [INTERNATIONAL, SM], ids=lambda s: s.name.value)
+def test_a_key_signs_what_its_public_half_alone_verifies(suite) -> None:  # type: ignore[no-untyped-def]
+    key, other = (suite.signing_key(suite.new_secret()) for _ in range(2))
+    signature = key.sign(b"a tree head")
+    assert len(signature) == 64 and key.public_key().verifies(signature, b"a tree head")
+    assert not other.public_key().verifies(signature, b"a tree head")
+    assert not key.public_key().verifies(signature, b"another one")
+    assert repr(key.secret) not in repr(key)
+    with pytest.raises(ConfigError):
+        suite.signing_key(bytes(7))
+
+
+def test_the_setting_chooses_and_the_default_is_international() -> None:
+    assert chosen(Settings()) is INTERNATIONAL  # type: ignore[call-arg]
+    assert chosen(Settings(crypto_suite="sm")) is SM  # type: ignore[call-arg]
