@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     )
     crypto_suite: Literal["international", "sm"] = Field(
         "international",
-        description="Cryptography of landing, backups and a new log: AES-256-GCM, SHA-256, Ed25519; or SM4-GCM, SM3, SM2 (GB/T 32907, 32905, 32918).",
+        description="What landing and backups are sealed by: AES-256-GCM, or SM4-GCM (GB/T 32907). Either opens what the other sealed.",
     )
     pool_id: str = Field("sandbox-county", min_length=1, description="Name of the pool; salts the ids of persons and households.")
     business_clock: Literal["sandbox", "wall"] = Field(
