@@ -13,7 +13,12 @@ from warehouse.asking import Asking
 
 @dataclass(frozen=True)
 class SenderRow:
-    """One sender as the operator sees it. ``address``, ``purpose`` None = not registered; ``has_keys``: of its own or its client's."""
+    """One sender as the operator sees it. ``address``, ``purpose`` None = not registered; ``has_keys``: of its own or its client's.
+
+    Attributes:
+        waiting, dead: messages that wait to be answered, and those whose answer was given up.
+        fault: how the last try of a message that waits ended; None = none waits, or none was tried.
+    """
 
     client_id: str
     sender_id: str
@@ -23,6 +28,9 @@ class SenderRow:
     has_keys: bool
     may_leave_unsigned: bool
     is_revoked: bool
+    waiting: int
+    dead: int
+    fault: str | None
 
 
 async def one(asking: Asking, client_id: str) -> Any | None:
@@ -86,7 +94,10 @@ def listed(connection: sa.Connection) -> list[SenderRow]:
     rows = connection.execute(
         sa.text(
             "SELECT client_id, sender_id, department, address, purpose, coalesce(s.public_keys, c.public_keys) IS NOT NULL AS has_keys,"
-            " may_leave_unsigned, revoked_at IS NOT NULL AS is_revoked FROM share.sender s JOIN share.client c USING (client_id) ORDER BY client_id"
+            " may_leave_unsigned, revoked_at IS NOT NULL AS is_revoked, count(t.correlation_id) FILTER (WHERE t.state = 'waiting') AS waiting,"
+            " count(t.correlation_id) FILTER (WHERE t.state = 'dead') AS dead, max(t.fault) FILTER (WHERE t.state = 'waiting') AS fault"
+            " FROM share.sender s JOIN share.client c USING (client_id) LEFT JOIN share.dci_transaction t USING (client_id)"
+            " GROUP BY s.client_id, c.client_id ORDER BY client_id"
         )
     )
     return [SenderRow(**row._mapping) for row in rows]

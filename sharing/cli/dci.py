@@ -73,7 +73,7 @@ def dci_remove(client_id: str) -> None:
 
 @app.command("list")
 def dci_list(as_json: AsJson = False) -> None:
-    """All senders."""
+    """All senders, and how many of their messages wait to be answered or were given up."""
     from warehouse import senders
 
     with migrated(get_settings()).connect() as connection:
@@ -81,9 +81,21 @@ def dci_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(s) for s in found])
         return
-    table = Table("客户端 client", "发送方 sender", "部门 department", "回调 address", "用途 purpose", "签名 signature", "状态 state")
+    table = Table(
+        "客户端 client",
+        "发送方 sender",
+        "部门 department",
+        "回调 address",
+        "用途 purpose",
+        "签名 signature",
+        "待答 waiting",
+        "放弃 given up",
+        "状态 state",
+    )
     for s in found:
         proof = "可免 may be left out" if s.may_leave_unsigned else "须签 required" if s.has_keys else "无密钥 no keys"
-        state = "停用 revoked" if s.is_revoked else "有效 in force"
-        table.add_row(s.client_id, s.sender_id, s.department, s.address or "—", s.purpose or "—", proof, state)
+        state = "停用 revoked" if s.is_revoked else f"未送达 {s.fault}" if s.fault else "有效 in force"
+        table.add_row(
+            s.client_id, s.sender_id, s.department, s.address or "—", s.purpose or "—", proof, f"{s.waiting:,}", f"{s.dead:,}", state
+        )  # fmt: skip
     screen().print(table)

@@ -73,6 +73,15 @@ class GroupPlaces(_Frozen):
     head_relations: tuple[str, ...]
 
 
+class DisabledPlaces(_Frozen):
+    """What tells the disability registry's answers: each part from one source."""
+
+    question: str
+    details: tuple[Cell, ...]
+    person: tuple[Cell, ...]
+    support: tuple[Cell, ...]
+
+
 class Mapping(_Frozen):
     """The whole mapping.
 
@@ -87,6 +96,7 @@ class Mapping(_Frozen):
     member: tuple[Placed, ...]
     member_lists: tuple[Rows, ...]
     group: GroupPlaces
+    disabled: DisabledPlaces
     codes: dict[str, dict[str, str]]
 
     @property
@@ -125,15 +135,18 @@ def parse(text: str) -> Mapping:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ConfigError(first["msg"], where=f"{_FILE.name} {'.'.join(map(str, first['loc']))}") from None
-    known = catalogue()
-    for name in (*found.attributes, *found.household):
+    known, parts = catalogue(), (found.disabled.details, found.disabled.person, found.disabled.support)
+    for name in (*found.attributes, *found.household, *(c.attribute for part in parts for c in part)):
         if name not in known:
             raise ConfigError(f"there is no attribute {name!r}", where=_FILE.name, next_step="see `hub policy attributes`")
-    for rows in found.member_lists:
-        if len({known[c.attribute].stem for c in rows.rows}) != 1 or known[rows.rows[0].attribute].room is not Room.SOURCE:
-            raise ConfigError("the rows of a list come from one source", where=f"{_FILE.name} {rows.place}")
+    for cells in (*(r.rows for r in found.member_lists), *parts):
+        if len({known[c.attribute].stem for c in cells}) != 1 or known[cells[0].attribute].room is not Room.SOURCE:
+            raise ConfigError("the rows of a list come from one source", where=f"{_FILE.name} {cells[0].attribute}")
     named = (
-        [p.codes for p in found.member] + [c.codes for r in found.member_lists for c in r.rows] + [s.codes for s in found.search.values()]
+        [c.codes for part in parts for c in part]
+        + [p.codes for p in found.member]
+        + [c.codes for r in found.member_lists for c in r.rows]
+        + [s.codes for s in found.search.values()]
     )
     for codes in named:
         if codes is not None and codes not in found.codes:

@@ -240,6 +240,30 @@ class UnsubscribeEnvelope(_In):
     message: UnsubscribeRequest
 
 
+class DisabledCriteria(_In):
+    """Whom a question to the disability registry means, and what for. The standard's own example is `{"member.member_identifier": {"eq": …}}`."""
+
+    query_type: Annotated[QueryType | None, Empty] = None
+    query: Annotated[dict[str, Any], Field(min_length=1)] | Annotated[list[Predicate], Field(min_length=1, max_length=20)]
+    consent: Annotated[Statement | None, Empty] = None
+    authorize: Annotated[Statement | None, Empty] = None
+
+
+class DisabledRequest(_In):
+    """A question to the disability registry."""
+
+    transaction_id: Id
+    disabled_criteria: DisabledCriteria
+
+
+class DisabledEnvelope(_In):
+    """A question to the disability registry, as it comes."""
+
+    signature: Annotated[str | None, Empty] = Field(None, max_length=2000)
+    header: Header
+    message: DisabledRequest
+
+
 # What leaves.
 
 
@@ -375,6 +399,63 @@ class NotifyRequest(_Out):
 
     transaction_id: str
     notify_event: list[Event]
+
+
+class DisabledAnswer(_Out):
+    """Whether somebody is disabled."""
+
+    reference_id: str
+    timestamp: datetime
+    status: Status
+    disabled_status: Literal["yes", "no"]
+
+
+class DisabledResponse(_Out):
+    """The answer; empty where nobody is told of, or it is not known."""
+
+    transaction_id: str
+    correlation_id: str
+    disabled_response: list[DisabledAnswer]
+
+
+class DisabledReply(_Out):
+    """Such an answer as it leaves."""
+
+    signature: str
+    header: Reply
+    message: DisabledResponse | None = None
+
+
+class DisabilityData(_Out):
+    """What was found: an object a person, or a list of them where support is asked for."""
+
+    version: Literal["1.0.0"] = VERSION
+    reg_records: list[dict[str, Any]] | list[list[dict[str, Any]]]
+
+
+class DisabilityAnswer(_Out):
+    """How somebody is disabled, or what support is needed."""
+
+    reference_id: str
+    timestamp: datetime
+    status: Status
+    data: DisabilityData
+
+
+class DisabilityResponse(_Out):
+    """The answer; without a record where nobody is told of."""
+
+    transaction_id: str
+    correlation_id: str
+    search_response: list[DisabilityAnswer]
+
+
+class DisabilityReply(_Out):
+    """Such an answer as it leaves."""
+
+    signature: str
+    header: Reply
+    message: DisabilityResponse | None = None
 
 
 class TxnStatus(_Out):

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hub.settings import Settings
 from sharing.dci import signature as signatures
-from sharing.dci.codes import NotTaken, Rejected
+from sharing.dci.codes import NotTaken, Rejected, codes
 from sharing.dci.envelope import closed
 from sharing.dci.models import Ack, Acknowledged, Fault, Refused, Reply, Status, now
 
@@ -44,6 +44,14 @@ def header(
         status_reason_code=None if error is None else error.code, status_reason_message=None if error is None else error.words,
         sender_id=settings.dci_id, receiver_id=receiver_id,
     )  # fmt: skip
+
+
+def rejected(settings: Settings, action: str, error: Rejected) -> bytes:
+    """A message that is rejected as a whole; a code the standard does not have for headers stands in the text."""
+    top = header(settings, action, receiver_id=None, total=0, completed=0, status="rjct", error=error)
+    if error.code not in codes("header"):
+        top = top.model_copy(update={"status_reason_code": None, "status_reason_message": f"{error.code}: {error.words}"})
+    return signed(settings, top, None)
 
 
 def answer(content: bytes) -> Response:

@@ -1,7 +1,7 @@
 """The DCI social-registry interface, version 1.0.0: messages of the standard, the hub's own answers."""
 
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
 import orjson
@@ -12,10 +12,19 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from schemas.codes import load_code_set
-from sharing.dci import models, reply, search, transaction
+from sharing.dci import disabled, models, reply, search, transaction
 from sharing.dci.codes import NotTaken, Rejected
-from sharing.dci.models import Header, SearchEnvelope, SearchReply, SubscribeEnvelope, TxnStatusEnvelope, UnsubscribeEnvelope
-from sharing.dci.reception import received
+from sharing.dci.disabled import Asked, Told
+from sharing.dci.models import (
+    DisabledEnvelope,
+    Header,
+    SearchEnvelope,
+    SearchReply,
+    SubscribeEnvelope,
+    TxnStatusEnvelope,
+    UnsubscribeEnvelope,
+)
+from sharing.dci.reception import Sender, received
 from sharing.dci.search import Asker
 from sharing.models import TokenError
 from sharing.problems import Problem
@@ -48,8 +57,7 @@ class MessageRoute(APIRoute):
             except Rejected as error:
                 if action is None:
                     return reply.not_acknowledged(error)
-                top = reply.header(service.settings, action, receiver_id=None, total=0, completed=0, status="rjct", error=error)
-                return reply.answer(reply.signed(service.settings, top, None))
+                return reply.answer(reply.rejected(service.settings, action, error))
             except NotTaken as error:
                 return reply.refused(service.settings, error, action=action)
             except Problem as problem:
@@ -69,7 +77,13 @@ class MessageRoute(APIRoute):
 router = APIRouter(tags=["dci"])
 messages = APIRouter(tags=["dci"], route_class=MessageRoute)
 # Addresses that answer at once → the action of their answers; the others acknowledge.
-_REPLIES = {"/registry/sync/search": "on-search", "/registry/sync/txn/status": "txn-on-status"}
+_REPLIES = {
+    "/registry/sync/search": "on-search",
+    "/registry/sync/txn/status": "txn-on-status",
+    "/registry/sync/disabled": "on-search",
+    "/registry/sync/get-disability-details": "on-search",
+    "/registry/sync/get-disability-support": "on-search",
+}
 
 
 @messages.post("/registry/sync/search", summary="DCI: search, answered at once", response_model=SearchReply, responses=_SYNC)
@@ -131,6 +145,69 @@ async def sync_status(request: Request, asked: TxnStatusEnvelope) -> Response:
     found = await transaction.status(service, sender.caller.client_id, asked.message)
     top = reply.header(service.settings, "txn-on-status", receiver_id=sender.sender_id, total=1, completed=1)
     return reply.answer(reply.signed(service.settings, top, found))
+
+
+@messages.post("/registry/sync/disabled", summary="DCI: whether somebody is disabled", response_model=models.DisabledReply, responses=_SYNC)
+async def is_disabled(request: Request, asked: DisabledEnvelope) -> Response:
+    """Of the disability registry. Whoever is not there, not yours or not told, and of whom it is not known, leaves the answer empty alike."""
+    found, sender, correlation_id = await _disabled(request, asked, Asked.STATUS)
+    answers = []
+    if found is not None and found.is_disabled is not None:
+        told: Literal["yes", "no"] = "yes" if found.is_disabled else "no"
+        answers = [
+            models.DisabledAnswer(reference_id=asked.message.transaction_id, timestamp=models.now(), status="succ", disabled_status=told)
+        ]
+    response = models.DisabledResponse(
+        transaction_id=asked.message.transaction_id, correlation_id=correlation_id, disabled_response=answers
+    )
+    return _signed(request, sender, response)
+
+
+@messages.post(
+    "/registry/sync/get-disability-details", summary="DCI: how somebody is disabled", response_model=models.DisabilityReply, responses=_SYNC
+)
+async def disability_details(request: Request, asked: DisabledEnvelope) -> Response:
+    """Of the disability registry: impairments, their levels, and the state of the certificate, as far as your purpose tells them in clear."""
+    found, sender, correlation_id = await _disabled(request, asked, Asked.DETAILS)
+    return _signed(request, sender, _disability(asked, correlation_id, [] if found is None else found.records))
+
+
+@messages.post(
+    "/registry/sync/get-disability-support",
+    summary="DCI: what support somebody needs",
+    response_model=models.DisabilityReply,
+    responses=_SYNC,
+)
+async def disability_support(request: Request, asked: DisabledEnvelope) -> Response:
+    """Of the disability registry: whether rehabilitation is needed, as far as your purpose tells it; no source of the hub knows more."""
+    found, sender, correlation_id = await _disabled(request, asked, Asked.SUPPORT)
+    records = [] if found is None or not found.records else [found.records]
+    return _signed(request, sender, _disability(asked, correlation_id, records))
+
+
+async def _disabled(request: Request, asked: DisabledEnvelope, what: Asked) -> tuple[Told | None, Sender, str]:
+    service: Service = request.app.state.service
+    sender = await received(service, request, asked.header, "search", 1)
+    asker = Asker(sender.caller, sender.purpose, request.state.request_id, request.state.began)
+    found, correlation_id = await disabled.told(service, asker, asked.message.disabled_criteria, what), str(uuid4())
+    outcomes = [transaction.Outcome(asked.message.transaction_id, "succ", None)]
+    await transaction.answered_at_once(
+        service, sender, "search", correlation_id, asked.message.transaction_id, outcomes, request.state.request_id
+    )  # fmt: skip
+    return found, sender, correlation_id
+
+
+def _disability(asked: DisabledEnvelope, correlation_id: str, records: Any) -> models.DisabilityResponse:
+    answer = models.DisabilityAnswer(
+        reference_id=asked.message.transaction_id, timestamp=models.now(), status="succ", data=models.DisabilityData(reg_records=records)
+    )
+    return models.DisabilityResponse(transaction_id=asked.message.transaction_id, correlation_id=correlation_id, search_response=[answer])
+
+
+def _signed(request: Request, sender: Sender, response: BaseModel) -> Response:
+    settings = request.app.state.service.settings
+    top = reply.header(settings, "on-search", receiver_id=sender.sender_id, total=1, completed=1)
+    return reply.answer(reply.signed(settings, top, response))
 
 
 async def _taken(
