@@ -93,11 +93,11 @@ def listed(connection: sa.Connection) -> list[SenderRow]:
     """All senders, those of revoked clients too."""
     rows = connection.execute(
         sa.text(
-            "SELECT client_id, sender_id, department, address, purpose, coalesce(s.public_keys, c.public_keys) IS NOT NULL AS has_keys,"
-            " may_leave_unsigned, revoked_at IS NOT NULL AS is_revoked, count(t.correlation_id) FILTER (WHERE t.state = 'waiting') AS waiting,"
+            "SELECT s.client_id, s.sender_id, c.department, s.address, s.purpose, coalesce(s.public_keys, c.public_keys) IS NOT NULL AS has_keys,"
+            " s.may_leave_unsigned, c.revoked_at IS NOT NULL AS is_revoked, count(t.correlation_id) FILTER (WHERE t.state = 'waiting') AS waiting,"
             " count(t.correlation_id) FILTER (WHERE t.state = 'dead') AS dead, max(t.fault) FILTER (WHERE t.state = 'waiting') AS fault"
             " FROM share.sender s JOIN share.client c USING (client_id) LEFT JOIN share.dci_transaction t USING (client_id)"
-            " GROUP BY s.client_id, c.client_id ORDER BY client_id"
+            " GROUP BY s.client_id, c.client_id ORDER BY s.client_id"
         )
     )
     return [SenderRow(**row._mapping) for row in rows]

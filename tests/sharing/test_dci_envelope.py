@@ -6,7 +6,7 @@ import time
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sharing.dci import signature
@@ -14,18 +14,19 @@ from sharing.dci.envelope import Envelope, Malformed, closed, opened
 
 SPACE = st.text(" \t\r\n", max_size=3)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3), max_leaves=8,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8"), max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3), max_leaves=5,
 )  # fmt: skip
 OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), VALUES, max_size=4)
 KEY = Ed25519PrivateKey.generate()
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     header=OBJECTS,
     message=OBJECTS,
     extra=VALUES,
-    space=st.lists(SPACE, min_size=8, max_size=8),
+    space=st.tuples(*[SPACE] * 8),
     indent=st.sampled_from([None, 1]),
     ascii=st.booleans(),
     order=st.permutations([0, 1, 2, 3]),
