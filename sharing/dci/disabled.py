@@ -60,7 +60,7 @@ async def told(service: Service, asker: Asker, criteria: DisabledCriteria, asked
     try:
         return await _told(service, asker, criteria, asked)
     except Problem as problem:
-        if problem.kind.code in search.GRANTS:
+        if search.is_of_the_request(problem):
             raise Rejected("search", "rjct.search_criteria.invalid", problem) from None
         if problem.kind.code == "subject-ambiguous":
             raise Rejected("search", "rjct.search.too_many_records_found", problem) from None

@@ -28,8 +28,6 @@ from warehouse import answers
 _CANDIDATES = 5  # persons of one name and birth date that are named to be told apart
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{1,29}")
 _CONSENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,63}")
-# What a grant does not give is the request's fault; what the service cannot do now is its own.
-GRANTS = ("purpose-not-granted", "consent-required", "lookup-not-granted", "nothing-granted", "nothing-asked", "subscription-not-granted")
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     except Rejected as error:
         return rejected(item, error)
     except Problem as problem:
-        if problem.kind.code in GRANTS:
+        if is_of_the_request(problem):
             return rejected(item, Rejected("search", "rjct.search_criteria.invalid", problem))
         if problem.kind.code == "subject-ambiguous":
             return rejected(item, Rejected("search", "rjct.search.too_many_records_found", problem))
@@ -101,6 +99,11 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     return SearchAnswer(
         reference_id=item.reference_id, timestamp=now(), status="succ", data=data, pagination=page, locale=item.locale,
     )  # fmt: skip
+
+
+def is_of_the_request(problem: Problem) -> bool:
+    """Whether a problem lies in what was asked, and not in what the service cannot do now: asking again would not help."""
+    return problem.kind.status in (400, 403)
 
 
 def rejected(item: SearchItem, error: Rejected) -> SearchAnswer:

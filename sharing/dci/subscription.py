@@ -81,7 +81,7 @@ async def _subscribed(service: Service, asker: Asker, address: str, received_at:
     try:
         return await _made(service, asker, address, received_at, item)
     except Problem as problem:
-        if problem.kind.code in search.GRANTS:
+        if search.is_of_the_request(problem):
             raise Rejected("subscribe", "rjct.notify_details.invalid", problem) from None
         if problem.kind.code == "subject-ambiguous":
             raise Rejected("subscribe", "rjct.person_id.invalid", problem) from None

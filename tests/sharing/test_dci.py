@@ -353,3 +353,17 @@ def test_areas_are_a_tree(pool):
     ids = {p["id"] for p in places}
     assert len(ids) == len(places) > 300 and all(p["contained_in_place"] in ids | {None} for p in places)
     assert NOBODY not in ids
+
+
+def test_a_grant_that_speaks_in_emergencies_alone_is_held_to_them_here_as_well(pool):
+    sender = register(pool, pool.asker("dci-rescue", "civil_affairs"), "rescue.example", purpose="emergency_rescue")
+    number = a_person(pool).resident_id
+    (refused_answer,) = sender.search(by_id("UIN", number)).json()["message"]["search_response"]
+    assert refused_answer["status"] == "rjct" and "emergency-not-open" in refused_answer["status_reason_message"]
+    opened = sender.asker.post(
+        "/v1/emergencies", purpose="emergency_rescue", operator="Wang", reason="a landslide at the sixth village of town 1"
+    )
+    assert opened.status_code == 201, opened.text
+    (found,) = sender.records(by_id("UIN", number))
+    assert len(found) == 1
+    assert log_of(pool, "dci-rescue")[-1]["emergency"] == opened.json()["emergency_id"]
