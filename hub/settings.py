@@ -116,6 +116,13 @@ class Settings(BaseSettings):
     sharing_url: str | None = Field(
         None, description="Address by which departments reach the sharing service, the audience of its tokens; empty = its local address."
     )
+    sharing_tls_certificate: Path | None = Field(
+        None, description="PEM certificate of the sharing service, with its chain; empty = plain HTTP, behind a proxy that ends TLS."
+    )
+    sharing_tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
+    sharing_tls_client_authorities: Path | None = Field(
+        None, description="PEM certificates of those who issue clients' certificates; with it clients can be bound to theirs."
+    )
     sharing_requests_a_minute: int = Field(600, ge=1, description="Requests a client may make in a minute, in each process of the service.")
     sharing_misses_an_hour: int = Field(
         100, ge=1, description="Look-ups of a client that may find nobody in an hour, in each process; then its look-ups pause."

@@ -8,7 +8,7 @@ import uvicorn
 from hub import log
 from hub.errors import HubError
 from hub.settings import Settings, get_settings
-from sharing import address
+from sharing import address, tls
 from sharing.app import create
 
 
@@ -17,6 +17,7 @@ def serve(settings: Settings, *, host: str) -> None:
     # No access log: who asked what is the log's, not the screen's.
     uvicorn.run(
         create(settings, address.audience(settings)), host=host, port=address.port(settings), access_log=False, log_level="warning", server_header=False,
+        **tls.options(settings),
     )  # fmt: skip
 
 

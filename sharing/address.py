@@ -11,4 +11,5 @@ def port(settings: Settings) -> int:
 
 def audience(settings: Settings) -> str:
     """The address departments use; it is what tokens are good for."""
-    return (settings.sharing_url or f"http://127.0.0.1:{port(settings)}").rstrip("/")
+    scheme = "http" if settings.sharing_tls_certificate is None else "https"
+    return (settings.sharing_url or f"{scheme}://127.0.0.1:{port(settings)}").rstrip("/")

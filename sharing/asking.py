@@ -18,7 +18,7 @@ from fastapi import Request
 
 from hub.errors import HubError
 from schemas.codes import load_code_set
-from sharing import decide
+from sharing import decide, tls
 from sharing.attributes import Attribute, Room, catalogue
 from sharing.ledger import ClientGone, Entry, Receipt
 from sharing.policy import Grant, form_of
@@ -91,7 +91,10 @@ class Question:
 def bearer(service: Service, request: Request) -> Caller | None:
     """Whom the request's token was given to; None = it has no valid one."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    return service.tokens.caller(token.strip()) if scheme.lower() == "bearer" and token else None
+    found = service.tokens.caller(token.strip()) if scheme.lower() == "bearer" and token else None
+    if found is not None and found.certificate is not None and found.certificate != tls.shown(request.scope):
+        return None
+    return found
 
 
 def caller(service: Service, request: Request) -> Caller:

@@ -61,7 +61,10 @@ class HubProblem(Exception):
 class Hub:
     """The hub's sharing service, asked as one client."""
 
-    def __init__(self, address: str, client_id: str, secret: str, *, language: str = "zh", timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, address: str, client_id: str, secret: str, *, language: str = "zh", timeout_s: float = 30.0,
+        certificate: tuple[str, str] | None = None, authorities: str | None = None,
+    ) -> None:  # fmt: skip
         """Prepare; nothing is asked yet.
 
         Args:
@@ -70,12 +73,17 @@ class Hub:
             secret: likewise.
             language: of problems, ``zh`` or ``en``.
             timeout_s: seconds an answer may take.
+            certificate: PEM files of the client's certificate and key, where it is bound to one.
+            authorities: PEM file of those who issued the hub's certificate; None = those the system trusts.
         """
         self._address = address.rstrip("/")
         self._credentials = (client_id, secret)
         self._timeout_s = timeout_s
         self._session = requests.Session()
         self._session.headers["Accept-Language"] = language
+        self._session.cert = certificate
+        # Given with each request: a session's own would give way to the environment's.
+        self._verify: str | bool = authorities or True
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=_AGAIN))
         self._runs_out = 0.0
@@ -310,7 +318,7 @@ class Hub:
 
     def checkpoint(self) -> str:
         """The signed head of the log: keep it, and nobody can rewrite what you were told."""
-        answer = self._session.get(f"{self._address}/v1/log/checkpoint", timeout=self._timeout_s)
+        answer = self._session.get(f"{self._address}/v1/log/checkpoint", timeout=self._timeout_s, verify=self._verify)
         answer.raise_for_status()
         return answer.text
 
@@ -349,6 +357,7 @@ class Hub:
                 headers={**once, **(headers or {})},
                 timeout=self._timeout_s,
                 stream=stream,
+                verify=self._verify,
             )
             if answer.status_code == 401 and not is_last:
                 self._runs_out = 0.0  # revoked or rotated before its time
@@ -358,7 +367,9 @@ class Hub:
 
     def _renew(self) -> None:
         form = {"grant_type": "client_credentials"}
-        answer = self._session.post(f"{self._address}/oauth2/token", data=form, auth=self._credentials, timeout=self._timeout_s)
+        answer = self._session.post(
+            f"{self._address}/oauth2/token", data=form, auth=self._credentials, timeout=self._timeout_s, verify=self._verify
+        )
         token = _document(answer)
         self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
         self._runs_out = time.monotonic() + float(token["expires_in"]) - _EARLY_S

@@ -26,6 +26,7 @@ class Caller:
     Attributes:
         generation: of the client when it was given; an earlier one is refused.
         purposes: it may name; None = all its department has.
+        certificate: thumbprint of the certificate the token is bound to; None = it is good by itself.
     """
 
     client_id: str
@@ -33,6 +34,7 @@ class Caller:
     generation: int
     purposes: frozenset[str] | None
     expires_at: float
+    certificate: str | None = None
 
 
 class Tokens:
@@ -53,8 +55,10 @@ class Tokens:
         """The public keys (RFC 7517)."""
         return {"keys": [key.as_dict(private=False) for key in self._keys.keys]}
 
-    def give(self, client_id: str, department: str, generation: int, purposes: frozenset[str] | None) -> str:
-        """A token for a client."""
+    def give(
+        self, client_id: str, department: str, generation: int, purposes: frozenset[str] | None, certificate: str | None = None
+    ) -> str:
+        """A token for a client; bound to a certificate, where a thumbprint is given (RFC 8705)."""
         now = int(time.time())
         key = self._keys.keys[-1]
         claims: dict[str, Any] = {
@@ -63,6 +67,8 @@ class Tokens:
         }  # fmt: skip
         if purposes is not None:
             claims["scope"] = " ".join(sorted(purposes))
+        if certificate is not None:
+            claims["cnf"] = {"x5t#S256": certificate}
         return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
 
     def caller(self, token: str) -> Caller | None:
@@ -88,7 +94,8 @@ class Tokens:
                 return None
             scope = claims.get("scope")
             purposes = None if scope is None else frozenset(scope.split())
-            return Caller(claims["sub"], claims["department"], int(claims["generation"]), purposes, float(claims["exp"]))
+            bound = claims.get("cnf", {}).get("x5t#S256")
+            return Caller(claims["sub"], claims["department"], int(claims["generation"]), purposes, float(claims["exp"]), bound)
         except (JoseError, ValueError, KeyError, TypeError, AttributeError):
             return None
 

@@ -188,10 +188,10 @@ async def applied(asking: Asking) -> tuple[str, frozenset[str]] | None:
 
 
 async def client(asking: Asking, client_id: str) -> Any | None:
-    """A client in force: department, purposes, generation, public keys, hashes of its secrets in force."""
+    """A client in force: department, purposes, generation, public keys, thumbprint of its certificate, hashes of its secrets in force."""
     rows = await asking.read(
         None,
-        "SELECT c.client_id, c.department, c.purposes, c.generation, c.public_keys, (SELECT coalesce(array_agg(s.hash), '{}')"
+        "SELECT c.client_id, c.department, c.purposes, c.generation, c.public_keys, c.certificate, (SELECT coalesce(array_agg(s.hash), '{}')"
         " FROM share.client_secret s WHERE s.client_id = c.client_id AND (s.expires_at IS NULL OR s.expires_at > now())) AS hashes"
         " FROM share.client c WHERE c.client_id = $1 AND c.revoked_at IS NULL",
         client_id,

@@ -12,7 +12,7 @@ from hub.errors import ConfigError
 
 @dataclass(frozen=True)
 class ClientRow:
-    """One client. ``revoked_at`` is None while it may ask; ``purposes`` None = all its department has."""
+    """One client. ``revoked_at`` is None while it may ask; ``purposes`` None = all its department has; ``certificate`` None = none is asked of it."""
 
     client_id: str
     department: str
@@ -23,10 +23,11 @@ class ClientRow:
     revoked_at: datetime | None
     secrets: int
     has_keys: bool
+    certificate: str | None
 
 
 _SELECT = (
-    "SELECT c.client_id, department, title, purposes, generation, c.created_at, revoked_at, public_keys IS NOT NULL AS has_keys,"
+    "SELECT c.client_id, department, title, purposes, generation, c.created_at, revoked_at, public_keys IS NOT NULL AS has_keys, certificate,"
     " (SELECT count(*) FROM share.client_secret s WHERE s.client_id = c.client_id AND (s.expires_at IS NULL OR s.expires_at > now())) AS secrets"
     " FROM share.client c"
 )
@@ -35,7 +36,16 @@ _SELECT = (
 def _client(row: Any) -> ClientRow:
     purposes = None if row.purposes is None else tuple(row.purposes)
     return ClientRow(
-        row.client_id, row.department, row.title, purposes, row.generation, row.created_at, row.revoked_at, row.secrets, row.has_keys
+        row.client_id,
+        row.department,
+        row.title,
+        purposes,
+        row.generation,
+        row.created_at,
+        row.revoked_at,
+        row.secrets,
+        row.has_keys,
+        row.certificate,
     )
 
 
@@ -87,6 +97,14 @@ def add_secret(connection: sa.Connection, client_id: str, hashed: str, *, keep_f
         {"id": client_id, "keep": keep_former_s},
     )
     connection.execute(sa.text("INSERT INTO share.client_secret (client_id, hash) VALUES (:id, :hash)"), {"id": client_id, "hash": hashed})
+
+
+def bind(connection: sa.Connection, client_id: str, certificate: str | None) -> None:
+    """Bind a client to a certificate of TLS by its thumbprint, or to none; every token it was given so far is refused."""
+    connection.execute(
+        sa.text("UPDATE share.client SET certificate = :certificate WHERE client_id = :id"), {"id": client_id, "certificate": certificate}
+    )
+    end_tokens(connection, client_id)
 
 
 def end_tokens(connection: sa.Connection, client_id: str) -> None:

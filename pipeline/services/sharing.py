@@ -1,5 +1,6 @@
 """The sharing service of this machine: one process, known by its address alone."""
 
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -13,7 +14,8 @@ NAME = "sharing"
 
 def url(settings: Settings) -> str:
     """Its local address."""
-    return f"http://127.0.0.1:{embedded.remembered_port(settings, NAME, settings.sharing_port)}"
+    scheme = "http" if settings.sharing_tls_certificate is None else "https"
+    return f"{scheme}://127.0.0.1:{embedded.remembered_port(settings, NAME, settings.sharing_port)}"
 
 
 def service(settings: Settings) -> Service:
@@ -39,7 +41,8 @@ def stop(settings: Settings) -> None:
 
 def _answers(address: str) -> bool:
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:
+        # Only whether it is up is asked, of this very machine: its certificate is made out to another name.
+        with urllib.request.urlopen(address, timeout=5, context=ssl._create_unverified_context()) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

@@ -56,15 +56,19 @@ def client_add(
     keys: Annotated[
         Path | None, typer.Option("--keys", help="JSON Web Key Set of public keys: it signs assertions and has no secret.")
     ] = None,
+    certificate: Annotated[
+        Path | None, typer.Option("--certificate", help="PEM certificate it must show in TLS, beside proving itself.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a client; its secret is shown once, and kept as a hash."""
     import re
 
-    from sharing import enforcement, secret
+    from sharing import enforcement, secret, tls
     from warehouse import clients
 
     settings = get_settings()
+    bound = None if certificate is None else tls.read(certificate)
     engine = migrated(settings)
     policy, _ = enforcement.policy_today(settings)
     if not re.fullmatch(r"[a-z][a-z0-9-]{2,39}", client_id):
@@ -82,7 +86,25 @@ def client_add(
         )
         if made is not None:
             clients.add_secret(connection, client_id, secret.hashed(made), keep_former_s=0)
+        if bound is not None:
+            clients.bind(connection, client_id, bound)
     _told_secret(client_id, made, as_json)
+
+
+@app.command("certificate")
+def client_certificate(
+    client_id: str,
+    file: Annotated[Path | None, typer.Argument(help="PEM certificate it must show from now on; none if left out.")] = None,
+) -> None:
+    """Bind a client to another certificate, or to none; every token it was given so far is refused."""
+    from sharing import tls
+    from warehouse import clients
+
+    bound = None if file is None else tls.read(file)
+    with migrated(get_settings()).begin() as connection:
+        clients.one(connection, client_id)
+        clients.bind(connection, client_id, bound)
+    print(f"{client_id}: {bound or '不要求证书 no certificate is asked of it'}")
 
 
 @app.command("rotate")
@@ -135,7 +157,7 @@ def client_list(as_json: AsJson = False) -> None:
         return
     table = Table("客户端 client", "部门 department", "用途 purposes", "凭证 proves by", "状态 state", "说明 title")
     for c in found:
-        proof = "keys" if c.has_keys else f"{c.secrets} secret(s)"
+        proof = ("keys" if c.has_keys else f"{c.secrets} secret(s)") + (" + certificate" if c.certificate else "")
         table.add_row(
             c.client_id, c.department, ", ".join(c.purposes or ["*"]), proof, "停用 revoked" if c.revoked_at else "有效 in force", c.title
         )

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Form, Request, Response
 
 from hub.errors import HubError
 from sharing import secret as secrets
-from sharing import tokens
+from sharing import tls, tokens
 from sharing.dci import signature
 from sharing.models import Token, TokenError
 from sharing.service import Service
@@ -88,7 +88,8 @@ async def token(
         proved = await _has_proved(service, row, client_id, client_secret, client_assertion)
     except (HubError, Refused):
         return _error(503, "temporarily_unavailable", **{"Retry-After": "5"})
-    if row is None or not proved:
+    is_bound = row is not None and row["certificate"] is not None
+    if row is None or not proved or (is_bound and row["certificate"] != tls.shown(request.scope)):
         service.token_tries.take(client_id)
         return _error(401, "invalid_client", **{"WWW-Authenticate": 'Basic realm="hub"'})
     own = None if row["purposes"] is None else frozenset(row["purposes"])
@@ -96,7 +97,7 @@ async def token(
     if asked is not None and not (asked and asked <= (own if own is not None else frozenset(service.moment.policy.purposes))):
         return _error(400, "invalid_scope")
     given = asked if asked is not None else own
-    access = service.tokens.give(client_id, row["department"], row["generation"], given)
+    access = service.tokens.give(client_id, row["department"], row["generation"], given, row["certificate"])
     content: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "expires_in": tokens.LIFETIME_S}
     if given is not None:
         content["scope"] = " ".join(sorted(given))
@@ -119,5 +120,6 @@ async def metadata(request: Request) -> dict[str, Any]:
         "issuer": base, "token_endpoint": f"{base}/oauth2/token", "jwks_uri": f"{base}/.well-known/jwks.json",
         "grant_types_supported": ["client_credentials"], "response_types_supported": [],
         "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+        "tls_client_certificate_bound_access_tokens": request.app.state.service.settings.sharing_tls_client_authorities is not None,
         "token_endpoint_auth_signing_alg_values_supported": ["Ed25519", "EdDSA", "ES256", "PS256"],
     }  # fmt: skip
