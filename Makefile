@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-night bench-setup bench-identity lock clean
+.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -86,11 +86,24 @@ bench-setup: setup ## Install the engines that benchmarks/identity.py compares w
 bench-identity: bench-setup ## Persons and households: ours beside Splink and goldenmatch, one table
 	$(BIN)/python -m benchmarks.identity
 
+audit-setup: setup # Install what looks at our dependencies, into .venv-audit
+	@test -x .venv-audit/bin/python || $(PYTHON) -m venv .venv-audit
+	@$(BIN)/uv pip sync --quiet --python .venv-audit/bin/python --require-hashes requirements-audit.txt
+
+sbom: audit-setup ## Write sbom.cdx.json: everything the hub is made of, with versions and hashes (CycloneDX)
+	@.venv-audit/bin/cyclonedx-py requirements requirements.txt --output-format JSON --output-reproducible --output-file sbom.cdx.json
+	@echo sbom.cdx.json
+
+audit: audit-setup ## Ask the advisory database of PyPI about every dependency; needs the network
+	@.venv-audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
+
 lock: ## Write requirements.txt again: versions and hashes, no addresses
 	$(BIN)/uv pip compile pyproject.toml --quiet --upgrade --group airflow --group sharing --group dev --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --group bench --python-version 3.11 \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-bench.txt
+	$(BIN)/uv pip compile --quiet --upgrade --group audit --python-version 3.11 \
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements-audit.txt
 
 clean: stop ## Remove the environment and all state, data included
 	rm -rf $(VENV) .hub .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build *.egg-info
