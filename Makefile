@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-night bench-setup bench-identity audit-setup sbom audit lock clean
+.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -69,6 +69,9 @@ faults: setup ## Every fault of docs/faults.md, and 200 kills: a table of what c
 
 bench-sharing: setup ## What an answer costs, beside a bare endpoint on the same pool
 	@$(BIN)/python -m benchmarks.sharing
+
+bench-log: setup ## The log of disclosures with ten million entries: appending, proving
+	@$(BIN)/python -m benchmarks.log
 
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth

@@ -16,7 +16,9 @@ import statistics
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+import uuid
 from dataclasses import dataclass
 
 import orjson
@@ -172,6 +174,31 @@ def _compared(base: str, client_id: str, made: str, service: int, engine: sa.Eng
     _sent(base, token, "DELETE", f"/v1/compare-jobs/{job_id}")
 
 
+def _unlike(base: str, token: str, theirs: list[str]) -> tuple[float, int]:
+    """How well the time of a refusal tells a person who is there from one who is not, and how often each was asked of.
+
+    The probability that somebody who is there, and not the caller's, takes longer than nobody; 0.5 = it tells nothing.
+    """
+    from scipy.stats import mannwhitneyu
+
+    headers = {"Authorization": f"Bearer {token}"}
+    took: dict[bool, list[float]] = {True: [], False: []}
+    for person in theirs:
+        for is_there, named in (
+            ((True, person), (False, str(uuid.uuid4()))) if secrets.randbelow(2) else ((False, str(uuid.uuid4())), (True, person))
+        ):
+            began = time.perf_counter()
+            try:
+                urllib.request.urlopen(urllib.request.Request(f"{base}/v1/persons/{named}?{_ASKED}", headers=headers), timeout=30)
+            except urllib.error.HTTPError as error:
+                error.read()
+                if error.code != 404:
+                    raise
+            took[is_there].append(time.perf_counter() - began)
+    statistic = mannwhitneyu(took[True], took[False]).statistic
+    return float(statistic) / len(theirs) ** 2, len(theirs)
+
+
 async def _append(batch: int, batches: int) -> tuple[float, float]:
     """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
     settings = get_settings()
@@ -212,7 +239,12 @@ def main() -> None:
     database.migrate(settings)
     keys.token_keys(settings)
     ports = free_port(), free_port()
-    environment = {**os.environ, "HUB_SHARING_PORT": str(ports[1]), "HUB_SHARING_REQUESTS_A_MINUTE": "100000000"}
+    environment = {
+        **os.environ,
+        "HUB_SHARING_PORT": str(ports[1]),
+        "HUB_SHARING_REQUESTS_A_MINUTE": "100000000",
+        "HUB_SHARING_MISSES_AN_HOUR": "100000000",
+    }
     servers = [
         subprocess.Popen([sys.executable, "-m", "benchmarks.bare", str(ports[0])], env=environment),
         subprocess.Popen([sys.executable, "-m", "sharing"], env=environment),
@@ -279,6 +311,13 @@ def main() -> None:
         print(
             f"export: {told:,} persons in {whole:.2f} s, {whole / told / (alike / len(named)):.2f} × the comparison of as many;"
             f" again, nothing changed: {again / whole:.2f} × that"
+        )
+        with database.engine(settings).connect() as connection:
+            query = "SELECT person_id::text FROM core.person WHERE birth_date > '2016-01-01' ORDER BY hashtext(person_id::text) LIMIT 400"
+            children = list(connection.scalars(sa.text(query)))
+        told_apart, n = _unlike(base, _token(base, client_id, made), children)
+        print(
+            f"refusals: somebody who is there takes longer than nobody with probability {told_apart:.2f} (0.5 = cannot be told), {n} each"
         )
         rate, proof_ms = asyncio.run(_append(10_000, 5))
         print(f"log: {rate:,.0f} entries/s in batches of 10,000 · proof of inclusion {proof_ms:.1f} ms")
