@@ -24,7 +24,7 @@ from hub.errors import ServiceError
 from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings, get_settings
 from sharing import secret, tokens
-from warehouse import clients, database, senders
+from warehouse import clients, database, disclosure, senders
 
 DEPARTMENT, PURPOSE = "civil_affairs", "roster_monitoring"
 # What is asked of a registry; the other profiles are about programs that ask one.
@@ -109,6 +109,10 @@ def main(arguments: list[str]) -> int:
         return 2
     settings = get_settings()
     database.migrate(settings)
+    with database.engine(settings).connect() as connection:
+        if disclosure.today(connection) is None:
+            print("先运行一夜 / run a night first: `hub night`", file=sys.stderr)
+            return 2
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"
         _run(settings, Path(arguments[0]).resolve(), f"conformance-{secrets.token_hex(4)}", secret.make(), report)
