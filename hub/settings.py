@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -75,7 +76,7 @@ class Settings(BaseSettings):
     )
     crypto_suite: Literal["international", "sm"] = Field(
         "international",
-        description="What landing and backups are sealed by: AES-256-GCM, or SM4-GCM (GB/T 32907). Either opens what the other sealed.",
+        description="Algorithms: AES-256-GCM, SHA-256 and Ed25519, or SM4-GCM, SM3 and SM2 (GB/T 32907, 32905, 32918), for landing, backups and the log of disclosures; a log keeps the suite it began with.",
     )
     pool_id: str = Field("sandbox-county", min_length=1, description="Name of the pool; salts the ids of persons and households.")
     business_clock: Literal["sandbox", "wall"] = Field(
@@ -190,12 +191,21 @@ class Settings(BaseSettings):
             name: file name under `secrets/`.
             n_bytes: entropy in bytes.
         """
+        return self.kept_secret(name, lambda: secrets.token_hex(n_bytes))
+
+    def kept_secret(self, name: str, make: Callable[[], str]) -> str:
+        """A secret that is made in a way of its own at its first use, and kept.
+
+        Args:
+            name: file name under `secrets/`.
+            make: makes it, as ASCII.
+        """
         path = self.secrets_dir / name
         if not path.exists():
             self.secrets_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             draft = path.with_name(f".{name}.{secrets.token_hex(4)}")
             draft.touch(mode=0o600)
-            draft.write_text(secrets.token_hex(n_bytes), encoding="ascii")
+            draft.write_text(make(), encoding="ascii")
             try:
                 path.hardlink_to(draft)  # fails if another process was first: its secret counts
             except FileExistsError:

@@ -8,12 +8,17 @@ import uvicorn
 from hub import log
 from hub.errors import HubError
 from hub.settings import Settings, get_settings
-from sharing import address, tls
+from sharing import address, log_suite, tls
 from sharing.app import create
 
 
 def serve(settings: Settings, *, host: str) -> None:
-    """Serve until told to stop."""
+    """Serve until told to stop.
+
+    Raises:
+        ConfigError: the log is of another suite than the setting's.
+    """
+    log_suite.hold(settings)
     # No access log: who asked what is the log's, not the screen's.
     uvicorn.run(
         create(settings, address.audience(settings)), host=host, port=address.port(settings), access_log=False, log_level="warning", server_header=False,

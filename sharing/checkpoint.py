@@ -7,7 +7,10 @@
     base64 of the root
     signed-at 2026-03-01T08:00:00+08:00
 
-    — ORIGIN base64 of key hash and Ed25519 signature
+    — ORIGIN base64 of key hash and signature
+
+The key's kind says the algorithm, and with it the hash of the log's tree: Ed25519 and SHA-256, or SM2 and SM3. The key hash is the format's own mark of a key (SHA-256,
+four bytes) and proves nothing.
 """
 
 import base64
@@ -17,12 +20,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-
+from hub.crypto_suite import SigningKey, VerifyingKey
 from hub.errors import ConfigError
 
-_ED25519 = b"\x01"
 _FORM = re.compile(
     r"(?P<text>(?P<origin>[^\n+\s]+)\n(?P<size>0|[1-9]\d*)\n(?P<root>[A-Za-z0-9+/=]{44})\n(signed-at (?P<at>\S+)\n)?)\n(?P<signatures>(— \S+ \S+\n)+)"
 )
@@ -39,23 +39,23 @@ class Checkpoint:
     text: str
 
 
-def _key_hash(origin: str, key: Ed25519PublicKey) -> bytes:
-    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + key.public_bytes_raw()).digest()[:4]
+def _key_hash(origin: str, key: VerifyingKey) -> bytes:
+    return hashlib.sha256(origin.encode() + b"\n" + key.kind + key.raw).digest()[:4]
 
 
-def verifier_key(origin: str, key: Ed25519PublicKey) -> str:
+def verifier_key(origin: str, key: VerifyingKey) -> str:
     """The public key as one line: ``ORIGIN+hash+base64``."""
-    return f"{origin}+{_key_hash(origin, key).hex()}+{base64.b64encode(_ED25519 + key.public_bytes_raw()).decode()}"
+    return f"{origin}+{_key_hash(origin, key).hex()}+{base64.b64encode(key.kind + key.raw).decode()}"
 
 
-def sign(origin: str, size: int, root: bytes, signed_at: datetime, key: Ed25519PrivateKey) -> str:
+def sign(origin: str, size: int, root: bytes, signed_at: datetime, key: SigningKey) -> str:
     """The checkpoint of a tree head."""
     text = f"{origin}\n{size}\n{base64.b64encode(root).decode()}\nsigned-at {signed_at.isoformat(timespec='seconds')}\n"
     signature = _key_hash(origin, key.public_key()) + key.sign(text.encode())
     return f"{text}\n— {origin} {base64.b64encode(signature).decode()}\n"
 
 
-def read(note: str, key: Ed25519PublicKey) -> Checkpoint:
+def read(note: str, key: VerifyingKey) -> Checkpoint:
     """What a checkpoint says, if a key signed it.
 
     Raises:
@@ -68,10 +68,9 @@ def read(note: str, key: Ed25519PublicKey) -> Checkpoint:
         _, name, encoded = line.split(" ")
         try:
             signature = base64.b64decode(encoded, validate=True)
-            if name == found["origin"] and signature[:4] == _key_hash(name, key):
-                key.verify(signature[4:], found["text"].encode())
+            if name == found["origin"] and signature[:4] == _key_hash(name, key) and key.verifies(signature[4:], found["text"].encode()):
                 at = datetime.fromisoformat(found["at"]) if found["at"] else None
                 return Checkpoint(name, int(found["size"]), base64.b64decode(found["root"]), at, note)
-        except (InvalidSignature, binascii.Error, ValueError):
+        except (binascii.Error, ValueError):
             pass
     raise ConfigError("this checkpoint is not signed by that key", where="checkpoint")

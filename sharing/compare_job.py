@@ -17,6 +17,7 @@ import orjson
 import polars as pl
 import structlog
 
+from hub.crypto_suite import Suite
 from hub.errors import HubError, ServiceError, unforeseen
 from identity import normalise, resident_id
 from sharing import answer_file, applicants, asking, decide, ledger
@@ -281,7 +282,9 @@ class Worker:
         """Batches answered, numbered on from the job's last."""
         number = int(job["output_parts"])
         async for batch in batches:
-            draft, statuses, plain = await asyncio.to_thread(_answers, batch, Format(job["output"]), is_first=number == 0)
+            draft, statuses, plain = await asyncio.to_thread(
+                _answers, batch, Format(job["output"]), self._service.suite, is_first=number == 0
+            )
             sealed = await asyncio.to_thread(self._seal.close, job["job_id"], "answers", number, plain)
             counts = {name: statuses.count(name) for name in ("told", "not_available", "ambiguous", "malformed")}
             yield Prepared(batch.question.caller, Progress(**counts, number=number, size=len(plain), sealed=sealed), draft)
@@ -389,7 +392,7 @@ async def _found(question: Question, batch: Sequence[Applicant], keys: dict[int,
     return found
 
 
-def _answers(looked: _LookedUp, form: Format, *, is_first: bool) -> tuple[Draft, list[str], bytes]:
+def _answers(looked: _LookedUp, form: Format, suite: Suite, *, is_first: bool) -> tuple[Draft, list[str], bytes]:
     """Entries of a batch, status of each row, and the answers as part of the job's file."""
     question, batch, keys, found = looked.question, looked.batch, looked.keys, looked.found
     entries, answered, statuses = [], [], []
@@ -420,7 +423,7 @@ def _answers(looked: _LookedUp, form: Format, *, is_first: bool) -> tuple[Draft,
                 "receipt": None,
             }
         )
-    draft = ledger.draft(entries)
+    draft = ledger.draft(entries, suite)
     ids = iter(draft.ids)
     for answer in answered:
         if answer["status"] != "malformed":

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc.jwk import KeySet, OKPKey
 
+from hub.crypto_suite import SigningKey, Suite, SuiteName
 from hub.settings import Settings
 
 _FOLDER = "token_keys"
@@ -45,9 +46,17 @@ def token_keys(settings: Settings) -> KeySet:
     return KeySet(list(found))
 
 
-def head_key(settings: Settings) -> Ed25519PrivateKey:
-    """The key that signs tree heads. It is kept for good: witnesses know its public half."""
-    return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.secret("audit_head.key")))
+_HEAD_KEYS = {SuiteName.INTERNATIONAL: "audit_head.key", SuiteName.SM: "audit_head_sm2.key"}
+
+
+def head_key(settings: Settings, suite: Suite) -> SigningKey:
+    """The key that signs tree heads of a log of a suite. It is kept for good: witnesses know its public half.
+
+    Raises:
+        ConfigError: the file holds no key, or the suite needs a package that is not installed.
+    """
+    kept = settings.kept_secret(_HEAD_KEYS[suite.name], lambda: suite.new_secret().hex())
+    return suite.signing_key(bytes.fromhex(kept))
 
 
 def origin(settings: Settings) -> str:

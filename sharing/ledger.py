@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import orjson
 
+from hub.crypto_suite import Suite
 from hub.errors import HubError, ServiceError
 from sharing import merkle
 from sharing.receipts import commitment
@@ -78,10 +79,11 @@ class Draft:
     leaves: tuple[bytes, ...]
 
 
-def draft(entries: Sequence[Entry]) -> Draft:
-    """Entries ready to be written. Pure work: for many it is done in a thread."""
+def draft(entries: Sequence[Entry], suite: Suite) -> Draft:
+    """Entries ready to be written into a log of a suite. Pure work: for many it is done in a thread."""
+    tree = merkle.Tree(suite.digest)
     made = [_body(e) for e in entries]
-    leaves = tuple(merkle.leaf_hash(commitment(body, salt)) for _, body, salt in made)
+    leaves = tuple(tree.leaf_hash(commitment(body, salt, suite.digest)) for _, body, salt in made)
     return Draft(tuple(m[0] for m in made), tuple(m[1] for m in made), tuple(m[2] for m in made), leaves)
 
 
@@ -100,8 +102,10 @@ class _Waiting:
 class Ledger:
     """The one writer of a program."""
 
-    def __init__(self, asking: Asking) -> None:
+    def __init__(self, asking: Asking, suite: Suite) -> None:
         self._asking = asking
+        self.suite = suite
+        self._tree = merkle.Tree(suite.digest)
         self._waiting: deque[_Waiting] = deque()
         self._patient: deque[_Waiting] = deque()
         self._has_come = asyncio.Event()
@@ -134,7 +138,9 @@ class Ledger:
             ClientGone: the client is not in force any more; nothing was written.
             HubError: they could not be written.
         """
-        return await self._queued(self._waiting, _Waiting(draft(entries), caller, None, asyncio.get_running_loop().create_future()))
+        return await self._queued(
+            self._waiting, _Waiting(draft(entries, self.suite), caller, None, asyncio.get_running_loop().create_future())
+        )
 
     async def commit_with(self, made: Draft, caller: Caller, along: Along) -> list[Receipt]:
         """Write entries and something else down together or not at all, once nobody else waits who is in a hurry.
@@ -203,9 +209,9 @@ class Ledger:
             bodies = [b for d in drafts for b in d.bodies]
             salts = [x for d in drafts for x in d.salts]
             leaves = [h for d in drafts for h in d.leaves]
-            edge, changed = merkle.grow(self._size, self._edge, leaves)
+            edge, changed = self._tree.grow(self._size, self._edge, leaves)
             clients = list({(w.caller.client_id, w.caller.generation) for w in batch if w.caller is not None})
-            written = await audit_log.append(self._asking, self._size, clients, bodies, salts, changed, batch[0].along)
+            written = await audit_log.append(self._asking, self._size, self.suite.name, clients, bodies, salts, changed, batch[0].along)
             if written.state == "done":
                 receipts = iter([Receipt(receipt_id, self._size + n) for n, receipt_id in enumerate(ids)])
                 self._size, self._edge = self._size + len(bodies), edge
@@ -219,6 +225,10 @@ class Ledger:
                     batch.remove(waiting)
                     if not waiting.done.done():
                         waiting.done.set_exception(ClientGone())
+            elif written.state == "other suite":
+                raise ServiceError(
+                    "the log began under another suite", where="audit.log", next_step="start the service again: it says which"
+                )
             else:
                 self._size = -1
         raise ServiceError("other programs write to the log all the time", where="audit.log")

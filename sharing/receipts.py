@@ -1,8 +1,8 @@
 """What a leaf of the log commits to: a salted hash, so that an entry can be erased and nothing be guessed from what is left."""
 
-import hashlib
+from collections.abc import Callable
 
 
-def commitment(body: str, salt: bytes) -> bytes:
-    """The commitment to an entry: what its leaf hashes. SHA-256 over the salt's 32 bytes and the entry's canonical JSON."""
-    return hashlib.sha256(salt + body.encode()).digest()
+def commitment(body: str, salt: bytes, digest: Callable[[bytes], bytes]) -> bytes:
+    """The commitment to an entry: what its leaf hashes. the hash of the salt's 32 bytes and the entry's canonical JSON."""
+    return digest(salt + body.encode())

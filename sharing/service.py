@@ -7,16 +7,17 @@ from typing import Any
 
 import structlog
 
+from hub.crypto_suite import chosen
 from hub.errors import HubError, ServiceError, unforeseen
 from hub.settings import Settings
 from schemas.contract import stems
-from sharing import checkpoint, enforcement, keys, merkle, recall
+from sharing import checkpoint, enforcement, keys, log_suite, merkle, recall
 from sharing import policy as policies
 from sharing.ledger import Ledger
 from sharing.limits import Limit
 from sharing.policy import Policy
 from sharing.tokens import Tokens
-from warehouse import answers, asking, audit_log, database
+from warehouse import answers, asking, audit_log
 from warehouse.asking import Asking
 
 log = structlog.get_logger()
@@ -63,7 +64,9 @@ class Service:
         self.moment: Moment
         self._watch: asyncio.Task[None] | None = None
         self._is_behind = True
-        self._head_key = keys.head_key(settings)
+        self.suite = chosen(settings)
+        self.tree = merkle.Tree(self.suite.digest)
+        self.head_key = keys.head_key(settings, self.suite)
         self.origin = keys.origin(settings)
         self._head_lock = asyncio.Lock()
 
@@ -71,14 +74,14 @@ class Service:
         """Bring the warehouse up to date, hold the policy in it, connect, begin to write.
 
         Raises:
-            HubError: the warehouse does not answer or the policy is wrong.
+            HubError: the warehouse does not answer, the policy is wrong, or the log is of another suite.
         """
-        await asyncio.to_thread(database.migrate, self.settings)
+        await asyncio.to_thread(log_suite.hold, self.settings)
         policy, day = await asyncio.to_thread(enforcement.policy_today, self.settings)
         await asyncio.to_thread(enforcement.ensure, self.settings, policy, day)
         self.asking = await asking.connect(self.settings, enforcement.password(self.settings))
         self.moment = await self._look(policy)
-        self.ledger = Ledger(self.asking)
+        self.ledger = Ledger(self.asking, self.suite)
         self.ledger.start()
         self._watch = asyncio.create_task(self._follow())
 
@@ -167,8 +170,9 @@ class Service:
             newest = await audit_log.newest_head(self.asking)
             if newest is not None and newest["size"] == size:
                 return size, bytes(newest["root"]), newest["checkpoint"]
-            root: bytes = await self.prove(lambda read: merkle.root(size, read), size)
+            root: bytes = await self.prove(lambda read: self.tree.root(size, read), size)
             signed_at = datetime.now(UTC)
-            note = checkpoint.sign(self.origin, size, root, signed_at, self._head_key)
-            await audit_log.keep_head(self.asking, size, root, signed_at, note)
+            note = checkpoint.sign(self.origin, size, root, signed_at, self.head_key)
+            if size:  # what was signed of no entry fixes nothing
+                await audit_log.keep_head(self.asking, size, root, signed_at, note)
             return size, root, note

@@ -8,9 +8,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from hub.crypto_suite import SuiteName
 from hub.errors import ConfigError
 from hub.settings import Settings
-from sharing import checkpoint, enforcement, keys, merkle
+from sharing import checkpoint, enforcement, keys, log_suite, merkle
 from sharing.receipts import commitment
 from warehouse import audit_log
 
@@ -23,10 +24,11 @@ _COLUMNS = ("entry_id", "client_id", "department", "purpose", "decision")
 class Verified:
     """What was found; ``faults`` are pointers, never an entry's text."""
 
+    suite: SuiteName
+    root: bytes
     entries: int = 0
     erased: int = 0
     heads: int = 0
-    root: bytes = merkle.EMPTY_ROOT
     faults: list[str] = field(default_factory=list)
 
 
@@ -45,7 +47,9 @@ def verified(connection: sa.Connection, settings: Settings, notes: Iterable[tupl
         settings: whose keys.
         notes: name and text of signed tree heads that others kept.
     """
-    found = Verified()
+    suite = log_suite.of(connection, settings)
+    tree = merkle.Tree(suite.digest)
+    found = Verified(suite.name, tree.empty_root())
     size, tiles = audit_log.log_size(connection), audit_log.all_tiles(connection)
     found.entries = size
     rebuilt: merkle.Tiles = {}
@@ -66,13 +70,13 @@ def verified(connection: sa.Connection, settings: Settings, notes: Iterable[tupl
                     found.faults.append(f"leaf {row.leaf_index}: 内容缺失且无删除登记 its entry is gone, and nobody erased it by law")
                 leaves.append(kept if len(kept) == merkle.HASH_BYTES else b"\x00" * merkle.HASH_BYTES)
                 continue
-            leaf = merkle.leaf_hash(commitment(row.body, bytes(row.salt)))
+            leaf = tree.leaf_hash(commitment(row.body, bytes(row.salt), suite.digest))
             leaves.append(leaf)
             if leaf != kept:
                 found.faults.append(f"leaf {row.leaf_index}: 与树不符 is not what the tree holds")
             elif not _columns_agree(row):
                 found.faults.append(f"leaf {row.leaf_index}: 检索列与内容不符 its columns do not say what its entry says")
-        edge, changed = merkle.grow(start, edge, leaves)
+        edge, changed = tree.grow(start, edge, leaves)
         rebuilt.update(changed)
         start += len(rows)
     if start != size:
@@ -81,9 +85,9 @@ def verified(connection: sa.Connection, settings: Settings, notes: Iterable[tupl
         if rebuilt.get(place) != tiles.get(place):
             found.faults.append(f"tile {place[0]}/{place[1]}: 与条目不符 does not follow from the entries")
     read = _reader(rebuilt)
-    found.root = merkle.root(start, read)
+    found.root = tree.root(start, read)
     own = [(f"audit.head {n}", note) for n, note in enumerate(audit_log.heads(connection))]
-    public = keys.head_key(settings).public_key()
+    public = keys.head_key(settings, suite).public_key()
     for name, note in (*own, *notes):
         found.heads += 1
         try:
@@ -93,7 +97,7 @@ def verified(connection: sa.Connection, settings: Settings, notes: Iterable[tupl
             continue
         if head.size > start:
             found.faults.append(f"{name}: 签名树头有 {head.size} 条，留痕只有 {start} 条 the log was cut off")
-        elif merkle.root(head.size, read) != head.root:
+        elif tree.root(head.size, read) != head.root:
             found.faults.append(f"{name}: 前 {head.size} 条已被改写 the first {head.size} entries were rewritten since it was signed")
     return found
 
@@ -112,11 +116,13 @@ def _columns_agree(row: Any) -> bool:
 
 def signed_head(connection: sa.Connection, settings: Settings) -> str:
     """Sign the log's tree head as it is; kept in the log's own list as well."""
+    suite = log_suite.of(connection, settings)
     size = audit_log.log_size(connection)
-    root = merkle.root(size, _reader(audit_log.all_tiles(connection)))
+    root = merkle.Tree(suite.digest).root(size, _reader(audit_log.all_tiles(connection)))
     signed_at = datetime.now(UTC)
-    note = checkpoint.sign(keys.origin(settings), size, root, signed_at, keys.head_key(settings))
-    audit_log.keep_signed(connection, size, root, signed_at, note)
+    note = checkpoint.sign(keys.origin(settings), size, root, signed_at, keys.head_key(settings, suite))
+    if size:  # what was signed of no entry fixes nothing
+        audit_log.keep_signed(connection, size, root, signed_at, note)
     return note
 
 

@@ -15,7 +15,7 @@ _ENTRY = "leaf_index, entry_id::text, at, client_id, department, purpose, decisi
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch: ``done``; ``moved`` = another program wrote first; ``gone`` = clients named are not in force."""
+    """What became of a batch: ``done``; ``moved`` = another program wrote first; ``gone`` = clients named are not in force; ``other suite`` = the log is of another."""
 
     state: str
     gone: tuple[str, ...]
@@ -40,7 +40,7 @@ async def tiles(asking: Asking, wanted: Sequence[tuple[int, int]]) -> dict[tuple
 
 
 async def append(
-    asking: Asking, expected: int, clients: Sequence[tuple[str, int]], bodies: Sequence[str], salts: Sequence[bytes],
+    asking: Asking, expected: int, suite: str, clients: Sequence[tuple[str, int]], bodies: Sequence[str], salts: Sequence[bytes],
     changed: dict[tuple[int, int], bytes], along: Callable[[Any], Awaitable[None]] | None = None,
 ) -> Written:  # fmt: skip
     """Append entries and the tiles they change, in one transaction that is on disk when this returns.
@@ -48,15 +48,16 @@ async def append(
     Args:
         asking: the program's connections.
         expected: entries before these.
+        suite: by which the tree is hashed; the first entry fixes the log's.
         clients: client and generation of everybody who is about to be told something.
         bodies: canonical JSON of each entry.
         salts: of each entry.
         changed: tiles by level and number.
         along: writes in the same transaction, on its connection, what must not be without the entries nor they without it; what it raises undoes both.
     """
-    query = "SELECT state, gone FROM audit.append($1, $2, $3, $4, $5, $6, $7, $8)"
+    query = "SELECT state, gone FROM audit.append($1, $2, $3, $4, $5, $6, $7, $8, $9)"
     given = (
-        expected, [c for c, _ in clients], [g for _, g in clients], list(bodies), list(salts),
+        expected, suite, [c for c, _ in clients], [g for _, g in clients], list(bodies), list(salts),
         [level for level, _ in changed], [number for _, number in changed], list(changed.values()),
     )  # fmt: skip
     if along is None:
@@ -117,6 +118,12 @@ def all_tiles(connection: sa.Connection) -> dict[tuple[int, int], bytes]:
     """Every tile: 32 bytes an entry and a little more."""
     rows = connection.execute(sa.text("SELECT level, number, hashes FROM audit.tile"))
     return {(r.level, r.number): bytes(r.hashes) for r in rows}
+
+
+def suite(connection: sa.Connection) -> str | None:
+    """The suite the log is hashed and signed by; None = it has no entry yet, and the first will say."""
+    found: str | None = connection.scalar(sa.text("SELECT suite FROM audit.log"))
+    return found
 
 
 def log_size(connection: sa.Connection) -> int:

@@ -36,14 +36,21 @@ def audit_verify(
         found = verify.verified(connection, settings, notes)
     if as_json:
         print_json(
-            {"entries": found.entries, "erased": found.erased, "root": found.root.hex(), "heads": found.heads, "faults": found.faults}
+            {
+                "suite": found.suite,
+                "entries": found.entries,
+                "erased": found.erased,
+                "root": found.root.hex(),
+                "heads": found.heads,
+                "faults": found.faults,
+            }
         )
     else:
         for fault in found.faults:
             print(f"✗ {fault}")
         state = "留痕完整 intact" if not found.faults else "留痕被改动 CHANGED"
         print(
-            f"{state}: {found.entries} 条 entries · {found.erased} 条依法删除 erased by law · {found.heads} 个签名树头 signed heads · {found.root.hex()[:16]}"
+            f"{state}: {found.entries} 条 entries · {found.erased} 条依法删除 erased by law · {found.heads} 个签名树头 signed heads · {found.suite} · {found.root.hex()[:16]}"
         )
     if found.faults:
         raise typer.Exit(1)
@@ -66,10 +73,12 @@ def audit_checkpoint(out: Annotated[Path | None, typer.Option("--out", help="Fil
 @app.command("key")
 def audit_key() -> None:
     """The public key of signed tree heads, one line: witnesses need it once."""
-    from sharing import checkpoint, keys
+    from sharing import checkpoint, keys, log_suite
 
     settings = get_settings()
-    print(checkpoint.verifier_key(keys.origin(settings), keys.head_key(settings).public_key()))
+    with migrated(settings).connect() as connection:
+        suite = log_suite.of(connection, settings)
+    print(checkpoint.verifier_key(keys.origin(settings), keys.head_key(settings, suite).public_key()))
 
 
 @app.command("report")

@@ -9,7 +9,7 @@ import orjson
 from fastapi import APIRouter, Query, Request, Response
 
 from hub.errors import HubError
-from sharing import asking, checkpoint, keys, merkle
+from sharing import asking, checkpoint
 from sharing.models import Proof, ReceiptDetail, ReceiptPage
 from sharing.problems import Problem
 from sharing.routes.documented import problems
@@ -79,7 +79,7 @@ async def receipt(request: Request, receipt_id: UUID) -> Response:
         raise Problem("not-found")
     size, _, note = await _from_log(service.head())
     index = row["leaf_index"]
-    path = await _from_log(service.prove(lambda read: merkle.inclusion(index, size, read), size))
+    path = await _from_log(service.prove(lambda read: service.tree.inclusion(index, size, read), size))
     return json(
         {
             "receipt_id": row["entry_id"], "leaf_index": index, "body": row["body"], "salt": None if row["salt"] is None else bytes(row["salt"]).hex(),
@@ -99,9 +99,9 @@ async def head(request: Request) -> Response:
 @router.get("/v1/log/key", summary="The key that signs tree heads", response_class=Response,
             responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Verifier key of a signed note."}})  # fmt: skip
 async def key(request: Request) -> Response:
-    """One line: name, hash and Ed25519 key. It does not change; take it once over a way you trust."""
+    """One line: name, hash and key, whose first byte says whether it is of Ed25519 or SM2. It does not change; take it once over a way you trust."""
     service: Service = request.app.state.service
-    return Response(checkpoint.verifier_key(service.origin, keys.head_key(service.settings).public_key()) + "\n", media_type="text/plain")
+    return Response(checkpoint.verifier_key(service.origin, service.head_key.public_key()) + "\n", media_type="text/plain")
 
 
 @router.get("/v1/log/consistency", summary="Proof that the log only grew", response_model=Proof, responses=problems(400, 503))
@@ -110,5 +110,5 @@ async def consistency(request: Request, old: Annotated[int, Query(ge=0, le=_MOST
     service: Service = request.app.state.service
     if new > await _from_log(audit_log.size(service.asking)) or old > new:
         raise Problem("bad-request", errors=[{"pointer": "new", "message": "the log has no trees of these sizes"}])
-    path = await _from_log(service.prove(lambda read: merkle.consistency(old, new, read), new))
+    path = await _from_log(service.prove(lambda read: service.tree.consistency(old, new, read), new))
     return json({"hashes": [h.hex() for h in path]})

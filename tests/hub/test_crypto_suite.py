@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hub.crypto_suite import INTERNATIONAL, SIGNER, SM, Sm2Verifying, chosen
 from hub.errors import ConfigError
 from hub.settings import Settings
+from sharing.offline import verify_log
 from tests.hub import plain_sm4
 
 # GB/T 32905-2016, appendix A.
@@ -33,6 +34,9 @@ GCM_SEALED = bytes.fromhex(
 SM2_POINT = bytes.fromhex(
     "09f9df311e5421a150dd7d161e4bc5c672179fad1833fc076bb08ff356f35020ccea490ce26775a52dc6ea718cc1aa600aed05fbf35e084a6632f6072da9ad13"
 )
+SM2_PRIVATE = 0x3945208F7B2144B13F36E38AC6D39F95889393692860B51A42FB81EF4DF7C5B8
+SM2_NUMBER = 0x59276E27D506861A16680F3AD9C02DCCEF3CC1FA3CDBE4CE6D54B80DEAC1BC21
+SM2_HASH = 0xF0B43E94BA45ACCAACE692ED534382EB17E6AB5A19CE7B31F4486FDFC0D28640
 SM2_TEXT = b"message digest"
 SM2_SIGNATURE = bytes.fromhex(
     "f5a03b0648d2c4630eeac513e1bb81a15944da3827d5b74143ac7eaceee720b3b1b6aa29df212fd8763182bc0d421ca1bb9038fd1f7f42d4840b69c485bbc1aa"
@@ -44,9 +48,10 @@ def test_sm3_is_that_of_the_standard(data: bytes, printed: str) -> None:
     assert SM.digest(data).hex() == printed
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
-def test_sm3_is_that_of_a_second_library(data: bytes) -> None:
-    assert SM.digest(data) == gmssl_pyx.sm3_hash(data)
+def test_sm3_is_that_of_two_other_implementations(data: bytes) -> None:
+    assert SM.digest(data) == gmssl_pyx.sm3_hash(data) == verify_log.sm3(data)
 
 
 def test_sm4_written_down_a_second_time_is_that_of_the_standard() -> None:
@@ -97,13 +102,45 @@ def test_nothing_that_was_changed_opens(suite, plain: bytes, data: st.DataObject
             cipher.decrypt(nonce, bytes(sealed), told)
 
 
+def signed_with(private: int, number: int, point: bytes, text: bytes) -> bytes:
+    """The signature of GB/T 32918.2 section 6.1 with a number that is given and not drawn."""
+    r = (verify_log.sm2_hash(point, text) + verify_log.times(number, verify_log.G)[0]) % verify_log.N
+    s = pow(1 + private, -1, verify_log.N) * (number - r * private) % verify_log.N
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def test_sm2_written_down_a_second_time_signs_as_the_standard_prints_it() -> None:
+    x, y = verify_log.times(SM2_PRIVATE, verify_log.G)
+    assert x.to_bytes(32, "big") + y.to_bytes(32, "big") == SM2_POINT
+    assert verify_log.sm2_hash(SM2_POINT, SM2_TEXT) == SM2_HASH
+    assert signed_with(SM2_PRIVATE, SM2_NUMBER, SM2_POINT, SM2_TEXT) == SM2_SIGNATURE
+    assert verify_log.sm2_verifies(SM2_POINT, SM2_SIGNATURE, SM2_TEXT)
+
+
+@settings(max_examples=20, deadline=None)
+@given(text=st.binary(max_size=200), number=st.integers(1, verify_log.N - 1), data=st.data())
+def test_sm2_of_the_library_and_of_the_second_implementation_take_and_refuse_the_same(
+    text: bytes, number: int, data: st.DataObject
+) -> None:
+    secret = SM.new_secret()
+    key, point = SM.signing_key(secret), secret[32:]
+    theirs = signed_with(int.from_bytes(secret[:32], "big"), number, point, text)
+    for signature in (key.sign(text), theirs):
+        assert key.public_key().verifies(signature, text) and verify_log.sm2_verifies(point, signature, text)
+        spoilt = bytearray(signature)
+        spoilt[data.draw(st.integers(0, 63))] ^= 1 << data.draw(st.integers(0, 7))
+        for wrong, told in ((bytes(spoilt), text), (signature, text + b"."), (signature[32:] + signature[:32], text)):
+            assert not key.public_key().verifies(wrong, told) and not verify_log.sm2_verifies(point, wrong, told)
+
+
 def test_sm2_verifies_the_signature_of_the_standard_and_no_other() -> None:
     key = Sm2Verifying(SM2_POINT)
     assert SIGNER == b"1234567812345678" and key.verifies(SM2_SIGNATURE, SM2_TEXT)
     assert not key.verifies(SM2_SIGNATURE, b"message digesu")
     for wrong in (SM2_SIGNATURE[32:] + SM2_SIGNATURE[:32], bytes(64), b"\xff" * 64, SM2_SIGNATURE[:-1], b""):
-        assert not key.verifies(wrong, SM2_TEXT)
-    assert not Sm2Verifying(SM2_POINT[:-1] + b"\x00").verifies(SM2_SIGNATURE, SM2_TEXT), "a point beside the curve"
+        assert not key.verifies(wrong, SM2_TEXT) and not verify_log.sm2_verifies(SM2_POINT, wrong, SM2_TEXT)
+    beside = SM2_POINT[:-1] + b"\x00"
+    assert not Sm2Verifying(beside).verifies(SM2_SIGNATURE, SM2_TEXT) and not verify_log.sm2_verifies(beside, SM2_SIGNATURE, SM2_TEXT)
 
 
 @pytest.mark.parametrize("suite", [INTERNATIONAL, SM], ids=lambda s: s.name.value)

@@ -4,13 +4,14 @@ import base64
 from datetime import UTC, datetime
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from hub.crypto_suite import INTERNATIONAL, SM
 from hub.errors import ConfigError
 from sharing import checkpoint
+from sharing.offline import verify_log
 
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
-OTHER = Ed25519PrivateKey.from_private_bytes(bytes(32))
+KEY = INTERNATIONAL.signing_key(bytes(range(32)))
+OTHER = INTERNATIONAL.signing_key(bytes(32))
 AT = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
 
@@ -60,4 +61,30 @@ def test_a_signature_beside_the_right_one_does_no_harm() -> None:
 def test_the_public_key_is_one_line_with_its_hash() -> None:
     name, digest, key = checkpoint.verifier_key("hub/pool", KEY.public_key()).split("+", 2)
     assert name == "hub/pool" and len(digest) == 8
-    assert base64.b64decode(key) == b"\x01" + KEY.public_key().public_bytes_raw()
+    assert base64.b64decode(key) == b"\x01" + KEY.public_key().raw
+
+
+SM_KEY = SM.signing_key(SM.new_secret())
+
+
+def test_under_sm2_it_is_read_by_its_own_key_alone_and_the_key_line_says_the_algorithm() -> None:
+    text = note(key=SM_KEY)
+    assert checkpoint.read(text, SM_KEY.public_key()).size == 7
+    for wrong in (KEY, SM.signing_key(SM.new_secret())):
+        with pytest.raises(ConfigError):
+            checkpoint.read(text, wrong.public_key())
+    for spoilt in (text.replace("\n7\n", "\n8\n"), note(), text[:-3] + "A=\n"):
+        with pytest.raises(ConfigError):
+            checkpoint.read(spoilt, SM_KEY.public_key())
+    line = checkpoint.verifier_key("hub/pool", SM_KEY.public_key())
+    assert base64.b64decode(line.split("+", 2)[2]).startswith(b"\xffassistance-hub/sm2-with-sm3\n")
+
+
+def test_the_stand_alone_verifier_reads_heads_of_both_suites() -> None:
+    for key in (KEY, SM_KEY):
+        line = checkpoint.verifier_key("hub/pool", key.public_key())
+        assert verify_log.read_head(note(key=key), line) == (7, b"r" * 32)
+        with pytest.raises(ValueError, match="not signed"):
+            verify_log.read_head(note(key=key), checkpoint.verifier_key("hub/pool", (SM_KEY if key is KEY else KEY).public_key()))
+        with pytest.raises(ValueError, match="not good"):
+            verify_log.read_head(note(key=key).replace("\n7\n", "\n8\n"), line)

@@ -1,6 +1,5 @@
 """The log: nothing is told that is not written down first, and nobody rewrites what was written."""
 
-import importlib.util
 import subprocess
 import sys
 import uuid
@@ -8,13 +7,23 @@ import uuid
 import pytest
 import sqlalchemy as sa
 
+from hub.crypto_suite import chosen
 from hub.settings import CHECKOUT
 from sharing import checkpoint, keys, merkle, verify
+from sharing.offline import verify_log
 from sharing.receipts import commitment
 from tests.sharing.test_answers import NOBODY, WATCH, a_person
 
 pytestmark = pytest.mark.slow
 VERIFIER = CHECKOUT / "sharing" / "offline" / "verify_log.py"
+
+
+def public_key(pool):
+    return keys.head_key(pool.settings, chosen(pool.settings)).public_key()
+
+
+def tree_of(pool):
+    return merkle.Tree(chosen(pool.settings).digest)
 
 
 def faults(pool, *notes):
@@ -53,9 +62,9 @@ def ask_some(pool, civil, times=3):
 def test_a_receipt_is_verified_without_the_hub(pool, civil):
     receipt = ask_some(pool, civil, 1)[0]
     held = civil.get(f"/v1/receipts/{receipt['receipt_id']}").json()
-    head = checkpoint.read(held["checkpoint"], keys.head_key(pool.settings).public_key())
-    leaf = merkle.leaf_hash(commitment(held["body"], bytes.fromhex(held["salt"])))
-    assert merkle.includes(held["leaf_index"], head.size, leaf, [bytes.fromhex(h) for h in held["inclusion"]], head.root)
+    head = checkpoint.read(held["checkpoint"], public_key(pool))
+    leaf = tree_of(pool).leaf_hash(commitment(held["body"], bytes.fromhex(held["salt"]), tree_of(pool).digest))
+    assert tree_of(pool).includes(held["leaf_index"], head.size, leaf, [bytes.fromhex(h) for h in held["inclusion"]], head.root)
     assert '"insured"' not in held["body"] and '"?insured":"yes_no"' in held["body"]
 
 
@@ -122,11 +131,11 @@ def test_while_the_log_cannot_be_written_nothing_is_told(pool, civil, way):
 
 def test_the_log_verifies_and_grows_consistently(pool, civil):
     ask_some(pool, civil)
-    old = checkpoint.read(pool.http.get("/v1/log/checkpoint").text, keys.head_key(pool.settings).public_key())
+    old = checkpoint.read(pool.http.get("/v1/log/checkpoint").text, public_key(pool))
     ask_some(pool, civil, 2)
-    new = checkpoint.read(pool.http.get("/v1/log/checkpoint").text, keys.head_key(pool.settings).public_key())
+    new = checkpoint.read(pool.http.get("/v1/log/checkpoint").text, public_key(pool))
     proof = pool.http.get("/v1/log/consistency", params={"old": old.size, "new": new.size}).json()["hashes"]
-    assert merkle.extends(old.size, old.root, new.size, new.root, [bytes.fromhex(h) for h in proof])
+    assert tree_of(pool).extends(old.size, old.root, new.size, new.root, [bytes.fromhex(h) for h in proof])
     assert faults(pool, old.text, new.text) == []
 
 
@@ -169,7 +178,7 @@ def rewrite(pool, tampered, leaf):
         leaf=leaf,
     )
     rows = pool.rows("SELECT body, salt FROM audit.entry ORDER BY leaf_index")
-    _, tiles = merkle.grow(0, {}, [merkle.leaf_hash(commitment(r.body, bytes(r.salt))) for r in rows])
+    _, tiles = tree_of(pool).grow(0, {}, [tree_of(pool).leaf_hash(commitment(r.body, bytes(r.salt), tree_of(pool).digest)) for r in rows])
     tampered("DELETE FROM audit.tile; DELETE FROM audit.head")
     for (level, number), hashes in tiles.items():
         tampered("INSERT INTO audit.tile VALUES (:level, :number, :hashes)", level=level, number=number, hashes=hashes)
@@ -187,10 +196,10 @@ def test_an_operator_who_rewrites_everything_and_signs_it_anew_is_found_by_a_wit
     (fault,) = faults(pool, witness.read_text(encoding="utf-8"))
     assert "rewritten" in fault
     # The department needs no hub either: no proof leads from its head to the new one.
-    public = keys.head_key(pool.settings).public_key()
+    public = public_key(pool)
     old, new = checkpoint.read(witness.read_text(encoding="utf-8"), public), checkpoint.read(new_head, public)
     proof = pool.http.get("/v1/log/consistency", params={"old": old.size, "new": new.size}).json()["hashes"]
-    assert not merkle.extends(old.size, old.root, new.size, new.root, [bytes.fromhex(h) for h in proof])
+    assert not tree_of(pool).extends(old.size, old.root, new.size, new.root, [bytes.fromhex(h) for h in proof])
 
 
 def test_an_entry_erased_by_law_keeps_its_place_and_the_log_verifies(pool, civil):
@@ -218,8 +227,10 @@ def test_a_person_is_told_who_looked_and_what_for_and_who_was_refused(pool, civi
 class TestVerifier:
     """The stand-alone verifier: no line of the hub's, and it says the same."""
 
+    python = (sys.executable, "-I")
+
     def run(self, *arguments):
-        done = subprocess.run([sys.executable, "-I", str(VERIFIER), *map(str, arguments)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*self.python, str(VERIFIER), *map(str, arguments)], capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
     @pytest.fixture
@@ -264,19 +275,15 @@ class TestVerifier:
             assert self.run("receipt", held / "spoilt", "--key", held / "key")[0] == 1
 
     def test_has_the_tree_of_the_rfc(self):
-        spec = importlib.util.spec_from_file_location("verify_log", VERIFIER)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        from tests.sharing.test_merkle import Grown, defined, defined_path, defined_proof, some
+        from tests.sharing.test_merkle import TREE, defined, defined_path, defined_proof, some
 
         for n in (1, 2, 3, 7, 8, 20, 33):
             leaves = some(n)
-            Grown(leaves, [])
             for m in range(n):
-                assert module.root_of(m, n, merkle.leaf_hash(leaves[m]), defined_path(m, leaves)) == defined(leaves)
+                assert verify_log.root_of(m, n, TREE.leaf_hash(leaves[m]), defined_path(m, leaves)) == defined(leaves)
             for m in range(1, n + 1):
-                assert module.is_extension(m, defined(leaves[:m]), n, defined(leaves), defined_proof(m, leaves))
-                assert m == n or not module.is_extension(m, defined(leaves[:m]), n, bytes(32), defined_proof(m, leaves))
+                assert verify_log.is_extension(m, defined(leaves[:m]), n, defined(leaves), defined_proof(m, leaves))
+                assert m == n or not verify_log.is_extension(m, defined(leaves[:m]), n, bytes(32), defined_proof(m, leaves))
 
 
 def test_a_receipt_of_nobody_is_not_found(civil):

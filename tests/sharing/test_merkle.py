@@ -2,12 +2,17 @@
 
 import hashlib
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hub.crypto_suite import INTERNATIONAL, SM
 from sharing import merkle
+from sharing.offline import verify_log
+
+TREE = merkle.Tree(INTERNATIONAL.digest)
 
 # The leaves of the Certificate Transparency reference tests and their roots.
 PUBLISHED = (
@@ -22,17 +27,21 @@ PUBLISHED = (
 )
 
 
-def defined(leaves: list[bytes]) -> bytes:
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def defined(leaves: list[bytes], digest: Callable[[bytes], bytes] = sha256) -> bytes:
     """Section 2.1 of the RFC, word for word."""
     n = len(leaves)
     if n == 0:
-        return hashlib.sha256().digest()
+        return digest(b"")
     if n == 1:
-        return hashlib.sha256(b"\x00" + leaves[0]).digest()
+        return digest(b"\x00" + leaves[0])
     k = 1
     while k * 2 < n:
         k *= 2
-    return hashlib.sha256(b"\x01" + defined(leaves[:k]) + defined(leaves[k:])).digest()
+    return digest(b"\x01" + defined(leaves[:k], digest) + defined(leaves[k:], digest))
 
 
 def defined_path(m: int, leaves: list[bytes]) -> list[bytes]:
@@ -70,7 +79,7 @@ class Grown:
         done = 0
         for batch in [*batches, len(leaves)]:
             part = leaves[done : done + batch]
-            edge, changed = merkle.grow(done, edge, [merkle.leaf_hash(d) for d in part])
+            edge, changed = TREE.grow(done, edge, [TREE.leaf_hash(d) for d in part])
             for place, hashes in changed.items():
                 assert hashes.startswith(self.tiles.get(place, b"")), "a tile changed what it held"
             self.tiles.update(changed)
@@ -86,32 +95,32 @@ def some(n: int) -> list[bytes]:
 
 def test_the_roots_are_those_published() -> None:
     leaves = [leaf for leaf, _ in PUBLISHED]
-    assert merkle.root(0, lambda *_: b"") == hashlib.sha256().digest()
+    assert TREE.root(0, lambda *_: b"") == hashlib.sha256().digest()
     tree = Grown(leaves, [1, 3])
     for n, (_, root) in enumerate(PUBLISHED, start=1):
         assert defined(leaves[:n]).hex() == root
-        assert merkle.root(n, tree.read).hex() == root
+        assert TREE.root(n, tree.read).hex() == root
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 31, 255, 256, 257, 511, 513, 700])
 def test_roots_and_proofs_follow_the_definition_over_tiles_and_their_borders(n: int) -> None:
     leaves = some(n)
     tree = Grown(leaves, [7, 100])
-    root = merkle.root(n, tree.read)
+    root = TREE.root(n, tree.read)
     assert root == defined(leaves)
     for m in {0, n // 3, n // 2, n - 1}:
-        path = merkle.inclusion(m, n, tree.read)
+        path = TREE.inclusion(m, n, tree.read)
         assert path == defined_path(m, leaves)
-        assert merkle.includes(m, n, merkle.leaf_hash(leaves[m]), path, root)
+        assert TREE.includes(m, n, TREE.leaf_hash(leaves[m]), path, root)
     for m in {1, n // 2 or 1, max(n - 1, 1), n}:
-        proof = merkle.consistency(m, n, tree.read)
+        proof = TREE.consistency(m, n, tree.read)
         assert proof == (defined_proof(m, leaves) if m < n else [])
-        assert merkle.extends(m, merkle.root(m, tree.read), n, root, proof)
+        assert TREE.extends(m, TREE.root(m, tree.read), n, root, proof)
 
 
 def test_a_large_tree_grown_in_batches_of_any_size_has_the_same_root() -> None:
     leaves = some(66_000)
-    assert merkle.root(66_000, Grown(leaves, [65_536]).read) == merkle.root(66_000, Grown(leaves, [1, 255, 256, 40_000]).read)
+    assert TREE.root(66_000, Grown(leaves, [65_536]).read) == TREE.root(66_000, Grown(leaves, [1, 255, 256, 40_000]).read)
 
 
 @settings(max_examples=150, deadline=None)
@@ -119,19 +128,19 @@ def test_a_large_tree_grown_in_batches_of_any_size_has_the_same_root() -> None:
 def test_every_leaf_is_proved_and_no_other_leaf_place_or_root_is(n: int, batches: list[int], data: st.DataObject) -> None:
     leaves = some(n)
     tree = Grown(leaves, batches)
-    root, m = merkle.root(n, tree.read), data.draw(st.integers(0, n - 1))
-    path, leaf = merkle.inclusion(m, n, tree.read), merkle.leaf_hash(leaves[m])
-    assert merkle.includes(m, n, leaf, path, root)
-    assert not merkle.includes(m, n, merkle.leaf_hash(b"another"), path, root)
-    assert not merkle.includes(n, n, leaf, path, root)
-    assert not merkle.includes(m, n, leaf, [*path, root], root)
+    root, m = TREE.root(n, tree.read), data.draw(st.integers(0, n - 1))
+    path, leaf = TREE.inclusion(m, n, tree.read), TREE.leaf_hash(leaves[m])
+    assert TREE.includes(m, n, leaf, path, root)
+    assert not TREE.includes(m, n, TREE.leaf_hash(b"another"), path, root)
+    assert not TREE.includes(n, n, leaf, path, root)
+    assert not TREE.includes(m, n, leaf, [*path, root], root)
     if path:
-        assert not merkle.includes(m, n, leaf, path[:-1], root)
+        assert not TREE.includes(m, n, leaf, path[:-1], root)
         spoilt = data.draw(st.integers(0, len(path) - 1))
-        assert not merkle.includes(m, n, leaf, [*path[:spoilt], bytes(32), *path[spoilt + 1 :]], root)
+        assert not TREE.includes(m, n, leaf, [*path[:spoilt], bytes(32), *path[spoilt + 1 :]], root)
     if n > 1:
         other = data.draw(st.integers(0, n - 1).filter(lambda i: i != m))
-        assert not merkle.includes(other, n, leaf, path, root)
+        assert not TREE.includes(other, n, leaf, path, root)
 
 
 @settings(max_examples=150, deadline=None)
@@ -142,29 +151,40 @@ def test_a_tree_that_only_grew_is_told_from_one_that_was_rewritten(new: int, dat
     changed = data.draw(st.integers(0, old - 1))
     rewritten = [*leaves[:changed], b"rewritten", *leaves[changed + 1 :]]
     tree, other = Grown(leaves, []), Grown(rewritten, [])
-    held = merkle.root(old, tree.read)
-    proof = merkle.consistency(old, new, tree.read)
-    assert merkle.extends(old, held, new, merkle.root(new, tree.read), proof)
-    assert not merkle.extends(old, held, new, merkle.root(new, other.read), merkle.consistency(old, new, other.read))
-    assert not merkle.extends(old, held, new, merkle.root(new, other.read), proof)
+    held = TREE.root(old, tree.read)
+    proof = TREE.consistency(old, new, tree.read)
+    assert TREE.extends(old, held, new, TREE.root(new, tree.read), proof)
+    assert not TREE.extends(old, held, new, TREE.root(new, other.read), TREE.consistency(old, new, other.read))
+    assert not TREE.extends(old, held, new, TREE.root(new, other.read), proof)
 
 
 def test_there_is_no_proof_of_what_is_not_there() -> None:
     tree = Grown(some(5), [])
     for m, n in ((5, 5), (-1, 5)):
         with pytest.raises(ValueError, match="no such leaf"):
-            merkle.inclusion(m, n, tree.read)
+            TREE.inclusion(m, n, tree.read)
     with pytest.raises(ValueError, match="larger"):
-        merkle.consistency(6, 5, tree.read)
+        TREE.consistency(6, 5, tree.read)
 
 
 def test_a_tree_of_random_batches_needs_only_its_edge_to_grow() -> None:
     dice = random.Random(1)
     edge, tiles, size = {}, {}, 0
     for _ in range(40):
-        leaves = [merkle.leaf_hash(dice.randbytes(8)) for _ in range(dice.randrange(0, 90))]
+        leaves = [TREE.leaf_hash(dice.randbytes(8)) for _ in range(dice.randrange(0, 90))]
         read_back = {level: tiles[level, number] for level, number in merkle.edge_tiles(size)}
         assert {level: h for level, h in edge.items() if h} == read_back
-        edge, changed = merkle.grow(size, read_back, leaves)
+        edge, changed = TREE.grow(size, read_back, leaves)
         tiles.update(changed)
         size += len(leaves)
+
+
+@pytest.mark.parametrize("n", [0, 1, 5, 33])
+def test_a_tree_by_sm3_follows_the_same_definition(n: int) -> None:
+    tree, leaves = merkle.Tree(SM.digest), some(n)
+    _, tiles = tree.grow(0, {}, [tree.leaf_hash(d) for d in leaves])
+    root = tree.root(n, lambda level, number: tiles[level, number])
+    assert root == defined(leaves, verify_log.sm3) != defined(leaves)
+    for m in range(n):
+        path = tree.inclusion(m, n, lambda level, number: tiles[level, number])
+        assert verify_log.root_of(m, n, tree.leaf_hash(leaves[m]), path, verify_log.sm3) == root
