@@ -25,6 +25,7 @@ import orjson
 import psutil
 import sqlalchemy as sa
 
+from hub.crypto_suite import chosen
 from hub.postgres import free_port
 from hub.settings import get_settings
 from sharing import enforcement, keys, secret
@@ -203,7 +204,7 @@ async def _append(batch: int, batches: int) -> tuple[float, float]:
     """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
     settings = get_settings()
     opened = await asking.connect(settings, enforcement.password(settings))
-    ledger = Ledger(opened)
+    ledger = Ledger(opened, chosen(settings))
     ledger.start()
     entry = Entry(None, None, "benchmark", "refused", "benchmark", "benchmark", secrets.token_bytes(32))
     began = time.perf_counter()

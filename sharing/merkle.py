@@ -171,8 +171,9 @@ class Tree:
 
     def _fold(self, hashes: list[bytes]) -> bytes:
         """Root over a number of hashes that is a power of two."""
+        digest = self.digest  # node_hash, without a call more: most of what growing costs
         while len(hashes) > 1:
-            hashes = [self.node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+            hashes = [digest(b"\x01" + hashes[i] + hashes[i + 1]) for i in range(0, len(hashes), 2)]
         return hashes[0]
 
     def _range_hash(self, start: int, end: int, read: ReadTile) -> bytes:

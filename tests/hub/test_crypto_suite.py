@@ -1,5 +1,8 @@
 """The suites are the standards': held against the vectors they print, and against second implementations."""
 
+import subprocess
+import sys
+
 import gmssl_pyx
 import pytest
 from cryptography.exceptions import InvalidTag
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from hub.crypto_suite import INTERNATIONAL, SIGNER, SM, Sm2Verifying, chosen
 from hub.errors import ConfigError
-from hub.settings import Settings
+from hub.settings import CHECKOUT, Settings
 from sharing.offline import verify_log
 from tests.hub import plain_sm4
 
@@ -158,3 +161,15 @@ def test_a_key_signs_what_its_public_half_alone_verifies(suite) -> None:  # type
 def test_the_setting_chooses_and_the_default_is_international() -> None:
     assert chosen(Settings()) is INTERNATIONAL  # type: ignore[call-arg]
     assert chosen(Settings(crypto_suite="sm")) is SM  # type: ignore[call-arg]
+
+
+def test_the_default_loads_nothing_of_the_other_suite() -> None:
+    work = "from hub.crypto_suite import INTERNATIONAL as i; i.digest(b''); i.aead(bytes(32)); k = i.signing_key(i.new_secret());"
+    work += " assert k.public_key().verifies(k.sign(b'x'), b'x'); import sys; sys.exit('gmssl_pyx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", work], cwd=CHECKOUT, check=False).returncode == 0
+
+
+def test_without_the_package_for_sm2_its_absence_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "gmssl_pyx", None)
+    with pytest.raises(ConfigError, match="HUB_CRYPTO_SUITE.*gmssl-pyx.*install"):
+        SM.new_secret()

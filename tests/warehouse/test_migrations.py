@@ -75,3 +75,14 @@ def test_a_pool_made_by_an_adopted_policy_does_not_go_back_to_a_version_that_kno
     survivorship.adopt(borrowed.settings, SHIPPED)
     stood = moved(borrowed.settings, command.downgrade, "0012")
     assert moved(borrowed.settings, command.upgrade, "0013") == stood
+
+
+@pytest.mark.slow
+def test_a_log_of_a_suite_that_the_former_version_does_not_know_is_not_left_to_it(borrowed):
+    borrowed.restore("night_5")
+    with database.engine(borrowed.settings).begin() as connection:
+        connection.execute(sa.text("UPDATE audit.log SET size = 1, suite = 'sm'"))
+    with pytest.raises(ConfigError, match="SM3"):
+        moved(borrowed.settings, command.downgrade, "0022")
+    with database.engine(borrowed.settings).connect() as connection:
+        assert connection.execute(sa.text("SELECT size, suite FROM audit.log")).one() == (1, "sm")
