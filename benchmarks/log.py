@@ -18,6 +18,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from hub.crypto_suite import chosen
 from hub.settings import Settings, get_settings
 from sharing import merkle
 from sharing.ledger import Entry
@@ -51,13 +52,14 @@ def _scratch() -> Iterator[Settings]:
 
 def _plant(settings: Settings, leaves: int, batch: int) -> float:
     """Put a tree of random leaves down; seconds its hashes took."""
-    edge: dict[int, bytes] = {}
+    suite = chosen(settings)
+    tree, edge = merkle.Tree(suite.digest), dict[int, bytes]()
     took = 0.0
     engine = database.engine(settings)
     for size in range(0, leaves, batch):
         fresh = [secrets.token_bytes(32) for _ in range(min(batch, leaves - size))]
         began = time.perf_counter()
-        edge, changed = merkle.grow(size, edge, fresh)
+        edge, changed = tree.grow(size, edge, fresh)
         took += time.perf_counter() - began
         with engine.begin() as connection:
             connection.execute(
@@ -68,7 +70,7 @@ def _plant(settings: Settings, leaves: int, batch: int) -> float:
                 {"levels": [k[0] for k in changed], "numbers": [k[1] for k in changed], "hashes": list(changed.values())},
             )
     with engine.begin() as connection:
-        connection.execute(sa.text("UPDATE audit.log SET size = :size"), {"size": leaves})
+        connection.execute(sa.text("UPDATE audit.log SET size = :size, suite = :suite"), {"size": leaves, "suite": suite.name})
         connection.execute(sa.text("ANALYZE audit.tile"))
     return took
 
@@ -89,12 +91,12 @@ async def _measured(settings: Settings, batch: int) -> tuple[float, float, float
         for _ in range(_PROOFS):
             index = secrets.randbelow(size)
             start = time.perf_counter()
-            path = await service.prove(lambda read, i=index: merkle.inclusion(i, size, read), size)
+            path = await service.prove(lambda read, i=index: service.tree.inclusion(i, size, read), size)
             took.append((time.perf_counter() - start) * 1000)
             tile = (await audit_log.tiles(service.asking, [(0, index // merkle.TILE)]))[0, index // merkle.TILE]
             place = index % merkle.TILE
             leaf = tile[place * merkle.HASH_BYTES : (place + 1) * merkle.HASH_BYTES]
-            if not merkle.includes(index, size, leaf, path, root):
+            if not service.tree.includes(index, size, leaf, path, root):
                 raise RuntimeError("a proof does not lead to the root")
     finally:
         await service.close()
