@@ -173,6 +173,15 @@ class Member(Told):
     receipt: ReceiptNote
 
 
+class Sum(_Answer):
+    """What an amount of the members comes to."""
+
+    attribute: str = Field(examples=["medical_insurance.person_paid_yuan"])
+    total_yuan: str = Field(description="Decimal, over all records of the members named here.", examples=["18230.50"])
+    members: int = Field(description="Of how many members a source holds an amount.")
+    is_stale: bool = Field(description="Data of last night did not come.")
+
+
 class Household(Header):
     """One household; members the grant does not cover are left out."""
 
@@ -180,6 +189,9 @@ class Household(Header):
     kind: Literal["registered", "living"]
     size: int | None = Field(description="All its members; null = not granted.")
     members: list[Member]
+    sums: list[Sum] = Field(
+        description="The amounts that were asked for and are told in clear, over the members named here; nothing that is not in their values."
+    )
 
 
 class Compared(_Answer):

@@ -170,3 +170,42 @@ def rotate_token_key() -> None:
     from sharing import keys
 
     print(keys.rotate_token_key(get_settings()))
+
+
+@app.command("sandbox")
+def client_sandbox(as_json: AsJson = False) -> None:
+    """A client for each department and purpose of the policy, to try things with; for a sandbox alone. Running it again gives them new secrets."""
+    import json
+
+    from sharing import enforcement, secret
+    from warehouse import clients
+
+    settings = get_settings()
+    if settings.business_clock != "sandbox":
+        raise ConfigError("clients to try things with are for a sandbox", where="HUB_BUSINESS_CLOCK", next_step="use `hub client add`")
+    engine = migrated(settings)
+    policy, _ = enforcement.policy_today(settings)
+    made = {}
+    with engine.begin() as connection:
+        known = {c.client_id for c in clients.listed(connection)}
+        for grant in policy.grants:
+            name = f"try-{grant.department}-{grant.purpose}".replace("_", "-")[:40].rstrip("-")
+            if name not in known:
+                clients.add(connection, name, department=grant.department, title="sandbox", purposes=(grant.purpose,))
+            secret_ = secret.make()
+            clients.add_secret(connection, name, secret.hashed(secret_), keep_former_s=0)
+            made[name] = {"client_secret": secret_, "department": grant.department, "purpose": grant.purpose}
+    path = settings.secrets_dir / "sandbox-clients.json"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_suffix(".draft")
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(made, ensure_ascii=False, indent=1), encoding="utf-8")
+    draft.replace(path)
+    if as_json:
+        print_json({"file": str(path), "clients": list(made)})
+        return
+    table = Table("客户端 client", "部门 department", "用途 purpose")
+    for name, of in made.items():
+        table.add_row(name, of["department"], of["purpose"])
+    screen().print(table)
+    print(f"密钥 secrets: {path}")

@@ -33,6 +33,7 @@ async def catalogue(request: Request) -> Response:
                 "purpose": grant.purpose, "title": purpose.title.model_dump(), "legal_basis": purpose.legal_basis,
                 "retention_days": purpose.retention_days, "consent": purpose.consent, "bulk": purpose.bulk, "lookup": grant.lookup, "subscribe": grant.subscribe, "export": grant.export,
                 "compare_job": grant.compare_job, "past_days": grant.past_days,
+                "emergency": None if grant.emergency is None else grant.emergency.model_dump(),
                 "rows": grant.rows.model_dump(exclude_defaults=True),
                 "attributes": [
                     {

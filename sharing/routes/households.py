@@ -1,16 +1,34 @@
 """Households."""
 
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.codes import load_code_set
 from sharing import asking, past
+from sharing.asking import Question
 from sharing.models import AsOf, AttributeName, Code, Consent, Household, KnownAt
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from warehouse import answers
+
+_AMOUNT = "_yuan"  # what a field's name ends with that holds one
+
+
+def _sums(question: Question, members: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the members' amounts come to, by attribute; a repayment of one record is taken off by its sign."""
+    found = []
+    for name in (n for n, effect in question.told.items() if n.endswith(_AMOUNT) and effect == "clear"):
+        told = [[v for v in m["values"] if v["attribute"] == name and v["value"] is not None] for m in members]
+        values = [v for of_one in told for v in of_one]
+        total = sum((Decimal(str(v["value"])) for v in values), Decimal(0))
+        found.append(
+            {"attribute": name, "total_yuan": f"{total:f}", "members": sum(map(bool, told)), "is_stale": any(v["is_stale"] for v in values)}
+        )
+    return found
+
 
 router = APIRouter(prefix="/v1/households", tags=["households"])
 
@@ -66,5 +84,12 @@ async def household(
         member["receipt"] = noted[member["person_id"]]
     first = rows[0]
     return json(
-        {**question.header(), "household_id": first["household_id"], "kind": first["kind"], "size": first["size"], "members": members}
+        {
+            **question.header(),
+            "household_id": first["household_id"],
+            "kind": first["kind"],
+            "size": first["size"],
+            "members": members,
+            "sums": _sums(question, members),
+        }
     )

@@ -1,6 +1,7 @@
 """Questions over HTTP: the minimum answer, in the form the policy says; what is not told tells nothing."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -111,6 +112,22 @@ def test_namesakes_born_on_one_day_give_candidates_and_no_value(pool, civil):
     assert {c["person_id"] for c in body["candidates"]} == {str(r.person_id) for r in two}
     entries = pool.rows("SELECT decision FROM audit.entry ORDER BY leaf_index DESC LIMIT 2")
     assert [e.decision for e in entries] == ["candidate", "candidate"]
+
+
+def test_a_households_amounts_are_added_up_over_the_members_it_names(pool, civil):
+    row = pool.rows(
+        "SELECT m.household_id::text AS id, sum(i.medical_fee_yuan) AS fee, count(DISTINCT m.person_id) FILTER (WHERE i.medical_fee_yuan IS NOT NULL) AS n"
+        " FROM core.household_member m JOIN core.person p USING (person_id) JOIN identity.link l USING (person_id)"
+        " LEFT JOIN core.medical_insurance i ON i.record_id = l.record_id AND i.withdrawn_date IS NULL"
+        " WHERE m.kind = 'living' GROUP BY 1 HAVING count(DISTINCT m.person_id) > 2 AND count(i.medical_fee_yuan) > 1 AND sum(i.medical_fee_yuan) > 0"
+        " AND bool_and(p.area_code LIKE '421022%' AND p.birth_date < '2008-01-01') LIMIT 1"
+    )[0]
+    asked = ["household.members", "medical_insurance.medical_fee_yuan", "health.illness_class"]
+    told = civil.get(f"/v1/households/{row.id}", purpose=REVIEW, attributes=asked, consent="SQ-1").json()
+    (fee,) = told["sums"]
+    assert (fee["attribute"], Decimal(fee["total_yuan"]), fee["members"]) == ("medical_insurance.medical_fee_yuan", row.fee, row.n)
+    values = [v["value"] for m in told["members"] for v in m["values"] if v["attribute"] == fee["attribute"] and v["value"] is not None]
+    assert sum(Decimal(str(v)) for v in values) == row.fee, "nothing is told that is not in the members' values"
 
 
 def test_a_household_shows_the_members_the_grant_covers_and_no_other(pool, civil):
@@ -253,7 +270,8 @@ def test_a_problem_speaks_the_callers_language_and_never_quotes_the_question(civ
 def test_the_catalogue_lists_what_may_be_asked_and_nothing_refused(civil):
     body = civil.get("/v1/catalogue").json()
     purposes = {p["purpose"]: p for p in body["purposes"]}
-    assert set(purposes) == {"low_income_review", "roster_monitoring", "child_protection"}
+    assert set(purposes) == {"low_income_review", "roster_monitoring", "child_protection", "emergency_rescue"}
+    assert [p for p, of in purposes.items() if of["emergency"]] == ["emergency_rescue"], "which is said to be for emergencies alone"
     listed = [a["attribute"] for a in purposes["low_income_review"]["attributes"]]
     assert "person.name" in listed and "health.mental_risk_level" not in listed
     assert purposes["low_income_review"]["legal_basis"] and purposes["low_income_review"]["consent"] == "required"

@@ -3,6 +3,8 @@
 import base64
 import json
 import time
+from datetime import date
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +15,7 @@ from typer.testing import CliRunner
 from hub import settings as hub_settings
 from hub.errors import ConfigError
 from pipeline.cli.main import app
+from sharing import policy as policies
 from tests.sharing.conftest import AUDIENCE, Asker
 from tests.sharing.test_answers import WATCH, a_person
 from warehouse import clients
@@ -196,3 +199,15 @@ def test_the_command_line_explains_applies_reports_and_verifies(hub, pool, civil
     assert "县民政局" in looked and row.name not in looked
     assert hub("audit", "key").stdout.strip() == pool.http.get("/v1/log/key").text.strip()
     assert "desk" in hub("client", "list").stdout
+
+
+def test_in_a_sandbox_there_is_a_client_to_try_each_grant_with(hub, pool):
+    policy = policies.in_force(date(2026, 3, 5))
+    assert hub("client", "sandbox").exit_code == 0
+    again = json.loads(hub("client", "sandbox", "--json").stdout)
+    file = Path(again["file"])
+    made = json.loads(file.read_text(encoding="utf-8"))
+    assert len(made) == len(policy.grants) and file.stat().st_mode & 0o077 == 0
+    for name, of in list(made.items())[:3]:
+        own = Asker(pool.http, name, of["client_secret"]).renew().get("/v1/catalogue").json()["purposes"]
+        assert [p["purpose"] for p in own] == [of["purpose"]]
