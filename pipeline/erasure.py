@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from hub.crypto_suite import chosen
-from hub.errors import ConfigError, HubError
+from hub.errors import ConfigError, SourceChanged
 from hub.log import get_logger
 from hub.settings import Settings
 from pipeline import parsing, readers, suppression
@@ -272,14 +272,14 @@ def _retain(settings: Settings, contract: Contract, delivery: landing.Delivery, 
         is_named = False
         for _, _, named, rows in _judged(settings, contract, delivery, kept_out, persons):
             gone += rows.to_list()
-            is_named = is_named or (named is not None and bool(named.any()) and not delivery.is_retained)
+            is_named = is_named or (named is not None and bool(named.any()))
         if not gone and not is_named:
             return False
         batches = (
             _emptied(contract, raw, erased, named) for raw, erased, named, _ in _judged(settings, contract, delivery, kept_out, persons)
         )
         _replace(settings, delivery, batches, gone)
-    except HubError:
+    except SourceChanged:
         with database.engine(settings).connect() as connection:
             if rulings.merged_on(connection, delivery.delivery_id):
                 raise

@@ -59,6 +59,7 @@ class Batch:
         refused: rejected rows whose key can be read, ``row_number`` and ``record_key``: the agency still holds them.
         rows: rows in; each is in `typed` or in `rejects`, or is erased.
         erased: rows about persons who are erased by law; nothing else is told of them.
+        holds_erased: whether the rows, as they came, hold something of erased persons: a row of theirs, or their name as somebody's guardian.
     """
 
     typed: pl.DataFrame
@@ -66,6 +67,7 @@ class Batch:
     refused: pl.DataFrame
     rows: int
     erased: int
+    holds_erased: bool
 
 
 @dataclass
@@ -268,12 +270,14 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
         SourceChanged: an agreed column is missing.
     """
     text = texts(contract, raw, offset, drift)
-    erased = text[ERASED]
+    left_empty = text[ERASED]
+    erased, is_named = left_empty, False
     if suppression is not None:
         erased = erased | suppression.rows(contract.stem, key_texts(contract, text))
         guardians = suppression.guardians(contract, text)
         if guardians is not None and guardians.any():
-            text = without(text, guardian_fields(contract), guardians)
+            text, is_named = without(text, guardian_fields(contract), guardians), True
+    holds_erased = is_named or bool((erased & ~left_empty).any())
     text = text.drop(ERASED)
     if n_erased := int(erased.sum()):
         text = text.filter(~erased)
@@ -283,7 +287,7 @@ def parse_batch(contract: Contract, raw: pl.DataFrame, offset: int, drift: Drift
     refused = refused.filter(~pl.col("record_key").str.contains("[\x00\ufffd]"))
     if rejects.height:
         typed = typed.join(rejects.select("row_number").unique(), on="row_number", how="anti", maintain_order="left")
-    return Batch(typed, rejects, refused, raw.height, n_erased)
+    return Batch(typed, rejects, refused, raw.height, n_erased, holds_erased)
 
 
 def _keys(contract: Contract, typed: pl.DataFrame) -> pl.DataFrame:

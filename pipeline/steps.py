@@ -196,15 +196,15 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
     if now.state != "landed":
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, str(now.delivery_id))
-    drift, rows, erased = parsing.Drift(), 0, 0
+    drift, rows, erased, holds_erased = parsing.Drift(), 0, 0, False
     rejects: list[pl.DataFrame] = []
     refused: list[pl.DataFrame] = []
     raw = readers.delivered(settings, contract, delivery)
 
     def typed() -> Iterator[Any]:
-        nonlocal rows, erased
+        nonlocal rows, erased, holds_erased
         for batch in parsing.parse(contract, raw, drift, kept_out):
-            rows, erased = rows + batch.rows, erased + batch.erased
+            rows, erased, holds_erased = rows + batch.rows, erased + batch.erased, holds_erased or batch.holds_erased
             if batch.rejects.height:
                 rejects.append(batch.rejects)
                 refused.append(batch.refused)
@@ -216,6 +216,8 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         kept_out = suppression.in_force(settings, connection)
         staging.fill(connection, contract, day, typed())
         staging.note_refused(connection, contract, day, refused)
+        if holds_erased:
+            landing.mark_holding_erased(connection, delivery.delivery_id)
         if delivery.declared_rows is not None and rows != delivery.declared_rows:
             raise SourceChanged(
                 f"{delivery.declared_rows} rows were declared and {rows} read", where=f"delivery {delivery.delivery_id[:8]}"

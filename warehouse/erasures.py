@@ -387,14 +387,9 @@ def register(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def unretained(connection: sa.Connection) -> list[str]:
-    """Deliveries that came with rows of erased persons, which their objects still hold."""
+    """Deliveries that came with something of erased persons, which their objects still hold."""
     return list(
-        connection.scalars(
-            sa.text(
-                "SELECT delivery_id::text FROM landing.delivery d WHERE retained_at IS NULL"
-                " AND EXISTS (SELECT FROM ops.intake i WHERE i.delivery_id = d.delivery_id AND i.erased > 0) ORDER BY business_date, delivery_id"
-            )
-        )
+        connection.scalars(sa.text("SELECT delivery_id::text FROM landing.delivery WHERE holds_erased ORDER BY business_date, delivery_id"))
     )
 
 

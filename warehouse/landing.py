@@ -306,11 +306,18 @@ def retain(connection: sa.Connection, delivery_id: str, name: str, stored_bytes:
     former = str(connection.scalar(sa.text("SELECT object FROM landing.delivery WHERE delivery_id = CAST(:id AS uuid) FOR UPDATE"), values))
     connection.execute(
         sa.text(
-            "UPDATE landing.delivery SET object = :name, stored_bytes = :stored, retained_at = now() WHERE delivery_id = CAST(:id AS uuid)"
+            "UPDATE landing.delivery SET object = :name, stored_bytes = :stored, retained_at = now(), holds_erased = false WHERE delivery_id = CAST(:id AS uuid)"
         ),
         values,
     )
     return former if discard_unused(connection, former) else None
+
+
+def mark_holding_erased(connection: sa.Connection, delivery_id: str) -> None:
+    """Note that a delivery's object holds something of an erased person: it is to be retained without."""
+    connection.execute(
+        sa.text("UPDATE landing.delivery SET holds_erased = true WHERE delivery_id = CAST(:id AS uuid)"), {"id": delivery_id}
+    )
 
 
 def discard_unused(connection: sa.Connection, name: str) -> bool:

@@ -195,6 +195,7 @@ def test_a_guardian_who_is_erased_is_no_longer_named_in_the_childs_record(five: 
     with database.engine(hub.settings).connect() as connection:
         row = connection.execute(sa.text(f"SELECT {field}, changed_date FROM core.education WHERE record_key = :k"), {"k": child}).one()
     assert row[0] is None and before
+    assert landed_with(hub, {v for v in values if len(v) >= 15}) == [], "the snapshot that names it again is put down without"
 
 
 def test_an_erasure_that_is_broken_off_in_landing_is_finished_by_the_next_night(five: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ CREATE TABLE IF NOT EXISTS landing.object_key (
 );
 COMMENT ON TABLE landing.object_key IS 'One row a landed object: with the landing key it gives the key the object is sealed with. Without the row nobody can open the object, whatever copies of it there are. An object from before there were any has none, and is sealed with the landing key itself.';
 
-ALTER TABLE landing.delivery ADD COLUMN retained_at timestamptz;
+ALTER TABLE landing.delivery ADD COLUMN retained_at timestamptz, ADD COLUMN holds_erased boolean NOT NULL DEFAULT false;
+COMMENT ON COLUMN landing.delivery.holds_erased IS 'It came with something of an erased person, which its object still holds.';
 COMMENT ON COLUMN landing.delivery.retained_at IS 'Since then the object holds the rows as they were read, without what was erased; null = it is what the agency sent, byte for byte. sha256 stays that of what was sent.';
 
 CREATE TABLE ops.erasure (
@@ -105,7 +106,7 @@ def downgrade() -> None:
             where="ops.erasure", next_step="stay with this version",
         )  # fmt: skip
     _allow(_BOOKS, _CAUSES, _RECALLS, _PROOFS)
-    op.execute("ALTER TABLE landing.delivery DROP COLUMN retained_at; ALTER TABLE ops.intake DROP COLUMN erased")
+    op.execute("ALTER TABLE landing.delivery DROP COLUMN retained_at, DROP COLUMN holds_erased; ALTER TABLE ops.intake DROP COLUMN erased")
     op.execute("DROP TABLE ops.erasure_mark, ops.erased_record, ops.erasure")
     op.execute(f"COMMENT ON COLUMN history.change.reasons IS '{_REASONS.format('', '')}'")
     op.execute(f"COMMENT ON COLUMN quarantine.proof.kind IS '{_PROOF.format('')}'")
