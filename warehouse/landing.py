@@ -72,7 +72,7 @@ class Delivery:
     stored_bytes: int
     declared_rows: int | None
     contract_version: str
-    is_retained: bool
+    is_retained: bool = False
 
 
 def seal(path: Path, key: bytes, suite: Suite, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
