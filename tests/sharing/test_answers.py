@@ -1,6 +1,7 @@
 """Questions over HTTP: the minimum answer, in the form the policy says; what is not told tells nothing."""
 
 import json
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -101,13 +102,20 @@ def test_namesakes_born_on_one_day_give_candidates_and_no_value(pool, civil):
     two = pool.rows(
         "SELECT person_id, area_code FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '1990-01-01' ORDER BY person_id LIMIT 2"
     )
-    pool.run(
-        "UPDATE identity.record SET name_key = '同名人', birth_date = '1970-01-01' WHERE record_id IN (SELECT record_id FROM identity.link"
-        " WHERE person_id = ANY(:ids))", ids=[r.person_id for r in two],
-    )  # fmt: skip
-    body = civil.post(
-        "/v1/persons/lookup", purpose=REVIEW, **CONSENT, name="同名人", birth_date="1970-01-01", attributes=["person.name"]
-    ).json()
+    records = pool.rows(
+        "SELECT record_id, name_key, birth_date FROM identity.record JOIN identity.link USING (record_id) WHERE person_id = ANY(:ids)",
+        ids=[r.person_id for r in two],
+    )
+    renamed = "UPDATE identity.record SET name_key = :name, birth_date = :born WHERE record_id = :id"
+    for r in records:
+        pool.run(renamed, name="同名人", born=date(1970, 1, 1), id=r.record_id)
+    try:
+        body = civil.post(
+            "/v1/persons/lookup", purpose=REVIEW, **CONSENT, name="同名人", birth_date="1970-01-01", attributes=["person.name"]
+        ).json()
+    finally:  # others look for them by their own names
+        for r in records:
+            pool.run(renamed, name=r.name_key, born=r.birth_date, id=r.record_id)
     assert body["person_id"] is None and body["values"] == [] and body["answers"] == []
     assert {c["person_id"] for c in body["candidates"]} == {str(r.person_id) for r in two}
     entries = pool.rows("SELECT decision FROM audit.entry ORDER BY leaf_index DESC LIMIT 2")
