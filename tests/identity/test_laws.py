@@ -53,6 +53,7 @@ def judgement(a: int, b: int, kind: str, records: pl.DataFrame) -> dict[str, str
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_rows, st.randoms())
 def test_the_order_of_records_does_not_matter(rows, random):
@@ -81,6 +82,7 @@ _BORN = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), _MEMBER), min_size=2, max_size=12), st.randoms())
 def test_households_do_not_depend_on_the_order_of_records(rows, random):
@@ -125,6 +127,7 @@ def test_a_refused_tie_stays_refused_whatever_the_order():
     assert len(found) == 1
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_rows)
 def test_names_of_sources_and_records_do_not_matter(rows):
@@ -155,6 +158,7 @@ def test_one_person_by_judgement_is_one_person(rows, data):
     assert any({a, b} <= g for g in groups(records, judged))
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(_rows, st.data())
 def test_a_retracted_judgement_was_never_made(rows, data):
