@@ -35,7 +35,7 @@ from warehouse.compare_jobs import Progress
 
 log = structlog.get_logger()
 T = TypeVar("T")
-_LOCK = 0x68756206  # one program works jobs off at a time
+_WORK = "comparing"  # one program works jobs off at a time
 _EVERY_S = 1.0
 _BATCH = 2_000  # rows: others' entries wait for no more than these
 _TURN_S = 3.0  # after which a job lets those of other clients go on
@@ -167,7 +167,7 @@ class Worker:
         if not await compare_jobs.due(service.asking):
             self._readers.clear()
             return 0
-        async with service.asking.alone(_LOCK) as is_ours:
+        async with service.asking.alone(_WORK) as is_ours:
             while is_ours and (due := await compare_jobs.due(service.asking)):
                 self._readers = {j["job_id"]: self._readers[j["job_id"]] for j in due if j["job_id"] in self._readers}
                 rows += await self._work(due[0], is_alone=len(due) == 1)

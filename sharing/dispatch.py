@@ -23,7 +23,7 @@ from warehouse import notices, subscriptions
 from warehouse.asking import Refused
 
 log = structlog.get_logger()
-_LOCK = 0x68756205  # one program sends at a time: order is kept among all
+_WORK = "sending notices"  # one program at a time: order is kept among all
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 3600.0
 _EVERY_S = 1.0
 _BATCH = 50
@@ -119,7 +119,7 @@ class Dispatcher:
     async def deliver(self) -> int:
         """Send once what is due now; how many notices were taken."""
         service = self._service
-        async with self._pass, service.asking.alone(_LOCK) as is_mine:
+        async with self._pass, service.asking.alone(_WORK) as is_mine:
             if not is_mine:
                 return 0
             places = asyncio.Semaphore(_AT_ONCE)

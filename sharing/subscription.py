@@ -18,7 +18,7 @@ from warehouse import answers, notices, subscriptions
 from warehouse.answers import Asked
 
 _CHUNK = 1_000
-_LOCK = 0x68756204  # one program looks at a time, so cursors are given in the order in which they can be read
+_WORK = "looking for notices"  # one program at a time, so cursors are given in the order in which they can be read
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ async def look(service: Service, now: datetime) -> None:
 
     A program that is killed between two marks leaves the rest to the next look: marks and notices move together.
     """
-    async with service.asking.alone(_LOCK) as is_mine:
+    async with service.asking.alone(_WORK) as is_mine:
         if not is_mine:
             return
         moment = service.moment

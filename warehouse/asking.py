@@ -75,10 +75,10 @@ class Asking:
             return found
 
     @asynccontextmanager
-    async def alone(self, key: int) -> AsyncIterator[bool]:
-        """Whether this program alone does a piece of work while the block lasts. The lock is a connection's: a program that is killed leaves none."""
+    async def alone(self, work: str) -> AsyncIterator[bool]:
+        """Whether this program alone does a piece of work, by its name, while the block lasts. The lock is a connection's: a program that is killed leaves none."""
         async with self.connection() as connection, connection.transaction():
-            yield bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", key))
+            yield bool(await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", database.lock_key(work)))
 
     async def close(self) -> None:
         """Close all."""

@@ -20,8 +20,6 @@ from hub.settings import Settings
 from warehouse import embedded
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_PUBLISH_LOCK = 0x68756201  # any number, the same in every process
-_NIGHT_LOCK = 0x68756202
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 
@@ -117,14 +115,14 @@ def migrate(settings: Settings) -> None:
         config = Config(stdout=io.StringIO())
         config.set_main_option("script_location", str(MIGRATIONS))
         config.attributes["connection"] = connection
-        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": _NIGHT_LOCK + 1})
+        connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": lock_key("migrating")})
         connection.commit()
         try:
             disclosure.withdraw(connection)  # views and generated columns would hold the tables' columns fast
             command.upgrade(config, "head")
             connection.commit()
         finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": _NIGHT_LOCK + 1})
+            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": lock_key("migrating")})
             connection.commit()
 
 
@@ -157,6 +155,11 @@ def condition(settings: Settings) -> Condition:
     return Condition(number // 10000, version, head())
 
 
+def lock_key(work: str) -> int:
+    """The number of the advisory lock of a piece of work, the same in every process: of its name, so that no two pieces share one by chance."""
+    return int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)
+
+
 @contextlib.contextmanager
 def alone(settings: Settings, work: str) -> Iterator[None]:
     """Do a piece of work that only one run may do at one time. A run that holds it may enter it again.
@@ -174,7 +177,7 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
     if work in _held.get():
         yield
         return
-    key = int.from_bytes(hashlib.sha256(work.encode()).digest()[:8], "big", signed=True)
+    key = lock_key(work)
     try:
         connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
     except (psycopg2.OperationalError, psycopg2.InterfaceError):  # setting the level speaks with the server behind SQLAlchemy's back
@@ -220,7 +223,7 @@ def publishing(settings: Settings) -> Iterator[sa.Connection]:
     with engine(settings).begin() as connection:
         # A run that was killed shall not go on publishing in its server process, nor hold up the next.
         connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
-        if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _PUBLISH_LOCK}):
+        if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("publishing")}):
             raise MergeError("another run is publishing a night now", next_step="wait for it; then run this night again")
         yield connection
 

@@ -15,12 +15,12 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from schemas.contract import Contract
 from schemas.survivorship import Survivorship
-from warehouse import agency_tables, past, timeline
+from warehouse import agency_tables, database, past, timeline
 from warehouse.asking import Asking
 from warehouse.disclosure import question_column
 from warehouse.forms import PERSON_COLUMNS
 
-_LOCK = 0x68756203  # one program looks back at a time
+_WORK = "looking back"  # one program at a time
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Recall:
 
 def due(connection: sa.Connection) -> tuple[int, int] | None:
     """The last publication looked at and the newest; None when there is nothing to do, or another program does it. Holds the lock."""
-    if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": _LOCK}):
+    if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": database.lock_key(_WORK)}):
         return None
     since, newest = connection.execute(sa.text("SELECT s.publication, p.number FROM share.recall_scan s, ops.publication p")).one()
     return None if since >= newest else (int(since), int(newest))

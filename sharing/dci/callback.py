@@ -31,7 +31,7 @@ from warehouse import transactions
 from warehouse.asking import Refused
 
 log = structlog.get_logger()
-_LOCK = 0x68756206  # one program works off at a time
+_WORK = "DCI callbacks"  # one program works off at a time
 _EVERY_S = 1.0
 _BATCH = 50
 _AT_ONCE = 8
@@ -115,7 +115,7 @@ class Callbacks:
     async def turn(self) -> int:
         """Work off once what is due; how many answers were taken."""
         service = self._service
-        async with service.asking.alone(_LOCK) as is_mine:
+        async with service.asking.alone(_WORK) as is_mine:
             if not is_mine:
                 return 0
             now = self.clock()

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from hub.settings import Settings
-from sharing import dispatch
+from sharing import compare_job, dispatch
 from sharing.app import create
 from sharing.dci import callback
 from tests.conftest import Hub
@@ -208,6 +208,13 @@ def test_a_receiver_that_is_away_is_tried_for_a_week_and_then_the_answer_is_give
     desk.turn(days=8)
     kept = desk.kept(correlation_id)
     assert (kept.state, kept.request, kept.answer) == ("dead", None, None) and kept.fault
+
+
+def test_a_comparison_that_is_under_way_holds_up_no_answer(desk):
+    desk.ask(NOBODY)
+    with desk.pool.engine.begin() as connection, desk.receiver.up():
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": database.lock_key(compare_job._WORK)})
+        assert desk.turn() == 1
 
 
 def test_nothing_is_sent_for_a_client_that_was_revoked_meanwhile(desk):
