@@ -20,7 +20,7 @@ import structlog
 from hub.crypto_suite import Suite
 from hub.errors import HubError, ServiceError, unforeseen
 from identity import normalise, resident_id
-from sharing import answer_file, applicants, asking, decide, ledger
+from sharing import answer_file, applicants, asking, decide, ledger, turns
 from sharing.applicants import Applicant, Format, Unreadable
 from sharing.asking import Question
 from sharing.attributes import Room, catalogue
@@ -36,7 +36,6 @@ from warehouse.compare_jobs import Progress
 log = structlog.get_logger()
 T = TypeVar("T")
 _WORK = "comparing"  # one program works jobs off at a time
-_EVERY_S = 1.0
 _BATCH = 2_000  # rows: others' entries wait for no more than these
 _TURN_S = 3.0  # after which a job lets those of other clients go on
 _AWAY_S = 5  # how long a job waits when pool or log do not answer
@@ -149,16 +148,7 @@ class Worker:
 
     async def keep_on(self) -> None:
         """Turn after turn, until cancelled."""
-        while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self.has_come.wait(), _EVERY_S)
-            self.has_come.clear()
-            try:
-                await self.turn()
-            except (HubError, Refused) as error:
-                log.warning("compare_job", state="waits", kind=type(error).__name__)
-            except Exception as error:  # whatever one job met: the others go on with the next turn
-                log.error("compare_job", state="failed", error=unforeseen(error))
+        await turns.keep_on("compare_job", self.turn, has_come=self.has_come)
 
     async def turn(self) -> int:
         """Work on every job that is due until none is; how many rows were done."""

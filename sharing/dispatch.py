@@ -11,8 +11,7 @@ from uuid import uuid4
 import orjson
 import structlog
 
-from hub.errors import HubError, unforeseen
-from sharing import webhook
+from sharing import turns, webhook
 from sharing.dci import notification
 from sharing.ledger import ClientGone, Entry
 from sharing.service import Service
@@ -20,12 +19,10 @@ from sharing.subscription import Watch, entitled, look
 from sharing.tokens import Caller
 from sharing.webhook import Outcome
 from warehouse import notices, subscriptions
-from warehouse.asking import Refused
 
 log = structlog.get_logger()
 _WORK = "sending notices"  # one program at a time: order is kept among all
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 5.0, 3600.0
-_EVERY_S = 1.0
 _BATCH = 50
 _AT_ONCE = 8
 _TURN_S = 30.0  # after which a subscription that has much to tell lets others go on
@@ -181,11 +178,4 @@ class Dispatcher:
 
     async def keep_on(self) -> None:
         """Turn after turn, until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            try:
-                await self.turn()
-            except (HubError, Refused) as error:
-                log.warning("notices", state="failed", kind=type(error).__name__)
-            except Exception as error:  # whatever one notice met: the others go on with the next turn
-                log.error("notices", state="failed", error=unforeseen(error))
+        await turns.keep_on("notices", self.turn)

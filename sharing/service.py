@@ -11,7 +11,7 @@ from hub.crypto_suite import chosen
 from hub.errors import HubError, ServiceError, unforeseen
 from hub.settings import Settings
 from schemas.contract import stems
-from sharing import checkpoint, enforcement, keys, log_suite, merkle, recall
+from sharing import checkpoint, enforcement, keys, log_suite, merkle, recall, turns
 from sharing import policy as policies
 from sharing.ledger import Ledger
 from sharing.limits import Limit
@@ -83,7 +83,7 @@ class Service:
         self.moment = await self._look(policy)
         self.ledger = Ledger(self.asking, self.suite)
         self.ledger.start()
-        self._watch = asyncio.create_task(self._follow())
+        self._watch = asyncio.create_task(turns.keep_on("refresh", self._follow, every_s=_REFRESH_S))
 
     async def close(self) -> None:
         """Stop writing, disconnect."""
@@ -126,13 +126,8 @@ class Service:
                 log.info("recalls", found=found)
 
     async def _follow(self) -> None:
-        while True:
-            await asyncio.sleep(_REFRESH_S)
-            try:
-                await self.refresh()
-                await self.look_back()
-            except (HubError, asking.Refused) as error:
-                log.warning("refresh", state="failed", kind=type(error).__name__)
+        await self.refresh()
+        await self.look_back()
 
     async def read_tiles(self, wanted: list[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
         """Tiles of the log."""

@@ -17,7 +17,7 @@ import structlog
 from pydantic import BaseModel
 
 from hub.errors import HubError, unforeseen
-from sharing import webhook
+from sharing import turns, webhook
 from sharing.dci import reply, search, subscription, transaction
 from sharing.dci.codes import NotTaken, Rejected
 from sharing.dci.models import SearchRequest, SubscribeRequest, TxnStatusRequest, UnsubscribeRequest
@@ -32,7 +32,6 @@ from warehouse.asking import Refused
 
 log = structlog.get_logger()
 _WORK = "DCI callbacks"  # one program works off at a time
-_EVERY_S = 1.0
 _BATCH = 50
 _AT_ONCE = 8
 _TRIED_DAYS = 7
@@ -188,11 +187,4 @@ class Callbacks:
 
     async def keep_on(self) -> None:
         """Turn after turn, until cancelled."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            try:
-                await self.turn()
-            except (HubError, Refused) as error:
-                log.warning("callbacks", state="failed", kind=type(error).__name__)
-            except Exception as error:  # whatever one message met: the others go on with the next turn
-                log.error("callbacks", state="failed", error=unforeseen(error))
+        await turns.keep_on("callbacks", self.turn)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from fastapi.testclient import TestClient
 
 from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings
-from sharing import secret
+from sharing import secret, turns
 from sharing.app import create
+from tests.conftest import Hub
 from warehouse import clients, database, embedded
 
 POOL = "sharing_pool"
@@ -81,6 +83,22 @@ class Pool:
 
     def entries(self) -> int:
         return int(self.rows("SELECT size FROM audit.log")[0][0])
+
+
+@contextmanager
+def turned_by_hand(hub: Hub, home: Path) -> Iterator[Pool]:
+    """The service over a hub whose nights go on; what it does behind its answers it does when a test says so."""
+    hub.restore("night_5")
+    values: dict[str, Any] = {
+        "home": home, "database_url": sa.make_url(embedded.cluster(hub.settings).url("hub")).render_as_string(hide_password=False),
+        "sharing_loopback_receivers": True, "sharing_requests_a_minute": 100_000, "sharing_misses_an_hour": 100_000,
+    }  # fmt: skip
+    settings = Settings(**values)
+    database.migrate(settings)
+    with pytest.MonkeyPatch.context() as patch, TestClient(create(settings, AUDIENCE)) as http:
+        patch.setattr(turns, "EVERY_S", 1e6)
+        yield Pool(settings, http)
+    database.engine(settings).dispose()
 
 
 @pytest.fixture(scope="session")

@@ -10,18 +10,14 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
-from fastapi.testclient import TestClient
 
-from hub.settings import Settings
-from sharing import compare_job, dispatch
-from sharing.app import create
-from sharing.dci import callback
+from sharing import compare_job
 from tests.conftest import Hub
-from tests.sharing.conftest import AUDIENCE, Pool
+from tests.sharing.conftest import Pool, turned_by_hand
 from tests.sharing.senders import Sender, by_id, is_the_hubs, register, searches
 from tests.sharing.test_answers import REVIEW, WATCH, a_person
 from tests.sharing.test_subscriptions import Receiver, served
-from warehouse import clients, database, embedded
+from warehouse import clients, database
 
 pytestmark = pytest.mark.slow
 NOBODY = by_id("UIN", "110101199003070003")
@@ -68,29 +64,22 @@ class Desk:
 
 @pytest.fixture(scope="module")
 def pool(borrowed: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
-    borrowed.restore("night_5")
-    url = sa.make_url(embedded.cluster(borrowed.settings).url("hub")).render_as_string(hide_password=False)
-    settings = Settings(
-        home=tmp_path_factory.mktemp("dci"), database_url=url, sharing_loopback_receivers=True, sharing_requests_a_minute=100_000,
-        sharing_misses_an_hour=100_000,
-    )  # type: ignore[call-arg, arg-type]  # fmt: skip
-    database.migrate(settings)
-    with pytest.MonkeyPatch.context() as patch, TestClient(create(settings, AUDIENCE)) as http:
-        patch.setattr(dispatch, "_EVERY_S", 1e6)  # turns are the tests' own
-        patch.setattr(callback, "_EVERY_S", 1e6)
-        yield Pool(settings, http)
-    database.engine(settings).dispose()
+    with turned_by_hand(borrowed, tmp_path_factory.mktemp("dci")) as pool:
+        yield pool
 
 
-@pytest.fixture
-def desk(pool: Pool, request: pytest.FixtureRequest) -> Desk:
-    """A sender of this test alone."""
+def a_desk(pool: Pool) -> Desk:
+    """A sender of one test alone."""
     number = len(pool.rows("SELECT client_id FROM share.client"))
-    receiver = Receiver()
-    made = Desk(pool, pool.asker(f"desk-{number}", "civil_affairs"), receiver)  # type: ignore[arg-type]
+    made = Desk(pool, pool.asker(f"desk-{number}", "civil_affairs"), Receiver())  # type: ignore[arg-type]
     made.sender = register(pool, made.sender, f"desk-{number}.example", address=made.base, purpose=WATCH)  # type: ignore[arg-type]
     pool.http.app.state.callbacks.clock = lambda: made.now[0]  # type: ignore[attr-defined]
     return made
+
+
+@pytest.fixture
+def desk(pool: Pool) -> Desk:
+    return a_desk(pool)
 
 
 def test_a_search_is_acknowledged_and_answered_at_the_senders_address_signed_and_in_the_log(desk):

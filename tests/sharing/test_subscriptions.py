@@ -14,20 +14,17 @@ from typing import Any
 
 import orjson
 import pytest
-import sqlalchemy as sa
-from fastapi.testclient import TestClient
 
 from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings
 from sharing import dispatch, subscription
-from sharing.app import create
 from sharing.client import Hub as Desk
 from sharing.client import verified
 from sharing.policy import Policy
 from tests.conftest import Hub
-from tests.sharing.conftest import AUDIENCE, Asker, Pool
+from tests.sharing.conftest import Asker, Pool, turned_by_hand
 from tests.sharing.test_answers import NOBODY, REVIEW, WATCH
-from warehouse import clients, database, embedded, subscriptions
+from warehouse import clients, subscriptions
 
 pytestmark = pytest.mark.slow
 CONSENT = {"consent": "SQ-2026-0001"}
@@ -136,15 +133,8 @@ def asked(civil: Asker, people: list[str]) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def told(borrowed: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
-    borrowed.restore("night_5")
-    url = sa.make_url(embedded.cluster(borrowed.settings).url("hub")).render_as_string(hide_password=False)
-    settings = Settings(
-        home=tmp_path_factory.mktemp("subscriptions"), database_url=url, sharing_loopback_receivers=True, sharing_requests_a_minute=100_000
-    )  # type: ignore[call-arg, arg-type]
-    database.migrate(settings)
-    with pytest.MonkeyPatch.context() as patch, TestClient(create(settings, AUDIENCE)) as http:
-        patch.setattr(dispatch, "_EVERY_S", 1e6)  # turns are the tests' own
-        pool = Pool(settings, http)
+    with turned_by_hand(borrowed, tmp_path_factory.mktemp("subscriptions")) as pool:
+        http = pool.http
         civil = pool.asker("civil-desk", "civil_affairs")
         people = [r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE area_code LIKE '421022%' ORDER BY 1")]
         receivers = {story: Receiver() for story in STORIES}
@@ -180,7 +170,6 @@ def told(borrowed: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[To
         last = asked(civil, people)
         found.changed.append({p for p in people if after[p] != last[p]})
         yield found
-    database.engine(settings).dispose()
 
 
 def test_exactly_those_are_told_of_whose_answer_changed(told: Told) -> None:
