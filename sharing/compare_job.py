@@ -26,7 +26,7 @@ from sharing.asking import Question
 from sharing.attributes import Room, catalogue
 from sharing.ledger import ClientGone, Draft, Entry, Overtaken
 from sharing.policy import Grant
-from sharing.sealed_parts import PART, Parts, Seal
+from sharing.sealed_parts import PART, Parts, PartSeal
 from sharing.service import Service
 from sharing.tokens import Caller
 from warehouse import answers, compare_jobs, database
@@ -116,7 +116,7 @@ def columns(question: Question) -> tuple[str, ...]:
     return answer_file.columns([*told, *question.questions], sorted(sources))
 
 
-def opened(service: Service, seal: Seal, job_id: str, kind: str, places: Sequence[Any]) -> BinaryIO:
+def opened(service: Service, seal: PartSeal, job_id: str, kind: str, places: Sequence[Any]) -> BinaryIO:
     """The parts of a kind as one file, read by a thread.
 
     Raises:
@@ -142,7 +142,7 @@ class Worker:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._seal = Seal(service.settings)
+        self._seal = PartSeal(service.settings)
         self._readers: dict[str, tuple[int, Iterator[list[Applicant]]]] = {}
         self.has_come = asyncio.Event()
 

@@ -5,22 +5,20 @@ Kept for a day is what was done; what was refused changed nothing and is judged 
 
 import asyncio
 import hashlib
-import os
 import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import Header, Request, Response
 from fastapi.routing import APIRoute
 
 from sharing import asking
 from sharing.problems import Problem
+from sharing.seal import Seal
 from sharing.service import Service
 from warehouse import answered
 
 _PATTERN = r'^("[A-Za-z0-9._:-]{1,255}"|[A-Za-z0-9._:-]{1,255})$'
-_NONCE = 12
 
 
 def documented(
@@ -63,7 +61,7 @@ class OnceRoute(APIRoute):
                 if isinstance(error, Problem) or type(error).__name__ == "RequestValidationError":
                     await asking.read(answered.let_go(service.asking, who.client_id, key))
                 raise
-            sealed = _seal(service, who.client_id, key, bytes(answer.body))
+            sealed = _seal(service).close(bytes(answer.body), _of(who.client_id, key))
             await asking.read(answered.keep(service.asking, who.client_id, key, answer.status_code, sealed))
             return answer
 
@@ -76,18 +74,13 @@ def _again(service: Service, request: Request, client_id: str, key: str, asked: 
         raise Problem("key-reused")
     if before["status"] is None:
         raise Problem("in-progress", retry_after_s=1)
-    body = _open(service, client_id, key, bytes(before["answer"]))
+    body = _seal(service).open(bytes(before["answer"]), _of(client_id, key))
     return Response(body, before["status"], {"Cache-Control": "private, no-store"}, "application/json")
 
 
-def _cipher(service: Service) -> AESGCM:
-    return AESGCM(bytes.fromhex(service.settings.secret("answered.key")))
+def _seal(service: Service) -> Seal:
+    return Seal(service.settings, "answered.key")
 
 
-def _seal(service: Service, client_id: str, key: str, body: bytes) -> bytes:
-    nonce = os.urandom(_NONCE)
-    return nonce + _cipher(service).encrypt(nonce, body, f"{client_id} {key}".encode())
-
-
-def _open(service: Service, client_id: str, key: str, sealed: bytes) -> bytes:
-    return _cipher(service).decrypt(sealed[:_NONCE], sealed[_NONCE:], f"{client_id} {key}".encode())
+def _of(client_id: str, key: str) -> str:
+    return f"{client_id} {key}"

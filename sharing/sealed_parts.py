@@ -2,34 +2,29 @@
 
 import bisect
 import io
-import os
 from collections.abc import Callable, Sequence
 
 import zstandard
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from hub.settings import Settings
+from sharing.seal import Seal
 
-_NONCE = 12
 PART = 1 << 20  # plain bytes of a part
 
 
-class Seal:
+class PartSeal:
     """Seals and opens parts of jobs."""
 
     def __init__(self, settings: Settings) -> None:
-        self._cipher = AESGCM(bytes.fromhex(settings.secret("compare_job.key")))
+        self._seal = Seal(settings, "compare_job.key")
 
     def close(self, job_id: str, kind: str, number: int, plain: bytes) -> bytes:
         """A part as it is kept."""
-        nonce = os.urandom(_NONCE)
-        packed = zstandard.ZstdCompressor(level=1).compress(plain)
-        return nonce + self._cipher.encrypt(nonce, packed, f"{job_id} {kind} {number}".encode())
+        return self._seal.close(zstandard.ZstdCompressor(level=1).compress(plain), f"{job_id} {kind} {number}")
 
     def open(self, job_id: str, kind: str, number: int, sealed: bytes) -> bytes:
         """Its plain bytes."""
-        packed = self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], f"{job_id} {kind} {number}".encode())
-        return zstandard.ZstdDecompressor().decompress(packed)
+        return zstandard.ZstdDecompressor().decompress(self._seal.open(sealed, f"{job_id} {kind} {number}"))
 
 
 class Parts(io.RawIOBase):

@@ -159,14 +159,14 @@ class Callbacks:
         version, number = moment.policy.version, moment.number
         is_current = (row["policy_version"], row["publication"]) == (version, number)
         if row["answer"] is not None and (is_current or action not in _REPEATABLE):
-            kept = orjson.loads(transaction.unseal(service, correlation_id, bytes(row["answer"])))
+            kept = orjson.loads(transaction.seal(service).open(bytes(row["answer"]), correlation_id))
         else:
-            made = await _made(service, row, transaction.unseal(service, correlation_id, bytes(row["request"])))
+            made = await _made(service, row, transaction.seal(service).open(bytes(row["request"]), correlation_id))
             kept = {
                 "message": None if made.message is None else made.message.model_dump(mode="json", exclude_none=True, by_alias=True),
                 "code": None if made.error is None else made.error.code, "count": len(made.outcomes),
             }  # fmt: skip
-            sealed = transaction.seal(service, correlation_id, orjson.dumps(kept))
+            sealed = transaction.seal(service).close(orjson.dumps(kept), correlation_id)
             await transactions.answered(service.asking, correlation_id, sealed, transaction.written(made.outcomes), version, number)
         error = None if kept["code"] is None else Rejected("header", kept["code"])
         top = reply.header(

@@ -1,6 +1,5 @@
 """A transaction: a message that was taken in, kept sealed until its answer was taken, and asked about."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,6 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import orjson
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from hub.errors import HubError
@@ -16,6 +14,7 @@ from sharing import webhook
 from sharing.dci.codes import NotTaken, Rejected, codes
 from sharing.dci.models import Header, SearchAnswer, SearchResponse, Status, TxnStatus, TxnStatusRequest, TxnStatusResponse
 from sharing.dci.reception import Sender
+from sharing.seal import Seal
 from sharing.service import Service
 from warehouse import transactions
 from warehouse.asking import Refused
@@ -27,7 +26,6 @@ CALLBACKS = {
 }  # fmt: skip
 _KINDS = {"search": ("search",), "subscribe": ("subscribe", "unsubscribe"), "subscibe": ("subscribe", "unsubscribe")}
 _MOST = 100
-_NONCE = 12
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ async def taken(
         NotTaken: its answer could not be sent, or it cannot be kept now.
     """
     address, correlation_id = destination(service, sender, header, action), str(uuid4())
-    request = seal(service, correlation_id, message.model_dump_json(by_alias=True).encode())
+    request = seal(service).close(message.model_dump_json(by_alias=True).encode(), correlation_id)
     await _kept(
         service, sender, correlation_id, action, transaction_id, reference_ids, request_id, address=address, request=request, outcome=None
     )
@@ -168,16 +166,6 @@ def _answers(row: Any) -> list[SearchAnswer]:
     ]  # fmt: skip
 
 
-def _cipher(service: Service) -> AESGCM:
-    return AESGCM(bytes.fromhex(service.settings.secret("dci_transaction.key")))
-
-
-def seal(service: Service, correlation_id: str, content: bytes) -> bytes:
-    """A content as it is kept."""
-    nonce = os.urandom(_NONCE)
-    return nonce + _cipher(service).encrypt(nonce, content, correlation_id.encode())
-
-
-def unseal(service: Service, correlation_id: str, sealed: bytes) -> bytes:
-    """A content that was kept."""
-    return _cipher(service).decrypt(sealed[:_NONCE], sealed[_NONCE:], correlation_id.encode())
+def seal(service: Service) -> Seal:
+    """What seals messages and their answers, each by its correlation id."""
+    return Seal(service.settings, "dci_transaction.key")

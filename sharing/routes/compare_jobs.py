@@ -23,7 +23,7 @@ from sharing.once import OnceRoute, documented
 from sharing.problems import Problem, kinds, language
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
-from sharing.sealed_parts import PART, Seal
+from sharing.sealed_parts import PART, PartSeal
 from sharing.service import Service
 from sharing.tokens import Caller
 from warehouse import answers, compare_jobs
@@ -210,7 +210,7 @@ async def put_input(
 
 async def _received(request: Request, service: Service, row: Any) -> int:
     """Keep what comes, part by part; bytes of the list so far."""
-    seal, job_id = Seal(service.settings), row["job_id"]
+    seal, job_id = PartSeal(service.settings), row["job_id"]
     size, number, most = row["input_bytes"], row["input_parts"], service.settings.sharing_job_megabytes << 20
     held = bytearray()
 
@@ -247,7 +247,7 @@ async def _received(request: Request, service: Service, row: Any) -> int:
 
 async def _complete(service: Service, row: Any, size: int, digest: str | None) -> None:
     """All has come: look at its head, and let it wait for its turn."""
-    seal, job_id = Seal(service.settings), row["job_id"]
+    seal, job_id = PartSeal(service.settings), row["job_id"]
     places = await asking.read(compare_jobs.places(service.asking, job_id, "input"))
 
     def looked() -> int:
@@ -325,7 +325,7 @@ async def output(request: Request, job_id: UUID) -> Response:
 
 async def _bytes(service: Service, who: Caller, row: Any, first: int, last: int) -> AsyncIterator[bytes]:
     """The output between two bytes, part by part; a client that is revoked in the midst gets no further one."""
-    seal, job_id = Seal(service.settings), row["job_id"]
+    seal, job_id = PartSeal(service.settings), row["job_id"]
     kind, places = "output", await compare_jobs.places(service.asking, job_id, "output")
     if not places:
         kind, places = "answers", await compare_jobs.places(service.asking, job_id, "answers")

@@ -28,7 +28,7 @@ from hub.settings import CHECKOUT
 from sharing import answer_file, compare_job, unusual
 from sharing.applicants import Format
 from sharing.limits import Limit
-from sharing.sealed_parts import Seal
+from sharing.sealed_parts import PartSeal
 from tests.sharing.conftest import Asker, Pool
 from tests.sharing.test_answers import NOBODY, REVIEW
 from warehouse import clients, compare_jobs
@@ -484,8 +484,8 @@ def test_lists_and_answers_are_kept_sealed(pool: Pool, desk: Asker, applicants: 
     for part in kept:
         assert not any(a["resident_id"].encode() in bytes(part.sealed) for a in applicants if "resident_id" in a)
     with pytest.raises(InvalidTag):
-        Seal(pool.settings).open(job_id, "answers", 1, bytes(kept[-1].sealed))
-    assert Seal(pool.settings).open(job_id, "answers", 0, bytes(kept[-1].sealed)) == output(desk, job_id).content
+        PartSeal(pool.settings).open(job_id, "answers", 1, bytes(kept[-1].sealed))
+    assert PartSeal(pool.settings).open(job_id, "answers", 0, bytes(kept[-1].sealed)) == output(desk, job_id).content
     assert [
         k for k in pool.rows("SELECT kind FROM share.compare_part WHERE job_id = CAST(:j AS uuid)", j=job_id) if k.kind == "input"
     ] == []
