@@ -11,13 +11,10 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from sharing import asking
 from sharing.asking import Question
-from sharing.attributes import catalogue
 from sharing.dci import query, record, search
-from sharing.dci.codes import NotTaken, Rejected
+from sharing.dci.codes import Rejected
 from sharing.dci.mapping import Cell, mapping
 from sharing.dci.models import DisabledCriteria, Entity, QueryType, TypedQuery
 from sharing.dci.search import Asker
@@ -60,11 +57,7 @@ async def told(service: Service, asker: Asker, criteria: DisabledCriteria, asked
     try:
         return await _told(service, asker, criteria, asked)
     except Problem as problem:
-        if search.is_of_the_request(problem):
-            raise Rejected("search", "rjct.search_criteria.invalid", problem) from None
-        if problem.kind.code == "subject-ambiguous":
-            raise Rejected("search", "rjct.search.too_many_records_found", problem) from None
-        raise NotTaken.of(problem) from None
+        raise search.refusal(problem) from None
 
 
 async def _told(service: Service, asker: Asker, criteria: DisabledCriteria, asked: Asked) -> Told | None:
@@ -113,19 +106,7 @@ def _named(criteria: DisabledCriteria) -> tuple[QueryType, Any, Entity]:
 
 def _rows(question: Question, row: Any, cells: tuple[Cell, ...]) -> list[dict[str, Any]]:
     """Records of the source, each with the cells that are told in clear and have a code of the standard."""
-    if not cells:
-        return []
-    found = []
-    for kept in orjson.loads(row["records"]).get(catalogue()[cells[0].attribute].stem) or ():
-        made = {}
-        for cell in cells:
-            value = kept["told"].get(cell.attribute)
-            code = None if value is None or question.told.get(cell.attribute) != "clear" else mapping().code(cell.codes, value)
-            if code is not None:
-                made[cell.name] = code
-        if made:
-            found.append(made)
-    return found
+    return record.listed(question, row, cells, lambda _, value, codes: mapping().code(codes, value))
 
 
 def _details(question: Question, row: Any) -> list[dict[str, Any]]:

@@ -2,14 +2,16 @@
 value or a code the standard does not have stands beside it, in ``additional_attributes``, with the form it is told in.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
 
 from sharing.asking import Question, told
 from sharing.attributes import catalogue
-from sharing.dci.mapping import mapping
+from sharing.dci.mapping import Cell, mapping
 
+Coded = Callable[[str, Any, str | None], Any]
 PERSON_ID, HOUSEHOLD_ID, NUMBER = "HUB_PERSON_ID", "HUB_HOUSEHOLD_ID", "UIN"
 
 
@@ -105,9 +107,10 @@ def member(question: Question, row: Any, receipt_id: str, relation: str | None =
                     _put(record, placed.place, code)
                     break
     for rows in known.member_lists:
-        listed = _listed(question, row, rows.place, coded)
-        if listed:
-            _put(record, rows.place, listed)
+        kind = known.types.get(rows.place)
+        told_rows = listed(question, row, rows.rows, coded)
+        if told_rows:
+            _put(record, rows.place, told_rows if kind is None else [{"@type": kind, **made} for made in told_rows])
     if relation is not None:
         code = coded(known.group.relation, relation, "relation")
         if code is not None:
@@ -116,21 +119,26 @@ def member(question: Question, row: Any, receipt_id: str, relation: str | None =
     return record
 
 
-def _listed(question: Question, row: Any, place: str, coded: Any) -> list[dict[str, Any]]:
-    """Rows of a list: one a record of the source that tells something."""
-    (rows,) = (r for r in mapping().member_lists if r.place == place)
-    stem, kind = catalogue()[rows.rows[0].attribute].stem, mapping().types.get(place)
+def listed(question: Question, row: Any, cells: Sequence[Cell], coded: Coded) -> list[dict[str, Any]]:
+    """Rows of a list: one a record of the source that tells something in clear.
+
+    Args:
+        question: under which it is told.
+        row: of the warehouse.
+        cells: of each row, all of one source; none = no rows.
+        coded: attribute, value and name of a code list → the standard's code; None = it has none.
+    """
     found = []
-    for record in orjson.loads(row["records"]).get(stem) or ():
+    for record in (orjson.loads(row["records"]).get(catalogue()[cells[0].attribute].stem) or ()) if cells else ():
         made = {}
-        for cell in rows.rows:
+        for cell in cells:
             value = record["told"].get(cell.attribute)
             if question.told.get(cell.attribute) == "clear" and value is not None:
                 code = coded(cell.attribute, value, cell.codes)
                 if code is not None:
                     made[cell.name] = code
         if made:
-            found.append(made if kind is None else {"@type": kind, **made})
+            found.append(made)
     return found
 
 

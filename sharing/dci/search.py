@@ -89,11 +89,10 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     except Rejected as error:
         return rejected(item, error)
     except Problem as problem:
-        if is_of_the_request(problem):
-            return rejected(item, Rejected("search", "rjct.search_criteria.invalid", problem))
-        if problem.kind.code == "subject-ambiguous":
-            return rejected(item, Rejected("search", "rjct.search.too_many_records_found", problem))
-        raise NotTaken.of(problem) from None
+        refused = refusal(problem)
+        if isinstance(refused, Rejected):
+            return rejected(item, refused)
+        raise refused from None
     found, page = _paged(_sorted(found, criteria), criteria.pagination or item.pagination)
     data = SearchData(reg_record_type=search.entity, reg_records=[f.record for f in found])
     return SearchAnswer(
@@ -101,9 +100,22 @@ async def answered(service: Service, asker: Asker, item: SearchItem) -> SearchAn
     )  # fmt: skip
 
 
-def is_of_the_request(problem: Problem) -> bool:
-    """Whether a problem lies in what was asked, and not in what the service cannot do now: asking again would not help."""
-    return problem.kind.status in (400, 403)
+def refusal(
+    problem: Problem, kind: str = "search", *, invalid: str = "rjct.search_criteria.invalid", ambiguous: str = "rjct.search.too_many_records_found"
+) -> Rejected | NotTaken:  # fmt: skip
+    """A problem in the standard's words: a request is rejected for what lies in it, for asking again would not help; what the service cannot do now is not.
+
+    Args:
+        problem: that was met.
+        kind: of the request.
+        invalid: code of what was asked wrongly, or may not be.
+        ambiguous: code of what names several persons.
+    """
+    if problem.kind.status in (400, 403):
+        return Rejected(kind, invalid, problem)
+    if problem.kind.code == "subject-ambiguous":
+        return Rejected(kind, ambiguous, problem)
+    return NotTaken.of(problem)
 
 
 def rejected(item: SearchItem, error: Rejected) -> SearchAnswer:

@@ -81,11 +81,9 @@ async def _subscribed(service: Service, asker: Asker, address: str, received_at:
     try:
         return await _made(service, asker, address, received_at, item)
     except Problem as problem:
-        if search.is_of_the_request(problem):
-            raise Rejected("subscribe", "rjct.notify_details.invalid", problem) from None
-        if problem.kind.code == "subject-ambiguous":
-            raise Rejected("subscribe", "rjct.person_id.invalid", problem) from None
-        raise NotTaken.of(problem) from None
+        raise search.refusal(
+            problem, "subscribe", invalid="rjct.notify_details.invalid", ambiguous="rjct.person_id.invalid"
+        ) from None  # fmt: skip
 
 
 async def _made(service: Service, asker: Asker, address: str, received_at: datetime, item: SubscribeItem) -> str:

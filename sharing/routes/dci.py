@@ -26,7 +26,6 @@ from sharing.dci.models import (
 )
 from sharing.dci.reception import Sender, received
 from sharing.dci.search import Asker
-from sharing.models import TokenError
 from sharing.problems import Problem
 from sharing.routes import oauth
 from sharing.service import Service
@@ -220,11 +219,7 @@ async def _taken(
     return reply.acknowledged(correlation_id)
 
 
-@router.post(
-    "/oauth2/client/token", summary="DCI: an access token", response_model=models.Token,
-    responses={400: {"model": TokenError, "description": "The request is malformed."}, 401: {"model": TokenError, "description": "No such client, or not proved."},
-               429: {"model": TokenError, "description": "Too many tries."}, 503: {"model": TokenError, "description": "Try again later."}},
-)  # fmt: skip
+@router.post("/oauth2/client/token", summary="DCI: an access token", response_model=models.Token, responses=oauth.REFUSALS)
 async def token(
     request: Request,
     grant_type: Annotated[str | None, Form(examples=["client_credentials"])] = None,

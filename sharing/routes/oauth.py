@@ -22,6 +22,10 @@ from warehouse.asking import Refused
 router = APIRouter(tags=["oauth"])
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": TokenError, "description": "The request is malformed."}, 401: {"model": TokenError, "description": "No such client, or not proved."},
+    429: {"model": TokenError, "description": "Too many tries."}, 503: {"model": TokenError, "description": "Try again later."},
+}  # fmt: skip
 _WAIT = asyncio.Semaphore(2)  # a guess costs 16 MiB: no more at one time
 
 
@@ -54,11 +58,7 @@ async def _has_proved(service: Service, row: Any, client_id: str, secret: str | 
     return row is not None and any(found)
 
 
-@router.post(
-    "/oauth2/token", summary="An access token", response_model=Token,
-    responses={400: {"model": TokenError, "description": "The request is malformed."}, 401: {"model": TokenError, "description": "No such client, or not proved."},
-               429: {"model": TokenError, "description": "Too many tries."}, 503: {"model": TokenError, "description": "Try again later."}},
-)  # fmt: skip
+@router.post("/oauth2/token", summary="An access token", response_model=Token, responses=REFUSALS)
 async def token(
     request: Request,
     grant_type: Annotated[str | None, Form(examples=["client_credentials"])] = None,
