@@ -14,9 +14,9 @@ _COLUMNS = (
     " finding, words"
 )
 _IS_OPEN = "closed_at IS NULL AND closes_at > clock_timestamp()"
-# Persons told of since it was opened, by the log.
+# Persons told of since it was opened, by the log; read from where it stood then, however long it is.
 _TOLD = (
-    "(SELECT count(DISTINCT a.subject) FROM audit.entry a WHERE a.client_id = e.client_id AND a.purpose = e.purpose AND a.at >= e.opened_at"
+    "(SELECT count(DISTINCT a.subject) FROM audit.entry a WHERE a.leaf_index >= e.opened_leaf AND a.client_id = e.client_id AND a.purpose = e.purpose"
     " AND a.at <= coalesce(e.closed_at, e.closes_at) AND a.decision IN ('told', 'unchanged'))"
 )
 
@@ -57,8 +57,8 @@ async def open_(
     """Open an emergency; its row. None = the client has one open for the purpose."""
     rows = await asking.read(
         None,
-        "INSERT INTO share.emergency AS e (client_id, department, purpose, operator, reason, persons, closes_at)"
-        " SELECT $1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(mins => $7)"
+        "INSERT INTO share.emergency AS e (client_id, department, purpose, operator, reason, persons, closes_at, opened_leaf)"
+        " SELECT $1, $2, $3, $4, $5, $6, clock_timestamp() + make_interval(mins => $7), (SELECT size FROM audit.log)"
         f" WHERE NOT EXISTS (SELECT FROM share.emergency WHERE client_id = $1 AND purpose = $3 AND {_IS_OPEN}) RETURNING {_COLUMNS}, 0::bigint AS told",
         client_id, department, purpose, operator, reason, persons, minutes,
     )  # fmt: skip
@@ -103,6 +103,9 @@ async def close(asking: Asking, client_id: str, emergency_id: Any) -> bool:
     return bool(rows)
 
 
+_SELECT = f"SELECT {_COLUMNS}, {_TOLD} AS told, {_IS_OPEN} AS is_open FROM share.emergency e"
+
+
 def listed(connection: sa.Connection, *, waiting_only: bool = True) -> list[Emergency]:
     """Emergencies, oldest first.
 
@@ -110,13 +113,7 @@ def listed(connection: sa.Connection, *, waiting_only: bool = True) -> list[Emer
         connection: an open connection.
         waiting_only: only those that last or nobody has reviewed.
     """
-    rows = connection.execute(
-        sa.text(
-            f"SELECT {_COLUMNS}, {_TOLD} AS told, {_IS_OPEN} AS is_open FROM share.emergency e"
-            " WHERE NOT :waiting OR reviewed_at IS NULL ORDER BY opened_at"
-        ),
-        {"waiting": waiting_only},
-    )
+    rows = connection.execute(sa.text(f"{_SELECT} WHERE NOT :waiting OR reviewed_at IS NULL ORDER BY opened_at"), {"waiting": waiting_only})
     return [Emergency(**row._mapping) for row in rows]
 
 
@@ -131,10 +128,10 @@ def waiting(connection: sa.Connection) -> tuple[int, int]:
 
 
 def _one(connection: sa.Connection, emergency_id: str) -> Emergency:
-    found = [e for e in listed(connection, waiting_only=False) if emergency_id and e.emergency_id.startswith(emergency_id)]
-    if len(found) != 1:
-        raise ConfigError(f"{len(found)} emergencies begin with that id", where="EMERGENCY", next_step="see `hub emergency list --all`")
-    return found[0]
+    rows = connection.execute(sa.text(f"{_SELECT} WHERE :id <> '' AND starts_with(emergency_id::text, :id)"), {"id": emergency_id}).all()
+    if len(rows) != 1:
+        raise ConfigError(f"{len(rows)} emergencies begin with that id", where="EMERGENCY", next_step="see `hub emergency list --all`")
+    return Emergency(**rows[0]._mapping)
 
 
 def end(connection: sa.Connection, emergency_id: str) -> Emergency:

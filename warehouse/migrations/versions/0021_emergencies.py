@@ -17,6 +17,7 @@ CREATE TABLE share.emergency (
     reason text NOT NULL CHECK (reason <> ''),
     persons integer NOT NULL CHECK (persons > 0),
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    opened_leaf bigint NOT NULL,
     closes_at timestamptz NOT NULL,
     closed_at timestamptz,
     reviewed_at timestamptz,
@@ -31,6 +32,7 @@ CREATE INDEX ON share.emergency (department, purpose, closes_at);
 COMMENT ON TABLE share.emergency IS 'One row a use of an emergency grant: who broke the glass, why, until when, and what a reviewer found. What was told meanwhile is in the log, with the id.';
 COMMENT ON COLUMN share.emergency.operator IS 'The person at the department who asks.';
 COMMENT ON COLUMN share.emergency.persons IS 'Of how many it may be told.';
+COMMENT ON COLUMN share.emergency.opened_leaf IS 'Entries the log had then: what was told in it stands behind them.';
 COMMENT ON COLUMN share.emergency.closed_at IS 'Closed before its time; null = it ends by itself.';
 
 CREATE FUNCTION share.is_emergency(role text) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$
