@@ -70,10 +70,6 @@ class Plan:
     confirm: str
 
 
-def _contracts() -> dict[str, Contract]:
-    return load_contracts()
-
-
 def _found(connection: sa.Connection, contracts: dict[str, Contract], person: str) -> tuple[str, list[Record], Plan]:
     person_id = str(questions.person(connection, person)["person_id"])
     records = erasures.records_of(connection, contracts, person_id)
@@ -93,7 +89,7 @@ def plan(settings: Settings, person: str) -> Plan:
         ConfigError: no such person, or it is erased already.
     """
     with database.engine(settings).connect() as connection:
-        return _found(connection, _contracts(), person)[2]
+        return _found(connection, load_contracts(), person)[2]
 
 
 @contextlib.contextmanager
@@ -131,7 +127,7 @@ def carry_out(settings: Settings, person: str, *, basis: str, reason: str, by: s
             raise ConfigError("this must be said", where=where)
     if by.strip() == confirmed_by.strip():
         raise ConfigError("who carries it out cannot confirm it as well", where="--confirmed-by", next_step="another person confirms")
-    contracts = _contracts()
+    contracts = load_contracts()
     with _alone(settings, list(contracts)):
         with database.publishing(settings) as connection:
             person_id, records, found = _found(connection, contracts, person)
@@ -200,8 +196,7 @@ def _erase(
 
 def _forget_guardian(connection: sa.Connection, settings: Settings, contracts: dict[str, Contract], entry: dict[str, Any]) -> None:
     """Empty the fields in which other persons' records name the erased one as guardian."""
-    numbers = [erasures.Mark(m["kind"], m["stem"], bytes.fromhex(m["mark"])) for m in entry["marks"] if m["kind"] == "number"]
-    by = suppression.over(settings, numbers)
+    by = suppression.over(settings, erasures.marks_of(entry))
     for contract in contracts.values():
         told = guardians.told(connection, contract)
         if told is None or not told.height:
@@ -229,7 +224,7 @@ def finish(settings: Settings) -> int:
         marks, newly = erasures.marks(connection), erasures.marks(connection, pending_only=True)
         deliveries = landing.deliveries(connection)
     kept_out, persons = suppression.over(settings, {*marks, *newly}), suppression.over(settings, newly)
-    contracts, n_done = _contracts(), 0
+    contracts, n_done = load_contracts(), 0
     for delivery in deliveries:
         if (pending or delivery.delivery_id in late) and delivery.stem in contracts:
             n_done += _retain(settings, contracts[delivery.stem], delivery, kept_out, persons)
@@ -330,14 +325,14 @@ def carry_over(settings: Settings, entries: Sequence[dict[str, Any]]) -> int:
     Raises:
         ConfigError: their marks were made with another secret than this hub has.
     """
-    contracts, n_done = _contracts(), 0
+    contracts, n_done = load_contracts(), 0
     database.migrate(settings)
     with _alone(settings, list(contracts)):
         for entry in sorted({e["erasure_id"]: e for e in entries}.values(), key=lambda e: str(e["erased_at"])):
             with database.publishing(settings) as connection:
                 if erasures.one(connection, entry["erasure_id"]) is not None:
                     continue
-                marks = {erasures.Mark(m["kind"], m["stem"], bytes.fromhex(m["mark"])) for m in entry["marks"]}
+                marks = set(erasures.marks_of(entry))
                 of_whom = suppression.over(settings, ())
                 if of_whom.check(entry["erasure_id"]) not in marks:
                     raise ConfigError(

@@ -36,6 +36,11 @@ class Mark:
     mark: bytes
 
 
+def marks_of(entry: dict[str, Any]) -> list[Mark]:
+    """The marks of an erasure as :func:`register` gives it."""
+    return [Mark(m["kind"], m["stem"], bytes.fromhex(m["mark"])) for m in entry["marks"]]
+
+
 @dataclass(frozen=True)
 class Erasure:
     """One person erased; a row of ``ops.erasure``.
@@ -288,7 +293,7 @@ def add(connection: sa.Connection, entry: dict[str, Any], records: Sequence[Reco
         )
     connection.execute(
         sa.text("INSERT INTO ops.erasure_mark VALUES (CAST(:erasure AS uuid), :kind, :stem, :mark)"),
-        [{**m, "mark": bytes.fromhex(m["mark"]), "erasure": entry["erasure_id"]} for m in entry["marks"]],
+        [{**asdict(m), "erasure": entry["erasure_id"]} for m in marks_of(entry)],
     )
 
 
