@@ -138,7 +138,8 @@ def carry_out(settings: Settings, person: str, *, basis: str, reason: str, by: s
                 )  # fmt: skip
             of_whom = suppression.over(settings, ())
             known = erasures.known_by(connection, [r.record_id for r in records])
-            marks = {of_whom.of_key(r.stem, r.record_key) for r in records} | {m for k in known for m in of_whom.of_person(*k)}
+            own = erasures.without_others(connection, contracts, records)
+            marks = {of_whom.of_key(r.stem, r.record_key) for r in own} | {m for k in known for m in of_whom.of_person(*k)}
             erasure_id = str(uuid4())
             marks.add(of_whom.check(erasure_id))
             entry: dict[str, Any] = {
@@ -164,9 +165,9 @@ def _erase(
     if night is None:
         raise ConfigError("nothing was published yet", where="ID")
     day, number = night.business_date, ledger.publication(connection) + 1
-    concerned = {stem: [r.record_key for r in records if r.stem == stem] for stem in {r.stem for r in records}}
-    for stem, keys in concerned.items():
-        timeline.strike(connection, contracts[stem], str(day), keys)
+    concerned = {stem: [r.record_id for r in records if r.stem == stem] for stem in {r.stem for r in records}}
+    for stem, ids in concerned.items():
+        timeline.strike(connection, contracts[stem], str(day), ids)
     identity_pool.collect(connection, [])
     for stem in concerned:
         timeline.collect(connection, stem, str(day))

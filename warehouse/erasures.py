@@ -112,6 +112,19 @@ def records_by_id(connection: sa.Connection, stems: Iterable[str], ids: Sequence
     return [Record(**row._mapping) for row in rows]
 
 
+def without_others(connection: sa.Connection, stems: Iterable[str], records: Sequence[Record]) -> list[Record]:
+    """Those of some records whose key is not another record's by now: an agency may have given it to somebody else."""
+    values = {"ids": [r.record_id for r in records], "keys": [r.record_key for r in records]}
+    others = {
+        (stem, key)
+        for stem, table in _tables(connection, stems).items()
+        for key in connection.scalars(
+            sa.text(f"SELECT record_key FROM {table} WHERE record_key = ANY(:keys) AND record_id <> ALL(CAST(:ids AS uuid[]))"), values
+        )
+    }
+    return [r for r in records if (r.stem, r.record_key) not in others]
+
+
 def keys(connection: sa.Connection, stems: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     """Stem, key and id of every record the pool knows or ever knew."""
     parts = [f"SELECT '{stem}' AS stem, record_key, record_id FROM {table}" for stem, table in _tables(connection, stems).items()]

@@ -321,21 +321,21 @@ def remove(connection: sa.Connection, contract: Contract, *, business_date: str,
     return int(connection.scalar(sa.text(f'SELECT count(*) FROM {plan[:-1]}_keys"')) or 0)
 
 
-def strike(connection: sa.Connection, contract: Contract, business_date: str, record_keys: list[str]) -> None:
-    """Draw a plan in which some keys never were.
+def strike(connection: sa.Connection, contract: Contract, business_date: str, record_ids: list[str]) -> None:
+    """Draw a plan in which some records never were.
 
     Args:
         connection: the transaction.
         contract: of their source.
         business_date: names the plan.
-        record_keys: the keys.
+        record_ids: the records; one that is not the source's now is left out.
     """
     plan = plan_table(contract.stem, business_date)
     drop(connection, contract.stem, business_date)
     _run(
-        connection, {"keys": record_keys, "stem": contract.stem},
+        connection, {"ids": record_ids},
         "CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT record_key, record_id FROM"
-        f" {agency_tables.core_table(contract.stem)} WHERE record_key = ANY(:keys)",
+        f" {agency_tables.core_table(contract.stem)} WHERE record_id = ANY(CAST(:ids AS uuid[]))",
     )  # fmt: skip
     _read_versions(connection, contract)
     _run(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import uuid
 from collections.abc import Iterator
 from datetime import date
 
@@ -227,6 +228,37 @@ def test_a_delivery_taken_out_or_let_in_later_does_not_bring_an_erased_person_ba
     assert tables_with(hub, values) == {}
     rulings.release(hub.settings, delivery, reason="the right one after all", by="one")
     assert tables_with(hub, values) == {}
+
+
+def test_a_key_that_its_agency_gave_to_somebody_else_since_is_that_persons_now(five: Hub) -> None:
+    hub, person = five, someone(five, f"{_WELL_KNOWN} AND NOT 'education' = ANY(sources)", number=4)
+    with database.engine(hub.settings).begin() as connection:
+        key, before = connection.execute(
+            sa.text("SELECT record_key, row_hash FROM core.education WHERE withdrawn_date IS NULL ORDER BY 1 LIMIT 1")
+        ).one()
+        was = str(uuid.uuid4())
+        connection.execute(
+            sa.text(
+                "INSERT INTO history.link (record_id, known_during, row) VALUES (CAST(:was AS uuid), int8range(1, 2), jsonb_build_object('person_id', CAST(:person AS text)))"
+            ),
+            {"was": was, "person": person},
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO history.record (record_id, stem, record_key, valid_during, is_withdrawn, row_hash, row, traits, changed_date, delivery_id, known_from,"
+                " open_until) SELECT CAST(:was AS uuid), 'education', record_key, daterange('2026-02-01', '2026-02-02'), false, row_hash, '{}', '{}', changed_date,"
+                " delivery_id, 1, 2 FROM core.education WHERE record_key = :key"
+            ),
+            {"was": was, "key": key},
+        )
+    assert erasure.plan(hub.settings, person).records["education"] == 1, "what the person once had is its own"
+    erase(hub, person)
+    with database.engine(hub.settings).connect() as connection:
+        assert connection.scalar(sa.text("SELECT row_hash FROM core.education WHERE record_key = :key"), {"key": key}) == before
+        assert not connection.scalar(
+            sa.text("SELECT EXISTS (SELECT FROM history.record WHERE record_id = CAST(:was AS uuid))"), {"was": was}
+        )
+    assert hub.night(8).sources["education"]["erased"] == 0, "and is not kept out"
 
 
 def test_lifted_the_person_comes_in_again_with_the_next_full_delivery_under_a_new_id(five: Hub) -> None:
