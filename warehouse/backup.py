@@ -49,6 +49,7 @@ _DUMP, _SECRETS, _OBJECT_KEYS = "warehouse.sealed", "secrets.sealed", "object-ke
 _MANIFEST, _PROOF = "manifest.json", "manifest.hmac"
 HEAD = "checkpoint"
 _CHUNK = 1 << 20
+_DRAFT = ".draft-"
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def _written(place: Path) -> Iterator[None]:
 def _room(place: Path) -> Iterator[Path]:
     """A draft's folder; what was not finished is removed."""
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=place))
+    draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=place))
     try:
         yield draft
     finally:
@@ -269,6 +270,15 @@ def listed(place: Path) -> list[Manifest]:
     return [_parsed(path) for path in sorted(place.glob(f"*/{_MANIFEST}"))]
 
 
+def registers(place: Path) -> list[dict[str, Any]]:
+    """The erasures that the backups of a place know; one whose manifest cannot be read is passed over: it shall not keep another from being restored."""
+    found: list[dict[str, Any]] = []
+    for path in sorted(place.glob(f"*/{_MANIFEST}")):
+        with contextlib.suppress(ConfigError):
+            found += _parsed(path).erasures
+    return found
+
+
 def prune(place: Path, *, before: datetime) -> list[Manifest]:
     """Remove the backups of a place that were taken before an instant, and objects that none of the others names; the newest always stays.
 
@@ -276,9 +286,13 @@ def prune(place: Path, *, before: datetime) -> list[Manifest]:
         Those removed, oldest first.
 
     Raises:
-        ConfigError: a manifest cannot be read; nothing was removed.
+        ConfigError: a manifest cannot be read, or a backup is being taken; nothing was removed.
     """
     found = listed(place)
+    if any(place.glob(f"{_DRAFT}*")):
+        raise ConfigError(
+            "a backup of this place is being taken, or was broken off", where=str(place), next_step=f"wait for its end, or remove {_DRAFT}…"
+        )
     old = [m for m in found[:-1] if datetime.fromisoformat(m.taken_at) < before]
     with _written(place):
         for manifest in old:

@@ -75,7 +75,7 @@ def restore(
         from pipeline import erasure
 
         # Whoever was erased since it was taken, as this pool and the place's other backups know.
-        since = [entry for m in copies.listed(folder.parent) for entry in m.erasures] + erasure.registered(settings)
+        since = copies.registers(folder.parent) + erasure.registered(settings)
         found = _in_steps(as_json, lambda told: copies.restore(settings, folder, replace=replace, told=told))
         erased = erasure.carry_over(settings, since)
     if as_json:
@@ -103,7 +103,7 @@ def _erased(settings: Settings, place: Path) -> set[str]:
     from warehouse import backup as copies
 
     is_here = settings.database_url is not None or (settings.home / "postgres").exists()
-    return _ids(e for m in copies.listed(place) for e in m.erasures) | (_ids(erasure.registered(settings)) if is_here else set())
+    return _ids(copies.registers(place)) | (_ids(erasure.registered(settings)) if is_here else set())
 
 
 def _in_steps(silent: bool, work: Any) -> Any:
