@@ -1,4 +1,4 @@
-"""What an answer costs: look-ups beside a bare FastAPI endpoint on the same pool, many at once, the log.
+"""What an answer costs: look-ups beside a bare FastAPI endpoint on the same pool, many at once. The log: ``benchmarks.log``.
 
     python -m benchmarks.sharing [--requests 4000] [--clients 50]
     python -m benchmarks.sharing --compare 100000
@@ -25,12 +25,10 @@ import orjson
 import psutil
 import sqlalchemy as sa
 
-from hub.crypto_suite import chosen
 from hub.postgres import free_port
 from hub.settings import get_settings
-from sharing import enforcement, keys, secret
-from sharing.ledger import Entry, Ledger
-from warehouse import asking, audit_log, clients, database
+from sharing import keys, secret
+from warehouse import clients, database
 
 _PURPOSE = "roster_monitoring"
 _ASKED = f"purpose={_PURPOSE}&attributes=person.name&attributes=person.birth_date&attributes=person.area_code"
@@ -200,33 +198,6 @@ def _unlike(base: str, token: str, theirs: list[str]) -> tuple[float, int]:
     return float(statistic) / len(theirs) ** 2, len(theirs)
 
 
-async def _append(batch: int, batches: int) -> tuple[float, float]:
-    """Entries a second through the ledger, and milliseconds of a proof of inclusion in the tree they make."""
-    settings = get_settings()
-    opened = await asking.connect(settings, enforcement.password(settings))
-    ledger = Ledger(opened, chosen(settings))
-    ledger.start()
-    entry = Entry(None, None, "benchmark", "refused", "benchmark", "benchmark", secrets.token_bytes(32))
-    began = time.perf_counter()
-    for _ in range(batches):
-        await ledger.commit([entry] * batch, None)
-    rate = batch * batches / (time.perf_counter() - began)
-    from sharing.service import Service
-
-    size = await audit_log.size(opened)
-    service = Service(settings, "http://benchmark")
-    service.asking = opened
-    took = []
-    for _ in range(20):
-        index = secrets.randbelow(size)
-        start = time.perf_counter()
-        await service.prove(lambda read, i=index: service.tree.inclusion(i, size, read), size)  # type: ignore[misc]
-        took.append(time.perf_counter() - start)
-    await ledger.stop()
-    await opened.close()
-    return rate, statistics.median(took) * 1000
-
-
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -325,8 +296,6 @@ def main() -> None:
         print(
             f"refusals: somebody who is there takes longer than nobody with probability {told_apart:.2f} (0.5 = cannot be told), {n} each"
         )
-        rate, proof_ms = asyncio.run(_append(10_000, 5))
-        print(f"log: {rate:,.0f} entries/s in batches of 10,000 · proof of inclusion {proof_ms:.1f} ms")
     finally:
         for server in servers:
             server.terminate()

@@ -15,13 +15,8 @@ Coded = Callable[[str, Any, str | None], Any]
 PERSON_ID, HOUSEHOLD_ID, NUMBER = "HUB_PERSON_ID", "HUB_HOUSEHOLD_ID", "UIN"
 
 
-def values(question: Question, row: Any) -> dict[str, list[Any]]:
-    """What is told of one person: attribute → values that are known, one a record of the source.
-
-    Args:
-        question: under which the row was read.
-        row: of the warehouse.
-    """
+def values(row: Any) -> dict[str, list[Any]]:
+    """What is told of one person by its row of the warehouse: attribute → values that are known, one a record of the source."""
     found: dict[str, list[Any]] = {name: [value] for name, value in orjson.loads(row["person"]).items() if value is not None}
     for records in orjson.loads(row["records"]).values():
         for record in records or ():
@@ -33,7 +28,7 @@ def values(question: Question, row: Any) -> dict[str, list[Any]]:
 
 def clear(question: Question, row: Any) -> dict[str, Any]:
     """What is told in clear of one person: attribute → value; None = the source holds none."""
-    found = values(question, row)
+    found = values(row)
     return {name: found.get(name, [None])[0] for name, effect in question.told.items() if effect == "clear"}
 
 
@@ -76,7 +71,7 @@ def member(question: Question, row: Any, receipt_id: str, relation: str | None =
         receipt_id: of the entry in the log.
         relation: to the head of the household it is told in, a local code; None = not told, or told alone.
     """
-    known, found = mapping(), values(question, row)
+    known, found = mapping(), values(row)
     record, beside = candidate(row["person_id"], receipt_id), []
 
     def coded(name: str, value: Any, codes: str | None) -> Any:
