@@ -1,4 +1,4 @@
-"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`, `hub job`: the sharing side of the command line."""
+"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`, `hub job`, `hub emergency`: the sharing side of the command line."""
 
 import sys
 
