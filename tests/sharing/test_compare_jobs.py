@@ -337,6 +337,23 @@ def test_while_the_log_cannot_be_written_the_job_waits_and_tells_nothing(
     assert until(desk, job_id, "done")["rows_done"] == len(applicants)
 
 
+_UNHURRIED = """
+import asyncio
+from sharing import compare_job
+from sharing.__main__ import main
+
+advance, compare_job._BATCH = compare_job.compare_jobs.advance, 60
+
+async def unhurried(*arguments):
+    moved = await advance(*arguments)
+    await asyncio.sleep(0.3)  # the killer finds it between two batches or in the midst of one
+    return moved
+
+compare_job.compare_jobs.advance = unhurried
+main()
+"""
+
+
 @pytest.mark.parametrize("form", ["ndjson", "parquet"])
 def test_a_service_that_is_killed_again_and_again_goes_on_and_answers_no_row_twice(
     pool: Pool, desk: Asker, applicants: list[dict[str, str]], form: str
@@ -346,14 +363,13 @@ def test_a_service_that_is_killed_again_and_again_goes_on_and_answers_no_row_twi
     job, undisturbed = done(desk, lines(many), output=form)
     environment = {**os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value()}  # type: ignore[union-attr]
     before = pool.entries()
-    with held_back(pool):
+    with held_back():
         job_id = begun(desk, output=form)
         assert put(desk, job_id, lines(many)).status_code == 202
-        code = "from sharing import compare_job\ncompare_job._BATCH = 60\nfrom sharing.__main__ import main\nmain()"
         kills = reached = 0
         while not ended(state(desk, job_id)):
             port = free_port()
-            child = subprocess.Popen([sys.executable, "-c", code], env={**environment, "HUB_SHARING_PORT": str(port)}, cwd=CHECKOUT)
+            child = subprocess.Popen([sys.executable, "-c", _UNHURRIED], env={**environment, "HUB_SHARING_PORT": str(port)}, cwd=CHECKOUT)
             ends = time.monotonic() + 200
             while not ended(found := state(desk, job_id)) and not (kills < 4 and found["rows_done"] > reached):
                 assert time.monotonic() < ends, found
@@ -371,18 +387,15 @@ def test_a_service_that_is_killed_again_and_again_goes_on_and_answers_no_row_twi
 
 
 @contextmanager
-def held_back(pool: Pool) -> Iterator[None]:
-    """The tests' own service leaves jobs to others meanwhile."""
-    worker = pool.http.app.state.worker  # type: ignore[attr-defined]
+def held_back() -> Iterator[None]:
+    """The tests' own service finds no job to work on meanwhile; those of other processes do."""
 
-    async def idle() -> int:
-        return 0
+    async def none(_asking: Any) -> list[Any]:
+        return []
 
-    worker.turn = idle
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compare_job.compare_jobs, "due", none)
         yield
-    finally:
-        del worker.turn
 
 
 def test_a_client_revoked_in_the_midst_is_told_nothing_more(
@@ -475,7 +488,7 @@ def test_only_a_list_may_be_larger_than_other_bodies_and_it_is_bounded_too(
 
 def test_lists_and_answers_are_kept_sealed(pool: Pool, desk: Asker, applicants: list[dict[str, str]]) -> None:
     job_id = begun(desk)
-    with held_back(pool):
+    with held_back():
         put(desk, job_id, lines(applicants))
         kept = pool.rows("SELECT kind, sealed FROM share.compare_part WHERE job_id = CAST(:j AS uuid)", j=job_id)
     assert until(desk, job_id, "done")
@@ -617,7 +630,7 @@ def test_jobs_of_several_clients_take_turns(
         return await real(connection, job_id, *rest)
 
     monkeypatch.setattr(compare_job.compare_jobs, "advance", noted)
-    with held_back(pool):
+    with held_back():
         for asker, letter in ((desk, "a"), (desk, "b"), (civil, "c")):
             names[begun(asker)] = letter
         for asker, job_id in zip((desk, desk, civil), names, strict=True):
