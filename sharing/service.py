@@ -19,6 +19,7 @@ from sharing.policy import Policy
 from sharing.tokens import Tokens
 from warehouse import answers, asking, audit_log
 from warehouse.asking import Asking
+from warehouse.gathering import Gathering
 
 log = structlog.get_logger()
 _GOOD = ("merged", "not_due")
@@ -60,6 +61,7 @@ class Service:
         self.token_tries = Limit(20, 60)
         self.test_notices = Limit(10, 60)
         self.asking: Asking
+        self.gathering: Gathering
         self.ledger: Ledger
         self.moment: Moment
         self._watch: asyncio.Task[None] | None = None
@@ -80,6 +82,7 @@ class Service:
         policy, day = await asyncio.to_thread(enforcement.policy_today, self.settings)
         await asyncio.to_thread(enforcement.ensure, self.settings, policy, day)
         self.asking = await asking.connect(self.settings, enforcement.password(self.settings))
+        self.gathering = Gathering(self.asking)
         self.moment = await self._look(policy)
         self.ledger = Ledger(self.asking, self.suite)
         self.ledger.start()

@@ -32,22 +32,20 @@ class _Connection(asyncpg.Connection):
 
     __slots__ = ("worn",)
 
-    async def wear(self, role: str | None) -> None:
-        """Put on a role; None = take it off."""
+    async def wear(self, role: str) -> None:
+        """Put on a role, instead of the one it has on."""
         if getattr(self, "worn", None) != role:
-            quoted = "NONE" if role is None else '"' + role.replace('"', '""') + '"'
-            self.worn: str | None = (
-                ""  # whoever is cancelled over it leaves a connection of which nobody knows, and that the next puts a role on
-            )
-            await self.execute(f"SET ROLE {quoted}")
+            # Whoever is cancelled over it leaves a connection of which nobody knows, and that the next puts a role on.
+            self.worn = ""
+            await self.execute(f'SET ROLE "{role.replace(chr(34), chr(34) * 2)}"')
             self.worn = role
 
 
 class Asking:
     """The connections of one program."""
 
-    def __init__(self, pool: Any, prefix: str) -> None:
-        self._pool = pool
+    def __init__(self, pools: tuple[Any, Any], prefix: str) -> None:
+        self._as_itself, self._in_roles = pools
         self._prefix = prefix
 
     @asynccontextmanager
@@ -59,8 +57,9 @@ class Asking:
             Refused: it does not let the role read that.
         """
         try:
-            async with self._pool.acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
-                await connection.wear(None if role is None else f"{self._prefix}_{role}")
+            async with (self._as_itself if role is None else self._in_roles).acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
+                if role is not None:
+                    await connection.wear(f"{self._prefix}_{role}")
                 yield connection
         except _GONE:
             raise ServiceError("PostgreSQL does not answer or broke off", where="warehouse") from None
@@ -82,7 +81,7 @@ class Asking:
 
     async def close(self) -> None:
         """Close all."""
-        await self._pool.close()
+        await asyncio.gather(self._as_itself.close(), self._in_roles.close())
 
 
 async def _keep(_: Any) -> None:
@@ -112,6 +111,7 @@ async def connect(settings: Settings, password: str, *, most: int = 10) -> Askin
         connection_class=_Connection, reset=_keep, command_timeout=_COMMAND_TIMEOUT_S, server_settings={"application_name": "hub sharing", "plan_cache_mode": "force_generic_plan"},  # planning costs more than reading
     )  # fmt: skip
     try:
-        return Asking(await opened(), prefix)
+        # Two of a kind: what the log is written by would else have a role put on and taken off between any two entries.
+        return Asking((await opened(), await opened()), prefix)
     except (*_GONE, asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError):
         raise ServiceError("PostgreSQL does not let the sharing login in", where="warehouse", next_step="run `hub policy apply`") from None

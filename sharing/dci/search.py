@@ -216,13 +216,13 @@ async def _persons(question: Question, search: Search) -> tuple[Any, str]:
     service = question.service
     if search.by == "person_id":
         try:
-            rows = await asking.read(answers.persons(service.asking, question.asked, [_uuid(search.value)]))
+            rows = await asking.read(service.gathering.one(answers.persons, question.asked, _uuid(search.value)))
         except ValueError:
             rows = []
         return (rows[0] if rows else None), search.value
     if search.by == "resident_id":
         number = resident_id.normalise(pl.Series([search.value], dtype=pl.String)).fill_null("").item()
-        rows = await asking.read(answers.by_number(service.asking, question.asked, [number]))
+        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, number))
         if len(rows) > 1:
             await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
             raise Problem("subject-ambiguous")
@@ -238,7 +238,7 @@ async def _persons(question: Question, search: Search) -> tuple[Any, str]:
         receipts = await asking.commit(service, entries, question.caller)
         records = [record.candidate(r["person_id"], t.receipt_id) for r, t in zip(found, receipts, strict=True)]
         return [_Found(r, {}) for r in records], named
-    rows = await asking.read(answers.persons(service.asking, question.asked, [found[0]["person_id"]])) if found else []
+    rows = await asking.read(service.gathering.one(answers.persons, question.asked, found[0]["person_id"])) if found else []
     return (rows[0] if rows else None), named
 
 

@@ -281,26 +281,28 @@ def test_one_person_is_found_by_index_under_row_level_security_whatever_the_pool
 def test_whoever_is_cut_off_over_putting_on_a_role_leaves_it_to_nobody_else(pool, monkeypatch):
     """PostgreSQL had put it on already: the connection must not be taken for one without a role, nor for one with another."""
     asking = pool.http.app.state.service.asking
+    other = "town_office__low_income_review"
 
     class CutOff(Exception):
         pass
 
-    async def worn():
-        return (await asking.read(None, "SELECT current_user"))[0][0]
+    async def worn(role):
+        return (await asking.read(role, "SELECT current_user"))[0][0]
 
     async def cut_off():
-        login, execute = await worn(), _Connection.execute
+        execute = _Connection.execute
 
         async def cut(self, query, *arguments, **named):
             await execute(self, query, *arguments, **named)
             raise CutOff
 
+        roles = [await worn(role) for role in (None, ROLE, other)]
         with monkeypatch.context() as patch:
             patch.setattr(_Connection, "execute", cut)
             with pytest.raises(CutOff):
                 async with asking.connection(ROLE):
                     pass
-        return login, await worn()
+        return roles, [await worn(other), await worn(None), await worn(ROLE)]
 
     before, after = pool.http.portal.call(cut_off)
-    assert before == after
+    assert before == [after[1], after[2], after[0]] and len({*before}) == 3
