@@ -4,7 +4,6 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 _EXAMPLE_ID = "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f00"
@@ -14,11 +13,6 @@ Consent = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]
 # Any number an agency may issue; it is brought to one spelling before it is compared.
 Number = Annotated[str, StringConstraints(min_length=4, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-AsOf = Annotated[date | None, Query(description="What was true on this date; left out = whatever is newest.", examples=["2026-03-04"])]
-KnownAt = Annotated[
-    datetime | None,
-    Query(description="By what the hub knew at this instant; of China, where it names no zone. Left out = by what it knows now.", examples=["2026-03-06T08:00:00+08:00"]),
-]  # fmt: skip
 
 
 class _Question(BaseModel):
@@ -40,6 +34,19 @@ class Wanted(_Question):
         default_factory=list, max_length=100, description="Attributes from the catalogue.", examples=[["person.name", "person.birth_date"]]
     )
     questions: list[Code] = Field(default_factory=list, max_length=50, description="Questions from the catalogue.", examples=[["insured"]])
+
+
+class WantedThen(Wanted):
+    """The same as parameters of an address, and as of when; a parameter it does not know is left alone."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    as_of: date | None = Field(None, description="What was true on this date; left out = whatever is newest.", examples=["2026-03-04"])
+    known_at: datetime | None = Field(
+        None,
+        description="By what the hub knew at this instant; of China, where it names no zone. Left out = by what it knows now.",
+        examples=["2026-03-06T08:00:00+08:00"],
+    )
 
 
 class Lookup(Wanted):

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from schemas.codes import load_code_set
 from sharing import asking, past
 from sharing.asking import Question
-from sharing.models import AsOf, AttributeName, Code, Consent, Household, KnownAt
+from sharing.models import Household, WantedThen
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from warehouse import answers
@@ -36,23 +36,14 @@ router = APIRouter(prefix="/v1/households", tags=["households"])
 @router.get(
     "/{household_id}", summary="A household with its members", response_model=Household, responses=problems(400, 401, 403, 404, 429, 503)
 )
-async def household(
-    request: Request,
-    household_id: UUID,
-    purpose: Annotated[Code, Query(description="Code of the purpose.", examples=["roster_monitoring"])],
-    attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
-    questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
-    consent: Annotated[Consent | None, Query(description="Reference of the persons' authorisation.")] = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-) -> Response:
+async def household(request: Request, household_id: UUID, asked: Annotated[WantedThen, Query()]) -> Response:
     """Ask for ``household.size``, ``household.members``, ``household.relation``, and for what you need to know of each member."""
     question = await asking.admit(
-        request.app.state.service, request, "household", purpose=purpose, consent=consent, attributes=attributes or (), questions=questions or (),
-        lookup="person_id",
+        request.app.state.service, request, "household", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
+        questions=asked.questions, lookup="person_id",
     )  # fmt: skip
     told = question.told
-    question, at = await past.placed(question, as_of, known_at)
+    question, at = await past.placed(question, asked.as_of, asked.known_at)
     rows, holders = [], {}
     if any(name.startswith("household.") for name in told) and at is not None:
         then = await asking.read(past.household(question, at, str(household_id)))

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from identity import normalise, resident_id
 from sharing import asking, past
-from sharing.models import AsOf, AttributeName, Code, Comparison, ComparisonResult, Consent, Found, KnownAt, Lookup, Person
+from sharing.models import Comparison, ComparisonResult, Found, Lookup, Person, WantedThen
 from sharing.problems import Problem
 from sharing.routes.documented import problems
 from warehouse import answers
@@ -33,27 +33,18 @@ def etag(content: dict[str, Any]) -> str:
     "/{person_id}", summary="A person by the hub's id", response_model=Person,
     responses={304: {"description": "The caller holds this answer already; a receipt is in the headers."}, **problems(400, 401, 403, 404, 429, 503)},
 )  # fmt: skip
-async def person(
-    request: Request,
-    person_id: UUID,
-    purpose: Annotated[Code, Query(description="Code of the purpose.", examples=["roster_monitoring"])],
-    attributes: Annotated[list[AttributeName] | None, Query(max_length=100, description="Attributes from the catalogue.")] = None,
-    questions: Annotated[list[Code] | None, Query(max_length=50, description="Questions from the catalogue.")] = None,
-    consent: Annotated[Consent | None, Query(description="Reference of the person's authorisation.")] = None,
-    as_of: AsOf = None,
-    known_at: KnownAt = None,
-) -> Response:
+async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen, Query()]) -> Response:
     """What the purpose lets you know of one person. An id that was merged into another is followed.
 
     A question to the past needs a right of its own; it is answered of persons who are the grant's now and were then.
     """
     question = await asking.admit(
-        request.app.state.service, request, "person", purpose=purpose, consent=consent, attributes=attributes or (), questions=questions or (),
-        lookup="person_id",
+        request.app.state.service, request, "person", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
+        questions=asked.questions, lookup="person_id",
     )  # fmt: skip
-    question, at = await past.placed(question, as_of, known_at)
+    question, at = await past.placed(question, asked.as_of, asked.known_at)
     if at is None:
-        rows = await asking.read(answers.persons(question.service.asking, question.asked, [str(person_id)]))
+        rows = await asking.read(question.service.gathering.one(answers.persons, question.asked, str(person_id)))
         found = past.Told(rows[0], (rows[0]["person_id"],)) if rows else None
     else:
         found = await asking.read(past.person(question, at, str(person_id)))
@@ -90,7 +81,7 @@ async def lookup(request: Request, asked: Lookup) -> Response:
     service = question.service
     if asked.resident_id is not None:
         number = _number(asked.resident_id)
-        rows = await asking.read(answers.by_number(service.asking, question.asked, [number]))
+        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, number))
         if not rows:
             raise await asking.miss(question, number or asked.resident_id)
         if len(rows) > 1:
@@ -114,7 +105,7 @@ async def lookup(request: Request, asked: Lookup) -> Response:
         )
         content = {**question.header(), "person_id": None, "values": [], "answers": [], "candidates": candidates}
         return json({**content, "receipt": asking.note(receipts[0])})
-    rows = await asking.read(answers.persons(service.asking, question.asked, [found[0]["person_id"]]))
+    rows = await asking.read(service.gathering.one(answers.persons, question.asked, found[0]["person_id"]))
     if not rows:
         raise await asking.miss(question, f"{key} {asked.birth_date}")
     return await _one(question, rows[0], candidates)
