@@ -138,7 +138,7 @@ def _night(settings: Settings, day: date) -> Night:
     used_before = _postgres_cpu(server)
     started = time.perf_counter()
     child = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli.main", "night", "--date", str(day), "--json"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "pipeline.cli", "night", "--date", str(day), "--json"], cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     )
     peak, over = {"hub": 0.0, "postgres": 0.0}, threading.Event()
 

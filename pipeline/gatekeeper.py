@@ -1,5 +1,9 @@
-"""The gate in a process of its own: loading Great Expectations takes seconds, and beside the rest of a night it holds nothing up."""
+"""The gate in a process of its own: loading Great Expectations takes seconds, and beside the rest of a night it holds nothing up.
 
+Imports next to nothing, so that it can be started before anything else is loaded.
+"""
+
+import gc
 import os
 import pickle
 import queue
@@ -7,27 +11,42 @@ import subprocess
 import sys
 import threading
 from datetime import date
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from hub import log
 from hub.errors import HubError, ServiceError, unforeseen
-from hub.settings import CHECKOUT, Settings
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
 
 Outcome = dict[str, Any]
+_Process = subprocess.Popen[bytes]
+_CHECKOUT = Path(__file__).resolve().parent.parent
 _UNFORESEEN = 1  # exit status
+_begun: list[_Process] = []
+
+
+def _started() -> _Process:
+    """Its process. An interrupt of the night's process group is not for it: it ends when the night has."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "pipeline.gatekeeper"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=_CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(_CHECKOUT)}, process_group=0,
+    )  # fmt: skip
+
+
+def begin() -> None:
+    """Start the process that the next :class:`Gatekeeper` takes; if none does, it ends with this one."""
+    _begun.append(_started())
 
 
 class Gatekeeper:
     """A process that judges one delivery at a time, for as long as this one lives."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Start it; returns before it is ready. An interrupt of the night's process group is not for it: it ends when the night has."""
+    def __init__(self, settings: "Settings") -> None:
+        """Start it, unless :func:`begin` did; returns before it is ready."""
         self._one_at_a_time = threading.Lock()
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.gatekeeper"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=CHECKOUT,
-            env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, process_group=0,
-        )  # fmt: skip
+        self._child = _begun.pop() if _begun else _started()
         self._say(settings)
 
     def _say(self, something: object) -> None:
@@ -89,11 +108,15 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints shall not get between the answers
     asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    gc.disable()  # nothing that is loaded goes away
 
+    from hub import log
     from pipeline import steps
     from warehouse import database
 
     steps.warm_gate()
+    gc.enable()
+    gc.freeze()
     settings: Settings = asked.get()
     log.configure(settings.log_level)
     while True:

@@ -125,10 +125,9 @@ def _through(
         except HubError:
             pass  # told, and in the ledger: the other sources go on
 
-    workers = ThreadPoolExecutor(_SIDE_BY_SIDE, thread_name_prefix="intake")
+    workers = ThreadPoolExecutor(_SIDE_BY_SIDE + 1, thread_name_prefix="intake")
     try:
-        if keeper is None:
-            workers.submit(steps.warm_gate)
+        workers.submit(steps.warm_resolve if keeper is not None else steps.warm_gate)
         list(workers.map(intake, sources))
     finally:
         workers.shutdown(wait=False, cancel_futures=True)

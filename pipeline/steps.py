@@ -238,6 +238,13 @@ def warm_gate() -> None:
     del gatekeeper
 
 
+def warm_resolve() -> None:
+    """Load what tells who is who, while agencies are waited for."""
+    from pipeline import identify
+
+    del identify
+
+
 @_verb
 def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, date], Outcome] | None = None) -> Outcome:
     """Let Great Expectations judge the staged rows: quarantine bad rows, hold a bad delivery.
