@@ -207,34 +207,33 @@ def _refusals(contract: Contract) -> list[tuple[str, str, pl.Expr]]:
     return found
 
 
-def _is_good(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> bool:
-    """Whether no row can be refused, seen from the columns as wholes; False = look at every condition."""
+def _suspects(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> pl.Series:
+    """The rows that may be refused, seen from columns as wholes: every row that is refused is among them, and in most batches there is none."""
     texts = [spec.name for spec in contract.fields if spec.logical_type == "string"]
-    typed_all = all(typed[s.name].null_count() == text[s.name].null_count() for s in contract.fields if s.logical_type != "string")
-    if not typed_all or text[contract.key.name].null_count():
-        return False
-    side_by_side = pl.concat_str(pl.lit(""), *texts, separator=_BETWEEN, ignore_nulls=True)
-    row = text.select(side_by_side.alias("row"))["row"]
-    return not (
-        int(row.str.len_bytes().max() or 0) > _TEXT_LIMIT  # type: ignore[arg-type]
-        or row.str.contains("\x00", literal=True).any()
-        or row.str.contains("\ufffd", literal=True).any()
-        or row.str.contains(_FORMULA_BEGINS).any()
-    )
+    row = text.select(pl.concat_str(pl.lit(""), *texts, separator=_BETWEEN, ignore_nulls=True).alias("row"))["row"]
+    found = row.str.len_bytes() > _TEXT_LIMIT
+    for sign in ("\x00", "\ufffd"):
+        found |= row.str.contains(sign, literal=True)
+    found |= row.str.contains(_FORMULA_BEGINS) | text[contract.key.name].is_null()
+    for spec in contract.fields:
+        if spec.logical_type != "string" and typed[spec.name].null_count() != text[spec.name].null_count():
+            found |= typed[spec.name].is_null() & text[spec.name].is_not_null()
+    return found
 
 
 def _rejects(contract: Contract, text: pl.DataFrame, typed: pl.DataFrame) -> pl.DataFrame:
-    """One row a refused row and rule. Most batches have none."""
+    """One row a refused row and rule."""
     found = [pl.DataFrame(schema=REJECTS)]
-    if _is_good(contract, text, typed):
+    suspects = _suspects(contract, text, typed)
+    if not suspects.any():
         return found[0]
-    both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal")
+    both = pl.concat([text, typed.drop("row_number").rename(lambda n: f"{n}\x1ftyped")], how="horizontal").filter(suspects)
     refusals = _refusals(contract)
     masks = both.select("row_number", *(c.fill_null(False).alias(str(i)) for i, (_, _, c) in enumerate(refusals)))
-    hit = masks.filter(pl.any_horizontal(pl.exclude("row_number")))
-    for i, (rule_id, name, _) in enumerate(refusals if hit.height else []):
-        rows = hit.filter(pl.col(str(i)))
-        found.append(rows.select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String)))
+    for i, (rule_id, name, _) in enumerate(refusals):
+        if masks[str(i)].any():
+            rows = masks.filter(pl.col(str(i)))
+            found.append(rows.select("row_number", rule_id=pl.lit(rule_id), field=pl.lit(name, dtype=pl.String)))
     return pl.concat(found)
 
 

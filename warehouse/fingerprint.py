@@ -152,8 +152,8 @@ def _scan(connection: sa.Connection, table: str) -> Digest:
     )
     found = connection.execute(
         sa.text(
-            "SELECT count(*), coalesce(sum(hash_record_extended(t, 1)::numeric), 0),"
-            f" coalesce(sum(hash_record_extended(t, 2)::numeric), 0) FROM (SELECT {', '.join(columns)} FROM {table}) AS t"
+            "SELECT count(*), coalesce(sum(hash_record_extended(t, 1)), 0),"
+            f" coalesce(sum(hash_record_extended(t, 2)), 0) FROM (SELECT {', '.join(columns)} FROM {table}) AS t"
         )
     ).one()
     return int(found[0]), int(found[1]), int(found[2])

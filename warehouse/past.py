@@ -142,7 +142,7 @@ ORDER BY kind
 @cache
 def _person(policy: str) -> str:
     by = parsed(policy)
-    return _PERSON.format(golden=survivorship.golden(by), records=survivorship.records(by, "r", are_of_one=True))
+    return _PERSON.format(golden=survivorship.golden(by), records=survivorship.placed(by, "r", are_of_one=True))
 
 
 @cache  # a text is read for its parameters each time it is made

@@ -108,7 +108,7 @@ def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
         sa.text(
             f"INSERT INTO core.person (person_id, {', '.join(columns)})"
             f" SELECT r.person_id, {survivorship.golden(policy)}, count(*), array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
-            f" FROM {survivorship.records(policy, linked)} AS r GROUP BY r.person_id{'' if was_empty else in_place}"
+            f" FROM {survivorship.placed(policy, linked)} AS r GROUP BY r.person_id{'' if was_empty else in_place}"
         )
     )
     if not was_empty:

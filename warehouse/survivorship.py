@@ -127,10 +127,16 @@ def order(policy: Survivorship, attribute: str) -> str:
     return ", ".join([*(expression for _, expression in _asked(policy, attribute)), "r.record_id"])
 
 
+def _orders(policy: Survivorship) -> list[str]:
+    """The different orders of a policy; most attributes have the same."""
+    return list(dict.fromkeys(order(policy, attribute) for attribute in COLUMNS))
+
+
 def golden(policy: Survivorship) -> str:
-    """The golden values of a group of records `r` of :func:`records`, as SQL expressions named after the attributes."""
+    """The golden values of a group of records `r` of :func:`placed`, as SQL expressions named after the attributes."""
+    orders = _orders(policy)
     return ", ".join(
-        f"(array_agg(r.{column} ORDER BY {order(policy, attribute)}) FILTER (WHERE r.{column} IS NOT NULL))[1] AS {attribute}"
+        f"(array_agg(r.{column} ORDER BY r.place_{orders.index(order(policy, attribute))}) FILTER (WHERE r.{column} IS NOT NULL))[1] AS {attribute}"
         for attribute, column in COLUMNS.items()
     )
 
@@ -150,6 +156,13 @@ def records(policy: Survivorship, source: str, *, are_of_one: bool = False) -> s
     return f"(SELECT v.*, {', '.join(f'count(*) OVER (PARTITION BY {by}{COLUMNS[a]}) AS agree_{a}' for a in counted)} FROM {source} AS v)"
 
 
+def placed(policy: Survivorship, source: str, *, are_of_one: bool = False) -> str:
+    """Records as of :func:`records`, with their place in each order: they are put in order once, not once for each golden value."""
+    by = "" if are_of_one else "PARTITION BY r.person_id "
+    places = "".join(f", row_number() OVER ({by}ORDER BY {o}) AS place_{n}" for n, o in enumerate(_orders(policy)))
+    return f"(SELECT r.*{places} FROM {records(policy, source, are_of_one=are_of_one)} AS r)"
+
+
 def effect(connection: sa.Connection, policy: Survivorship) -> Effect:
     """What the pool would be by another policy; leaves its differing persons in a temporary table that :func:`adopt` reads.
 
@@ -163,7 +176,7 @@ def effect(connection: sa.Connection, policy: Survivorship) -> Effect:
         sa.text(
             f'CREATE TEMP TABLE otherwise ON COMMIT DROP AS SELECT o.*, "left"(p.area_code, 9) AS township,'
             f" array_remove(ARRAY[{differing}], NULL) AS differing FROM core.person p JOIN (SELECT r.person_id, {golden(policy)}"
-            f" FROM {records(policy, _LINKED)} AS r GROUP BY r.person_id) AS o USING (person_id) WHERE ({former}) IS DISTINCT FROM ({other})"
+            f" FROM {placed(policy, _LINKED)} AS r GROUP BY r.person_id) AS o USING (person_id) WHERE ({former}) IS DISTINCT FROM ({other})"
         )
     )
     connection.execute(sa.text("ANALYZE otherwise"))

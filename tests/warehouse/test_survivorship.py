@@ -64,7 +64,7 @@ def filled(connection, rows):
 
 
 def made(connection, policy):
-    query = f"SELECT r.person_id, {survivorship.golden(policy)} FROM {survivorship.records(policy, 'held')} AS r GROUP BY r.person_id"
+    query = f"SELECT r.person_id, {survivorship.golden(policy)} FROM {survivorship.placed(policy, 'held')} AS r GROUP BY r.person_id"
     return {int(str(r.person_id)[-1]): (r.resident_id, r.name, r.phone) for r in connection.execute(sa.text(query))}
 
 
