@@ -67,7 +67,7 @@ class Hub:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, as a person runs it."""
         return subprocess.run(
-            [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False,
+            [sys.executable, "-m", "pipeline.cli", *arguments], cwd=CHECKOUT, env=self.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
     def invoked(self, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -90,7 +90,7 @@ class Hub:
     def begun(self, *arguments: str) -> subprocess.Popen[str]:
         """The command line, still at work, in a session of its own and with its log in full."""
         return subprocess.Popen(
-            [sys.executable, "-m", "pipeline.cli.main", *arguments], cwd=CHECKOUT, env={**self.environment, "HUB_LOG_LEVEL": "DEBUG"},
+            [sys.executable, "-m", "pipeline.cli", *arguments], cwd=CHECKOUT, env={**self.environment, "HUB_LOG_LEVEL": "DEBUG"},
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 
 from hub.errors import ServiceError
 from hub.settings import CHECKOUT
-from pipeline import nights, run
+from pipeline import gatekeeper, nights, run
 from pipeline.gatekeeper import Gatekeeper
 from sandbox import clock
 from tests.conftest import Hub
@@ -64,3 +64,14 @@ def test_who_asks_a_gate_that_is_gone_is_told(borrowed: Hub) -> None:
         keeper._child.kill()
         with pytest.raises(ServiceError, match="the gate's process ended with status -9"):
             keeper("housing", clock.date_of(borrowed.settings, 2))
+
+
+def test_a_gate_that_was_begun_before_its_night_is_the_one_that_judges(borrowed: Hub) -> None:
+    borrowed.restore("night_0")
+    gatekeeper.begin()
+    (begun,) = gatekeeper._begun
+    with Gatekeeper(borrowed.settings) as keeper:
+        done = night(borrowed, 1, keeper)
+    assert keeper._child is begun
+    assert begun.returncode == 0
+    assert done.sources == borrowed.reports[1].sources
