@@ -1,10 +1,13 @@
 """Questions over HTTP: the minimum answer, in the form the policy says; what is not told tells nothing."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
 
 import pytest
+
+from warehouse import answers
 
 pytestmark = pytest.mark.slow
 REVIEW, WATCH, CONSENT = "low_income_review", "roster_monitoring", {"consent": "SQ-2026-0001"}
@@ -333,3 +336,41 @@ def test_more_applicants_than_the_purpose_allows_are_refused(pool):
         "/v1/persons/compare", purpose="certificate_check", questions=["certificate_valid"], applicants=[{"person_id": NOBODY}] * 2
     )
     assert answer.json()["code"] == "too-large"
+
+
+def test_who_ask_at_one_time_are_each_told_their_own(pool, civil, town, monkeypatch):
+    """Look-ups that come together are read together: departments, purposes and persons stay apart."""
+    persons = [
+        r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE birth_date < '1990-01-01' ORDER BY person_id LIMIT 60")
+    ]
+    asked = [
+        (asker, person, purpose, names)
+        for person in [*persons, NOBODY]
+        for asker, purpose, names in (
+            (civil, WATCH, ("person.name", "insured")),
+            (civil, REVIEW, ("person.name",)),
+            (town, REVIEW, ("person.name",)),
+        )
+    ]  # fmt: skip
+
+    def ask(one):
+        asker, person, purpose, names = one
+        answer = asker.person(person, purpose, *names, **CONSENT)
+        body = answer.json()
+        for changing in ("receipt", "request_id"):
+            body.pop(changing, None)
+        return answer.status_code, body
+
+    alone = [ask(one) for one in asked]
+    read, real = [], answers.persons
+
+    async def noted(asking, what, ids):
+        read.append(len(ids))
+        return await real(asking, what, ids)
+
+    monkeypatch.setattr(answers, "persons", noted)
+    with ThreadPoolExecutor(24) as callers:
+        together = list(callers.map(ask, asked))
+    statuses = [status for status, _ in alone]
+    assert together == alone and {*statuses} == {200, 403, 404}
+    assert sum(read) == len(asked) - statuses.count(403) and max(read) > 1
