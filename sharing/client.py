@@ -275,6 +275,16 @@ class Hub:
         body = {"purpose": purpose, "kind": kind, "subjects": [*subjects], "attributes": [*attributes], "questions": [*questions]}
         return self._post("/v1/subscriptions", {**body, "consent": consent, "address": address})
 
+    def new_secret(self, subscription_id: str, *, keep_hours: int = 24) -> str:
+        """A new secret of a subscription, shown this once. Until the hours are over notices carry a signature by either, so :func:`verified` takes both.
+
+        Args:
+            subscription_id: of yours.
+            keep_hours: how long the former secret still signs; 0 = somebody else may know it, and it ends at once.
+        """
+        answer = _document(self._answer("POST", f"/v1/subscriptions/{subscription_id}/secret", {"keep_hours": keep_hours}))
+        return str(answer["secret"])
+
     def notices(self, subscription_id: str, cursor: str = "0") -> Iterator[dict[str, Any]]:
         """Notices behind a cursor, oldest first; keep the last one's ``data.cursor`` once you have dealt with it, and begin there next time."""
         while True:

@@ -399,6 +399,20 @@ class NewSubscription(Subscription):
     receipt: ReceiptNote
 
 
+class SecretRotation(_Question):
+    """How the former secret ends."""
+
+    keep_hours: int = Field(24, ge=0, le=720, description="How long notices are signed by the former secret as well; 0 = it ends at once.")
+
+
+class RotatedSecret(_Answer):
+    """A subscription's secret, given anew."""
+
+    subscription_id: UUID
+    secret: str = Field(description="By which notices are signed from now on; shown this once.")
+    former_secret_until: datetime | None = Field(description="Until when notices are signed by the former one as well; null = it ended.")
+
+
 class SubscriptionList(_Answer):
     """The client's subscriptions, oldest first."""
 

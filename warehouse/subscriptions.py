@@ -12,7 +12,7 @@ from warehouse.asking import Asking
 
 _COLUMNS = (
     "s.subscription_id::text, s.client_id, c.department, s.purpose, s.consent, s.kind, s.attributes, s.questions, s.address, s.is_paused, s.publication,"
-    " s.tries, s.next_try_at, s.created_at, s.protocol, c.generation, c.purposes,"
+    " s.tries, s.next_try_at, s.created_at, s.protocol, s.secret_number, s.former_secret_until, c.generation, c.purposes,"
     " (SELECT d.sender_id FROM share.sender d WHERE d.client_id = s.client_id) AS sender_id"
 )
 # Who is told anything is a client in force; its generation goes into the entry's transaction.
@@ -146,6 +146,24 @@ _RESUME = (
 )
 
 
+_ROTATE = (
+    "UPDATE share.subscription SET secret_number = secret_number + 1, former_secret_until = {until} WHERE subscription_id = {id} AND protocol = 'native'"
+    " RETURNING secret_number"
+)
+
+
+async def rotate(asking: Asking, subscription_id: str, former_until: datetime | None) -> int | None:
+    """Have a subscription's secret made anew: its new number; None = it has no secret.
+
+    Args:
+        asking: the program's connections.
+        subscription_id: of the subscription.
+        former_until: until when the one before still signs as well; None = not at all.
+    """
+    rows = await asking.read(None, _ROTATE.format(id="$1", until="$2"), subscription_id, former_until)
+    return int(rows[0][0]) if rows else None
+
+
 async def pause(asking: Asking, subscription_id: str) -> None:
     """Send nothing until it is resumed; changes are noted meanwhile."""
     await asking.read(None, _PAUSE.format(id="$1"), subscription_id)
@@ -232,3 +250,20 @@ def set_paused(connection: sa.Connection, subscription_id: str, now: datetime | 
     """Pause a subscription, or resume it at an instant (None = pause)."""
     statement = _PAUSE.format(id="CAST(:id AS uuid)") if now is None else _RESUME.format(id="CAST(:id AS uuid)", now=":now")
     connection.execute(sa.text(statement), {"id": subscription_id} if now is None else {"id": subscription_id, "now": now})
+
+
+def rotate_secret(connection: sa.Connection, subscription_id: str, former_until: datetime | None) -> int:
+    """The same as :func:`rotate`, for the operator.
+
+    Raises:
+        ConfigError: it has no secret.
+    """
+    statement = _ROTATE.format(id="CAST(:id AS uuid)", until="CAST(:until AS timestamptz)")
+    number = connection.scalar(sa.text(statement), {"id": subscription_id, "until": former_until})
+    if number is None:
+        raise ConfigError(
+            "notices of this subscription leave as DCI messages, signed by the hub's own key",
+            where="SUBSCRIPTION",
+            next_step="see `hub dci`",
+        )
+    return int(number)

@@ -1,6 +1,7 @@
 """`hub subscription`: who wants to be told of changes, and what became of it."""
 
-from datetime import UTC, datetime
+import sys
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
@@ -75,6 +76,30 @@ def subscription_resume(subscription_id: SubscriptionId) -> None:
     with migrated(get_settings()).begin() as connection:
         subscriptions.set_paused(connection, subscriptions.known(connection, _id(subscription_id)), datetime.now(UTC))
     print(f"已恢复 resumed: {subscription_id}")
+
+
+@app.command("rotate")
+def subscription_rotate(
+    subscription_id: SubscriptionId,
+    keep_hours: Annotated[
+        int, typer.Option("--keep-hours", min=0, max=720, help="How long notices are signed by the former secret as well.")
+    ] = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Give a subscription a new secret, for its department to verify notices by. With --keep-hours 0 the former one ends at once."""
+    from sharing import webhook
+    from warehouse import subscriptions
+
+    settings = get_settings()
+    until = datetime.now(UTC) + timedelta(hours=keep_hours) if keep_hours else None
+    with migrated(settings).begin() as connection:
+        known = subscriptions.known(connection, _id(subscription_id))
+        secret = webhook.secret(settings, known, subscriptions.rotate_secret(connection, known, until))
+    if as_json:
+        print_json({"subscription_id": known, "secret": secret, "former_secret_until": until})
+        return
+    print(f"subscription_id={known}\nsecret={secret}")
+    print("密钥只显示这一次 / the secret is shown this once", file=sys.stderr)
 
 
 @app.command("replay")

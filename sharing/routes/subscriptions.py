@@ -1,5 +1,6 @@
 """Subscriptions: to be told that something changed."""
 
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
@@ -9,7 +10,18 @@ from hub.errors import HubError
 from sharing import asking, dispatch, subscription, webhook
 from sharing.dispatch import Dispatcher
 from sharing.ledger import ClientGone
-from sharing.models import NewSubscription, NoticePage, Replay, Replayed, Subscription, SubscriptionList, SubscriptionRequest, TestDelivery
+from sharing.models import (
+    NewSubscription,
+    NoticePage,
+    Replay,
+    Replayed,
+    RotatedSecret,
+    SecretRotation,
+    Subscription,
+    SubscriptionList,
+    SubscriptionRequest,
+    TestDelivery,
+)
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
 from sharing.routes.documented import problems
@@ -160,6 +172,25 @@ async def replay(request: Request, subscription_id: UUID, asked: Replay) -> Resp
 
 
 @router.post(
+    "/{subscription_id}/secret",
+    summary="A new secret",
+    response_model=RotatedSecret,
+    dependencies=[Depends(documented)],
+    responses=problems(400, 401, 404, 409, 413, 422, 429, 503),
+)
+async def rotate(request: Request, subscription_id: UUID, asked: SecretRotation) -> Response:
+    """While the former secret still counts, each notice carries a signature by either; the one before the former does not count any more."""
+    service, row = await _own(request, subscription_id)
+    until = _clock(request) + timedelta(hours=asked.keep_hours) if asked.keep_hours else None
+    number = await asking.read(subscriptions.rotate(service.asking, row["subscription_id"], until))
+    if number is None:  # notices that leave as DCI messages are signed by the hub's own key
+        raise Problem("not-found")
+    secret = webhook.secret(service.settings, row["subscription_id"], number)
+    ends = None if until is None else until.isoformat()
+    return json({"subscription_id": row["subscription_id"], "secret": secret, "former_secret_until": ends})
+
+
+@router.post(
     "/{subscription_id}/test",
     summary="Send a test notice",
     response_model=TestDelivery,
@@ -175,7 +206,7 @@ async def test(request: Request, subscription_id: UUID) -> Response:
         raise Problem("too-many-requests", retry_after_s=wait_s)
     service.test_notices.take(row["client_id"])
     message = {"type": "subscription.test", "timestamp": _clock(request).isoformat(), "data": {"subscription_id": row["subscription_id"]}}
-    outcome = await dispatch.send(service, row, str(uuid4()), message)
+    outcome = await dispatch.send(service, row, str(uuid4()), message, _clock(request))
     return json({"is_taken": outcome.is_taken, "status": outcome.status, "fault": outcome.fault})
 
 

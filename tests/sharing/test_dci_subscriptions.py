@@ -74,6 +74,8 @@ def test_a_subscriber_is_told_of_whom_something_changed_and_no_value(desk):
     (answer,) = subscribed(desk, wanted("UIN", row.resident_id, consent=CONSENT))
     (made,) = answer["subscriptions"]
     assert (answer["status"], made["status"]) == ("succ", "subscribe")
+    own = f"/v1/subscriptions/{desk.sender.asker.get('/v1/subscriptions').json()['subscriptions'][-1]['subscription_id']}"
+    assert desk.sender.asker.post(f"{own}/secret").status_code == 404, "its notices are signed by the hub's own key: there is no secret"
     (notice,) = changed(desk, row.id)
     ((_, body),) = [g for g in desk.receiver.got if json.loads(g[1]) == notice]
     assert is_the_hubs(desk.pool.http, body)
