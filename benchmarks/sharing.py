@@ -27,7 +27,8 @@ import sqlalchemy as sa
 
 from hub.postgres import free_port
 from hub.settings import get_settings
-from sharing import keys, secret
+from sharing import secret, signing_keys
+from sharing.signing_keys import Use
 from warehouse import clients, database
 
 _PURPOSE = "roster_monitoring"
@@ -208,7 +209,7 @@ def main() -> None:
     given = parser.parse_args()
     settings = get_settings()
     database.migrate(settings)
-    keys.token_keys(settings)
+    signing_keys.held(settings, Use.TOKENS)
     ports = free_port(), free_port()
     environment = {
         **os.environ,

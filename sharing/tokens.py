@@ -6,12 +6,14 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import KeySet, OKPKey
 
 from hub.settings import Settings
-from sharing import keys
+from sharing import signing_keys
+from sharing.signing_keys import SigningKey, Use
 
 LIFETIME_S = 300
 ALGORITHM = "Ed25519"
@@ -43,24 +45,33 @@ class Tokens:
     def __init__(self, settings: Settings, audience: str) -> None:
         self._settings = settings
         self.audience = audience
-        self._keys: KeySet = keys.token_keys(settings)
         self._read: OrderedDict[str, Caller] = OrderedDict()
+        self._held: list[SigningKey] = []
+        self._usable: dict[str, OKPKey] = {}
+        self.reload()
 
     def reload(self) -> None:
-        """Take up keys that were rotated meanwhile."""
-        self._keys = keys.token_keys(self._settings)
+        """Take up keys that were rotated meanwhile, here or by another program."""
+        held = signing_keys.held(self._settings, Use.TOKENS)
+        if [(k.key_id, k.counts_until) for k in held] == [(k.key_id, k.counts_until) for k in self._held]:
+            return
+        self._held = held
+        self._usable = {key.key_id: _usable(key) for key in held}
         self._read.clear()
+
+    def _counting(self) -> list[SigningKey]:
+        return signing_keys.counting(self._held, time.time())
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""
-        return {"keys": [key.as_dict(private=False) for key in self._keys.keys]}
+        return {"keys": [key.jwk for key in self._counting()]}
 
     def give(
         self, client_id: str, department: str, generation: int, purposes: frozenset[str] | None, certificate: str | None = None
     ) -> str:
         """A token for a client; bound to a certificate, where a thumbprint is given (RFC 8705)."""
         now = int(time.time())
-        key = self._keys.keys[-1]
+        key = self._counting()[-1]
         claims: dict[str, Any] = {
             "iss": self.audience, "aud": self.audience, "sub": client_id, "client_id": client_id, "iat": now, "exp": now + LIFETIME_S,
             "jti": str(uuid.uuid4()), "department": department, "generation": generation,
@@ -69,7 +80,7 @@ class Tokens:
             claims["scope"] = " ".join(sorted(purposes))
         if certificate is not None:
             claims["cnf"] = {"x5t#S256": certificate}
-        return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}, claims, key, algorithms=[ALGORITHM])
+        return jwt.encode({"alg": ALGORITHM, "typ": "at+jwt", "kid": key.key_id}, claims, self._usable[key.key_id], algorithms=[ALGORITHM])
 
     def caller(self, token: str) -> Caller | None:
         """Whom a token was given to; None if it is none of ours, for another audience, or has run out."""
@@ -88,7 +99,7 @@ class Tokens:
         if len(token) > 4096:
             return None
         try:
-            read = jwt.decode(token, self._keys, algorithms=[ALGORITHM])
+            read = jwt.decode(token, KeySet([self._usable[k.key_id] for k in self._counting()]), algorithms=[ALGORITHM])
             claims = read.claims
             if read.header.get("typ") != "at+jwt" or claims["aud"] != self.audience or claims["iss"] != self.audience:
                 return None
@@ -98,6 +109,11 @@ class Tokens:
             return Caller(claims["sub"], claims["department"], int(claims["generation"]), purposes, float(claims["exp"]), bound)
         except (JoseError, ValueError, KeyError, TypeError, AttributeError):
             return None
+
+
+def _usable(key: SigningKey) -> OKPKey:
+    pem = key.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return OKPKey.import_key(pem, {"kid": key.key_id, "use": "sig", "alg": ALGORITHM})
 
 
 def asserted(assertion: str, client_id: str, public_keys: Any, audience: set[str]) -> tuple[str, float] | None:

@@ -164,14 +164,6 @@ def client_list(as_json: AsJson = False) -> None:
     screen().print(table)
 
 
-@app.command("rotate-token-key")
-def rotate_token_key() -> None:
-    """Sign tokens with a new key; the former one still verifies until the next rotation. Running services take it up when restarted."""
-    from sharing import keys
-
-    print(keys.rotate_token_key(get_settings()))
-
-
 @app.command("sandbox")
 def client_sandbox(as_json: AsJson = False) -> None:
     """A client for each department and purpose of the policy, to try things with; for a sandbox alone. Running it again gives them new secrets."""

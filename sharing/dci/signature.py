@@ -9,14 +9,16 @@ import base64
 import binascii
 import hashlib
 import re
+import time
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from hub.settings import Settings
+from sharing import signing_keys
+from sharing.signing_keys import Use
 
 NAMESPACE = "dci"
 ALGORITHM = "ed25519"
@@ -110,15 +112,11 @@ def made(key: Ed25519PrivateKey, sender_id: str, key_id: str, signed: bytes, now
 
 
 def own_key(settings: Settings) -> tuple[str, Ed25519PrivateKey]:
-    """The hub's key for messages, and its id. Made at the first use; tokens and tree heads have keys of their own."""
-    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(settings.secret("dci_message.key")))
-    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return f"dci-{hashlib.sha256(raw).hexdigest()[:8]}", key
+    """The key by which the hub signs messages now, and its id. Tokens and tree heads have keys of their own."""
+    key = signing_keys.signing(signing_keys.held(settings, Use.DCI), time.time())
+    return key.key_id, key.private
 
 
-def own_jwk(settings: Settings) -> dict[str, str]:
-    """Its public half, as a JSON Web Key (RFC 8037)."""
-    key_id, key = own_key(settings)
-    raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return {"kty": "OKP", "crv": "Ed25519", "x": x, "kid": key_id, "use": "sig", "alg": "Ed25519"}
+def own_jwks(settings: Settings) -> list[dict[str, str]]:
+    """The public halves of all by which messages of the hub are to be verified now; of the one that signs, the last."""
+    return [key.jwk for key in signing_keys.counting(signing_keys.held(settings, Use.DCI), time.time())]

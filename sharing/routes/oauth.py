@@ -106,9 +106,9 @@ async def token(
 
 @router.get("/.well-known/jwks.json", summary="Keys tokens and messages are verified by", response_model=dict[str, Any])
 async def jwks(request: Request) -> Response:
-    """JSON Web Key Set (RFC 7517). While a key is rotated the former one is in it as well. The key of DCI messages is its last."""
+    """JSON Web Key Set (RFC 7517). While a key is rotated the former and the next are in it as well. The key that signs DCI messages is its last."""
     service: Service = request.app.state.service
-    keys = [*service.tokens.jwks()["keys"], signature.own_jwk(service.settings)]
+    keys = [*service.tokens.jwks()["keys"], *signature.own_jwks(service.settings)]
     return Response(orjson.dumps({"keys": keys}), 200, {"Cache-Control": "public, max-age=60"}, "application/json")
 
 

@@ -166,11 +166,32 @@ def test_a_request_too_many_is_told_when_to_come_back(pool, hub):
     assert (answer.status_code, answer.json()["code"]) == (429, "too-many-requests") and int(answer.headers["retry-after"]) >= 1
 
 
+def test_a_new_token_key_is_taken_up_by_services_that_run_and_tokens_given_before_still_count(hub, pool):
+    asker, service = added(hub, pool, "desk-before").renew(), pool.http.app.state.service
+    published = lambda: {k["kid"] for k in pool.http.get("/.well-known/jwks.json").json()["keys"]}  # noqa: E731
+    before = published()
+    made = json.loads(hub("key", "rotate", "tokens", "--json").stdout)
+    pool.http.portal.call(service._follow)
+    assert published() == before | {made["key_id"]} and asker.get("/v1/catalogue").status_code == 200
+    listed = {k["key_id"]: k["state"] for k in json.loads(hub("key", "list", "--json").stdout) if k["use"] == "tokens"}
+    assert listed[made["key_id"]] == "next" and list(listed.values()).count("signs") == 1
+    shown = hub("key", "list").stdout
+    secrets = [
+        w for p in (pool.settings.secrets_dir / "token_keys").iterdir() for w in p.read_text(encoding="ascii").split() if len(w) == 64
+    ]
+    assert made["key_id"] in shown and len(secrets) >= 2 and not any(s in shown for s in secrets)
+    assert hub("key", "rotate", "heads").exit_code != 0, "the key of tree heads is kept for good"
+
+
 def test_no_secret_and_no_key_is_in_the_pool_or_in_what_is_published(pool, hub):
     asker = added(hub, pool, "desk-hidden").renew()
     with pool.engine.connect() as connection:
         text = str(connection.execute(sa.text("SELECT * FROM share.client LEFT JOIN share.client_secret USING (client_id)")).all())
-    private = [p.read_text(encoding="ascii") for p in pool.settings.secrets_dir.rglob("*") if p.is_file()]
+    pool.http.get("/.well-known/jwks.json")
+    private = [
+        w for p in pool.settings.secrets_dir.rglob("*") if p.is_file() for w in p.read_text(encoding="ascii").split() if len(w) >= 24
+    ]
+    assert len(private) >= 4, "keys of tokens, of messages, of tree heads, of pseudonyms"
     published = pool.http.get("/.well-known/jwks.json").text + pool.http.get("/openapi.json").text + pool.http.get("/v1/log/key").text
     for hidden in (asker.secret, asker.token, *private):
         assert hidden not in text and hidden not in published and base64.b64encode(hidden.encode()).decode() not in published

@@ -1,9 +1,12 @@
 """The DCI interface, sync search: messages of the standard, answered under the policy of the department, with a receipt and no more."""
 
 import json
+import time
 
 import pytest
 
+from sharing import signing_keys
+from sharing.signing_keys import Use
 from tests.sharing.senders import authorised, by_id, is_the_hubs, now, register, searches
 from tests.sharing.test_answers import NOBODY, REVIEW, WATCH, a_person
 from warehouse import clients
@@ -31,6 +34,25 @@ def log_of(pool, client_id):
 
 def beside(record):
     return {(a["name"], a.get("effect")): a["value"] for a in record["additional_attributes"]}
+
+
+def test_while_the_hubs_key_changes_former_and_new_messages_verify_by_what_it_publishes(pool, desk):
+    search = by_id("UIN", a_person(pool).resident_id, consent=CONSENT)
+    published = lambda: [k["kid"] for k in pool.http.get("/.well-known/jwks.json").json()["keys"]]  # noqa: E731
+    signer = lambda answer: answer.json()["signature"].split('kidId="')[1].split("|")[1]  # noqa: E731
+    before = desk.search(search)
+    following = signing_keys.rotate(pool.settings, Use.DCI, time.time(), 3600.0)
+    assert signer(desk.search(search)) == signer(before) == published()[-1], (
+        "the new key waits until whoever keeps the set for a minute has it"
+    )
+    assert following.key_id in published()
+    signing_keys.rotate(pool.settings, Use.DCI, time.time() - signing_keys.PUBLISHED_S - 1, 3600.0)
+    after = desk.search(search)
+    assert signer(after) not in (signer(before), following.key_id) and published()[-1] == signer(after)
+    assert is_the_hubs(pool.http, before.content) and is_the_hubs(pool.http, after.content)
+    leaked = signing_keys.rotate(pool.settings, Use.DCI, time.time(), 0.0)
+    assert published()[-1] == leaked.key_id and not {signer(before), signer(after), following.key_id} & set(published())
+    assert is_the_hubs(pool.http, desk.search(search).content)
 
 
 def test_a_person_is_told_by_number_in_the_standards_places_and_codes(pool, desk):

@@ -9,7 +9,8 @@ from joserfc import jwt
 from joserfc.jwk import KeySet, OctKey, OKPKey
 
 from hub.settings import Settings
-from sharing import keys, secret, tokens
+from sharing import secret, signing_keys, tokens
+from sharing.signing_keys import Use
 from sharing.tokens import Tokens
 
 AUDIENCE = "https://hub.test"
@@ -27,7 +28,8 @@ def service(settings):
 
 def forged(service, settings, *, header=None, key=None, **claims):
     """A token of ours with something changed."""
-    own = keys.token_keys(settings).keys[-1]
+    key_id = signing_keys.held(settings, Use.TOKENS)[-1].key_id
+    own = service._usable[key_id]
     now = int(time.time())
     body = {"iss": AUDIENCE, "aud": AUDIENCE, "sub": "c", "exp": now + 60, "iat": now, "department": "d", "generation": 1, **claims}
     top = {"alg": "Ed25519", "typ": "at+jwt", "kid": own.kid, **(header or {})}
@@ -74,16 +76,54 @@ def test_a_token_runs_out_even_where_it_was_read_before(service, settings, monke
     assert service.caller(token) is None
 
 
-def test_keys_are_rotated_with_an_overlap_of_one(service, settings):
+def test_a_new_key_is_published_before_it_signs_and_the_former_one_verifies_as_long_as_was_said(service, settings, monkeypatch):
+    began = time.time()
+    at = lambda later: monkeypatch.setattr(time, "time", lambda: began + later)  # noqa: E731
+    signer = lambda: json.loads(base64.urlsafe_b64decode(service.give("c", "d", 1, None).split(".")[0] + "=="))["kid"]  # noqa: E731
+    (former,) = (k["kid"] for k in service.jwks()["keys"])
+    made = signing_keys.rotate(settings, Use.TOKENS, began, 3600.0)
+    service.reload()
+    assert {k["kid"] for k in service.jwks()["keys"]} == {former, made.key_id} and signer() == former
+    at(signing_keys.PUBLISHED_S - 1)
     before = service.give("c", "d", 1, None)
-    keys.rotate_token_key(settings)
+    at(signing_keys.PUBLISHED_S + 1)
+    assert signer() == made.key_id and service.caller(before) is not None
+    at(signing_keys.PUBLISHED_S + 3599)
+    assert {k["kid"] for k in service.jwks()["keys"]} == {former, made.key_id}
+    at(signing_keys.PUBLISHED_S + 3601)
+    assert [k["kid"] for k in service.jwks()["keys"]] == [made.key_id]
+
+
+def test_a_key_somebody_else_may_know_counts_no_more_at_once_where_it_was_read_before_too(service, settings):
+    before = service.give("c", "d", 1, None)
+    assert service.caller(before) is not None
+    made = signing_keys.rotate(settings, Use.TOKENS, time.time(), 0.0)
     service.reload()
-    after = service.give("c", "d", 1, None)
-    assert service.caller(before) is not None and service.caller(after) is not None
-    assert [k["kid"][:6] for k in service.jwks()["keys"]] == ["000001", "000002"]
-    keys.rotate_token_key(settings)
-    service.reload()
-    assert service.caller(before) is None and service.caller(after) is not None
+    assert service.caller(before) is None and [k["kid"] for k in service.jwks()["keys"]] == [made.key_id]
+    assert service.caller(service.give("c", "d", 1, None)) is not None
+
+
+def test_a_second_change_before_the_first_signs_leaves_one_that_signs_throughout(settings):
+    first = signing_keys.held(settings, Use.TOKENS)[0]
+    second = signing_keys.rotate(settings, Use.TOKENS, 1000.0, 3600.0)
+    third = signing_keys.rotate(settings, Use.TOKENS, 1060.0, 3600.0)
+    keys = signing_keys.held(settings, Use.TOKENS)
+    signs = [signing_keys.signing(keys, at).key_id for at in (1000.0, 1119.0, 1121.0, 1181.0, 99_999.0)]
+    assert signs == [first.key_id, first.key_id, second.key_id, third.key_id, third.key_id]
+
+
+def test_what_is_over_is_removed_at_the_next_change(settings):
+    first = signing_keys.held(settings, Use.DCI)[0]
+    signing_keys.rotate(settings, Use.DCI, 1000.0, 3600.0)
+    signing_keys.rotate(settings, Use.DCI, 10_000.0, 3600.0)
+    assert first.key_id not in {k.key_id for k in signing_keys.held(settings, Use.DCI)}
+
+
+def test_the_one_key_there_was_before_goes_on_signing_messages(settings):
+    kept = settings.secret("dci_message.key")
+    (key,) = signing_keys.held(settings, Use.DCI)
+    assert key.private.private_bytes_raw().hex() == kept and key.key_id.startswith("dci-")
+    assert not (settings.secrets_dir / "dci_message.key").exists() and signing_keys.held(settings, Use.DCI)[0].key_id == key.key_id
 
 
 def test_the_published_keys_hold_nothing_private_and_verify_a_token(service):
@@ -93,8 +133,9 @@ def test_the_published_keys_hold_nothing_private_and_verify_a_token(service):
 
 
 def test_private_keys_are_closed_to_others(service, settings):
-    (path,) = (settings.secrets_dir / "token_keys").glob("*.key")
-    assert path.stat().st_mode & 0o077 == 0
+    signing_keys.rotate(settings, Use.TOKENS, time.time(), 3600.0)
+    first, second = (settings.secrets_dir / "token_keys").iterdir()
+    assert (first.stat().st_mode | second.stat().st_mode) & 0o077 == 0 == first.parent.stat().st_mode & 0o077
 
 
 class TestAssertion:
