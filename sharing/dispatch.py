@@ -11,6 +11,7 @@ from uuid import uuid4
 import orjson
 import structlog
 
+from hub.errors import HubError, unforeseen
 from sharing import turns, webhook
 from sharing.dci import notification
 from sharing.ledger import ClientGone, Entry
@@ -19,6 +20,7 @@ from sharing.subscription import Watch, entitled, look
 from sharing.tokens import Caller
 from sharing.webhook import Outcome
 from warehouse import notices, subscriptions
+from warehouse.asking import Refused
 
 log = structlog.get_logger()
 _WORK = "sending notices"  # one program at a time: order is kept among all
@@ -80,19 +82,19 @@ async def written_down(service: Service, subscription: Any, watch: Watch, found:
     return [{**dict(n), "receipt_id": given.get(n["sequence"], n["receipt_id"])} for n in found]
 
 
-async def notify(service: Service, subscription: Any, notice: Any) -> Outcome:
+async def notify(service: Service, subscription: Any, notice: Any, now: datetime) -> Outcome:
     """Send a notice once, in the words its subscriber speaks."""
     if subscription["protocol"] == "dci":
         return await webhook.send(
             service.settings, subscription["address"], {}, notification.message(service.settings, subscription, notice)
         )
-    return await send(service, subscription, notice["notice_id"], document(subscription, notice))
+    return await send(service, subscription, notice["notice_id"], document(subscription, notice), now)
 
 
-async def send(service: Service, subscription: Any, message_id: str, message: dict[str, Any]) -> Outcome:
-    """Sign a message and send it once."""
+async def send(service: Service, subscription: Any, message_id: str, message: dict[str, Any], now: datetime) -> Outcome:
+    """Sign a message by the secrets in force at an instant, and send it once."""
     body, stamp = orjson.dumps(message), int(time.time())
-    signed = webhook.signature(webhook.secret(service.settings, subscription["subscription_id"]), message_id, stamp, body)
+    signed = webhook.signature(webhook.secrets_in_force(service.settings, subscription, now), message_id, stamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(stamp), "webhook-signature": signed}
     return await webhook.send(service.settings, subscription["address"], headers, body)
 
@@ -123,7 +125,15 @@ class Dispatcher:
 
             async def in_turn(row: Any) -> int:
                 async with places:
-                    return await self._subscription(row)
+                    try:
+                        return await self._subscription(row)
+                    except (HubError, Refused):
+                        raise
+                    except Exception as error:  # whatever one receiver met: the others are sent to, and it is tried again later
+                        log.error("notices", state="failed", subscription=row["subscription_id"], error=unforeseen(error))
+                        later = self.clock() + wait(row["tries"] + 1, self.jitter())
+                        await subscriptions.unreachable(service.asking, row["subscription_id"], row["tries"] + 1, later)
+                        return 0
 
             return sum(await asyncio.gather(*(in_turn(row) for row in await subscriptions.due(service.asking, self.clock()))))
 
@@ -143,7 +153,7 @@ class Dispatcher:
             for notice in leaving:
                 if time.monotonic() > ends_at:
                     break
-                outcome = await notify(service, row, notice)
+                outcome = await notify(service, row, notice, self.clock())
                 if outcome.is_taken:
                     taken += 1
                     await notices.delivered(service.asking, notice["sequence"])

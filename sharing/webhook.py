@@ -7,8 +7,11 @@ import hmac
 import ipaddress
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,6 +21,11 @@ from hub.settings import Settings
 SECRET_PREFIX = "whsec_"
 _TIMEOUT_S = 10.0  # the whole of it: a receiver that answers a byte a second is given up as well
 _LONGEST = 500
+# Nothing of an office answers there: "this network"; shared address space (RFC 6598), where a cloud keeps what answers for its machines (Alibaba Cloud:
+# 100.100.100.200); other clouds' such places; IPv4 addresses in another dress (6to4, Teredo).
+_KEPT_FROM = [
+    ipaddress.ip_network(n) for n in ("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "fd00:ec2::/32", "2002::/16", "2001::/32", "64:ff9b::/96")
+]  # fmt: skip
 _MOST_WAIT_S = 86_400
 
 
@@ -43,17 +51,37 @@ class Outcome:
         return not self.is_taken and (self.status is None or self.status >= 500 or self.status in (408, 425, 429))
 
 
-def secret(settings: Settings, subscription_id: str) -> str:
-    """The secret a subscription's notices are signed with. It follows from the hub's own key, so it is kept nowhere."""
+def secret(settings: Settings, subscription_id: str, number: int = 0) -> str:
+    """The secret a subscription's notices are signed with. It follows from the hub's own key, so it is kept nowhere.
+
+    Args:
+        settings: whose key.
+        subscription_id: of the subscription.
+        number: how often the secret was given anew.
+    """
     key = bytes.fromhex(settings.secret("webhook.key"))
-    return SECRET_PREFIX + base64.b64encode(hmac.digest(key, subscription_id.encode(), hashlib.sha256)).decode()
+    of = f"{subscription_id} {number}" if number else subscription_id
+    return SECRET_PREFIX + base64.b64encode(hmac.digest(key, of.encode(), hashlib.sha256)).decode()
 
 
-def signature(whsec: str, notice_id: str, timestamp: int, body: bytes) -> str:
-    """The header ``webhook-signature`` (Standard Webhooks, symmetric: HMAC-SHA256 over id, timestamp and body)."""
-    key = base64.b64decode(whsec.removeprefix(SECRET_PREFIX))
-    signed = hmac.digest(key, f"{notice_id}.{timestamp}.".encode() + body, hashlib.sha256)
-    return "v1," + base64.b64encode(signed).decode()
+def secrets_in_force(settings: Settings, subscription: Any, now: datetime) -> list[str]:
+    """The secrets a subscription's notices are signed with at an instant: its own, and the one before while that still counts.
+
+    Args:
+        settings: whose key.
+        subscription: its row.
+        now: the instant.
+    """
+    number, until = subscription["secret_number"], subscription["former_secret_until"]
+    numbers = [number, number - 1] if until is not None and now < until else [number]
+    return [secret(settings, subscription["subscription_id"], n) for n in numbers]
+
+
+def signature(secrets: Sequence[str], notice_id: str, timestamp: int, body: bytes) -> str:
+    """The header ``webhook-signature`` (Standard Webhooks, symmetric: HMAC-SHA256 over id, timestamp and body): one for each secret, with a space between."""
+    signed = f"{notice_id}.{timestamp}.".encode() + body
+    keys = [base64.b64decode(s.removeprefix(SECRET_PREFIX)) for s in secrets]
+    return " ".join("v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode() for key in keys)
 
 
 def is_sound(address: str, settings: Settings) -> bool:
@@ -63,7 +91,8 @@ def is_sound(address: str, settings: Settings) -> bool:
     try:
         url = urlsplit(address)
         port = url.port
-    except ValueError:
+        httpx.URL(address)  # the sender reads it anew, and knows addresses to be none that are split well
+    except (ValueError, httpx.InvalidURL):
         return False
     if not url.hostname or url.username is not None or url.password is not None or url.fragment or port == 0:
         return False
@@ -79,7 +108,20 @@ def _is_reachable(place: str, *, with_loopback: bool) -> bool:
     if address.is_loopback:
         return with_loopback
     # Offices' own networks are private ones; what answers on link-local addresses is the machine's keeper.
-    return not (address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved)
+    if address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        return False
+    return not any(address in network for network in _KEPT_FROM) and not _is_this_machine(str(address))
+
+
+def _is_this_machine(place: str) -> bool:
+    """Whether an address is one of this machine's own: only then is it what the machine itself would send from. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in place else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect((place, 9))
+        except OSError:  # nothing leads there
+            return False
+        return str(asking.getsockname()[0]) == place
 
 
 async def _placed(host: str, port: int, settings: Settings) -> str | None:

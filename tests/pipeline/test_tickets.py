@@ -6,7 +6,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from pipeline.cli import main
 from pipeline.tickets import State
 from sandbox import agency, clock, corrections
 from schemas.contract import Contract, load_contract
-from tests import population
+from tests import pages, population
 from tests.conftest import Hub
 from warehouse import database, landing, quarantine, questions
 from warehouse import disputes as ledger_of_disputes
@@ -216,7 +216,9 @@ def test_an_agency_sends_a_column_shifted(desk: Hub, tmp_path: Path) -> None:
     card = scorecard.scorecard(desk.settings, "education", MARCH)
     assert card.shares["timeliness"] == scorecard.Share(1, 2), "of the nights of 1 and 8 March, one was first published without it"
     assert (card.corrections.closed, card.corrections.in_time, card.corrections.median_days) == (1, 1, 0)
-    assert SHIFTED in scorecard.as_html(card)
+    assert SHIFTED in scorecard.as_html(card) and pages.faults(scorecard.as_html(card)) == []
+    hostile = replace(card, agency_zh="<script>", agency_en='"><img src=x onerror=x>', stem="</style><script>")
+    assert pages.faults(scorecard.as_html(hostile)) == [], "what it shows is text"
 
 
 def test_a_night_published_without_a_source_asks_for_its_delivery_until_one_is_let_in(desk: Hub, tmp_path: Path) -> None:

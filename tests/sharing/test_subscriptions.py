@@ -1,5 +1,6 @@
 """Departments are told that something changed: each change once at least, in order for each subject, whatever becomes of the receiver."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 
@@ -19,7 +21,7 @@ from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings
 from sharing import dispatch, subscription
 from sharing.client import Hub as Desk
-from sharing.client import verified
+from sharing.client import NotFromTheHub, verified
 from sharing.policy import Policy
 from tests.conftest import Hub
 from tests.sharing.conftest import Asker, Pool, turned_by_hand
@@ -259,6 +261,61 @@ def test_what_is_not_taken_within_the_policys_days_is_a_dead_letter_and_can_be_r
         )
 
 
+def test_a_new_secret_verifies_from_now_on_and_the_former_for_as_long_as_was_said(told: Told, borrowed: Hub) -> None:
+    asker = told.pool.asker("rotating-desk", "civil_affairs")
+    receiver = Receiver()
+    made = asker.post(
+        "/v1/subscriptions", purpose=REVIEW, **CONSENT, kind="person", attributes=["person.phone"], subjects=[{"id": min(told.changed[0])}],
+        address=receiver.address,
+    ).json()  # fmt: skip
+    path, secrets = f"/v1/subscriptions/{made['subscription_id']}", [made["secret"]]
+
+    def holding() -> list[int]:
+        """Which of the secrets verify what is sent now."""
+        with receiver.up():
+            assert asker.post(f"{path}/test").json()["is_taken"]
+        headers, body = receiver.got[-1]
+        good = []
+        for number, secret in enumerate(secrets):
+            with contextlib.suppress(NotFromTheHub):
+                verified(secret, headers, body)
+                good.append(number)
+        return good
+
+    assert holding() == [0]
+    answer = asker.post(f"{path}/secret", keep_hours=48)
+    assert answer.status_code == 200 and answer.headers["cache-control"] == "private, no-store"
+    secrets.append(answer.json()["secret"])
+    assert answer.json()["former_secret_until"] == (told.now + timedelta(hours=48)).isoformat()
+    assert holding() == [0, 1]
+    told.now += timedelta(hours=47)
+    assert holding() == [0, 1]
+    told.now += timedelta(hours=2)
+    assert holding() == [1]
+    desk = Desk("http://unused", "", "")
+    desk._answer = lambda method, path, body=None: _as_requests(asker.http.request(method, path, json=body, headers=asker.headers))  # type: ignore[method-assign, assignment]
+    secrets.append(desk.new_secret(made["subscription_id"], keep_hours=0))
+    assert holding() == [2], "one that somebody else may know ends at once"
+    environment = {"HUB_HOME": str(told.pool.settings.home), "HUB_DATABASE_URL": told.pool.settings.database_url.get_secret_value()}  # type: ignore[union-attr]
+    operator = replace_environment(borrowed, environment)
+    secrets.append(orjson.loads(operator.invoked("subscription", "rotate", made["subscription_id"], "--json").stdout)["secret"])
+    far, told.now = told.now, datetime.now(UTC)  # the operator's hours begin by the machine's clock
+    assert holding() == [2, 3]
+    told.now = far
+    assert holding() == [3]
+    assert told.civil.post(f"{path}/secret", keep_hours=1).status_code == 404, "another client's is not there"
+    assert asker.post(f"{path}/secret", keep_hours=721).status_code == 400
+    rows = told.pool.rows(
+        "SELECT to_jsonb(s)::text FROM share.subscription s WHERE subscription_id = CAST(:i AS uuid)", i=made["subscription_id"]
+    )
+    assert not any(secret.removeprefix("whsec_") in rows[0][0] for secret in secrets), "none is kept"
+
+
+def _as_requests(answer: httpx.Response) -> httpx.Response:
+    answer.ok = answer.is_success  # type: ignore[attr-defined]
+    return answer
+
+
 def replace_environment(hub: Hub, environment: dict[str, str]) -> Hub:
     """The same command line over another home and database."""
     other = object.__new__(Hub)
@@ -281,6 +338,33 @@ def test_a_notice_the_receiver_chokes_on_holds_up_its_own_subject_alone(told: To
         told.turn(hours=2)
         shown = told.civil.get(f"/v1/subscriptions/{subscription_id}").json()
     assert shown["state"] == "paused", "a receiver that is gone for good is left alone"
+
+
+def test_whatever_one_receiver_does_to_the_sender_the_others_are_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    asker, receivers, made = told.pool.asker("apart-desk", "civil_affairs"), (Receiver(), Receiver()), []
+    for receiver in receivers:
+        subject = {"id": min(told.changed[0])}
+        made.append(
+            asker.post(
+                "/v1/subscriptions", purpose=REVIEW, **CONSENT, kind="person", attributes=["person.phone"], subjects=[subject], address=receiver.address
+            ).json()["subscription_id"]
+        )  # fmt: skip
+    told.pool.run("UPDATE share.watched SET mark = NULL WHERE subscription_id = ANY(CAST(:i AS uuid[]))", i=made)
+    look_again(told, *made)
+    send = dispatch.webhook.send
+
+    async def unforeseen(settings: Settings, address: str, *rest: Any) -> Any:
+        if address == receivers[0].address:
+            raise RuntimeError
+        return await send(settings, address, *rest)
+
+    with monkeypatch.context() as patch, receivers[0].up(), receivers[1].up():
+        patch.setattr(dispatch.webhook, "send", unforeseen)
+        told.turn(hours=1)
+        assert [len(r.got) for r in receivers] == [0, 1]
+        patch.undo()
+        told.turn(hours=2)
+        assert [len(r.got) for r in receivers] == [1, 1], "and it is told later itself"
 
 
 def test_a_revoked_client_is_sent_nothing_any_more(told: Told) -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def receiver(status: int = 204, **headers: str) -> Iterator[tuple[str, list[str]
 
 def signed(settings: Settings, stamp: int) -> tuple[str, dict[str, str]]:
     secret = webhook.secret(settings, ID)
-    return secret, {"webhook-id": ID, "webhook-timestamp": str(stamp), "webhook-signature": webhook.signature(secret, ID, stamp, BODY)}
+    return secret, {"webhook-id": ID, "webhook-timestamp": str(stamp), "webhook-signature": webhook.signature([secret], ID, stamp, BODY)}
 
 
 def test_a_signature_is_verified_by_the_library_of_the_standard_and_by_the_departments_client(settings):
@@ -62,6 +62,37 @@ def test_a_signature_is_verified_by_the_library_of_the_standard_and_by_the_depar
 
 def test_a_secret_is_a_subscriptions_own_and_the_same_after_a_restart(settings):
     assert webhook.secret(settings, ID) == webhook.secret(Settings(home=settings.home), ID) != webhook.secret(settings, ID[:-1] + "1")
+
+
+def rotated(settings: Settings, number: int, former_until: datetime | None) -> dict[str, str]:
+    """Headers of a notice that is sent now, of a subscription whose secret was given anew."""
+    row = {"subscription_id": ID, "secret_number": number, "former_secret_until": former_until}
+    stamp = int(time.time())
+    signatures = webhook.signature(webhook.secrets_in_force(settings, row, datetime.now(UTC)), ID, stamp, BODY)
+    return {"webhook-id": ID, "webhook-timestamp": str(stamp), "webhook-signature": signatures}
+
+
+def test_while_a_secret_is_rotated_a_notice_is_verified_by_the_new_one_and_by_the_former_by_both(settings):
+    first, second, third = (webhook.secret(settings, ID, n) for n in range(3))
+    assert len({first, second, third}) == 3
+    headers = rotated(settings, 2, datetime.now(UTC) + timedelta(hours=1))
+    for key in (second, third):
+        assert Webhook(key).verify(BODY, headers)["type"] == "person.changed"
+        assert verified(key, headers, BODY)["type"] == "person.changed"
+    with pytest.raises(NotFromTheHub):
+        verified(first, headers, BODY)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(first).verify(BODY, headers)
+
+
+@pytest.mark.parametrize("former_until", [None, datetime.now(UTC) - timedelta(seconds=1)])
+def test_once_its_time_is_over_the_former_secret_verifies_nothing(settings, former_until):
+    headers = rotated(settings, 1, former_until)
+    assert verified(webhook.secret(settings, ID, 1), headers, BODY)
+    with pytest.raises(NotFromTheHub):
+        verified(webhook.secret(settings, ID), headers, BODY)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(webhook.secret(settings, ID)).verify(BODY, headers)
 
 
 def test_an_altered_old_or_foreign_notice_is_refused_by_both(settings):
@@ -84,7 +115,7 @@ def test_an_altered_old_or_foreign_notice_is_refused_by_both(settings):
 @pytest.mark.parametrize(
     "address",
     ["http://desk.example/x", "https://me:word@desk.example/x", "ftp://desk.example/x", "https:///x", "https://desk.example/x#y", "https://desk.example:99999/",
-     "https://desk example/", "https://desk.example\\@other/", "file:///etc/passwd", "https://d.example/" + "x" * 500, "http://127.0.0.1/x", "行"],
+     "https://desk example/", "https://desk.example\\@other/", "file:///etc/passwd", "https://d.example/" + "x" * 500, "http://127.0.0.1/x", "行", "https://0177.0.0.1/", "https://xn--/"],
 )  # fmt: skip
 def test_an_address_that_is_not_plain_https_is_none_notices_are_sent_to(tmp_path, address):
     assert not webhook.is_sound(address, Settings(home=tmp_path))
@@ -104,6 +135,14 @@ def test_an_address_that_is_not_plain_https_is_none_notices_are_sent_to(tmp_path
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "240.0.0.1",
+        "0.1.2.3",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "64:ff9b::7f00:1",
+        "::7f00:1",
+        "2002:7f00:1::1",
+        "2001:0:1::1",
     ],
 )
 def test_a_name_that_leads_to_this_machine_or_to_its_keeper_is_not_called(tmp_path, monkeypatch, place):
@@ -116,6 +155,52 @@ def test_a_name_that_leads_to_this_machine_or_to_its_keeper_is_not_called(tmp_pa
     monkeypatch.setattr("httpx.AsyncClient.stream", lambda *a, **k: called.append(a))
     found = asyncio.run(webhook.send(Settings(home=tmp_path), "https://desk.example/x", {}, BODY))
     assert (found.is_taken, found.fault, called) == (False, "address refused", [])
+
+
+def test_an_address_of_this_machine_on_its_network_is_not_called_either(tmp_path, monkeypatch):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        asking.connect(("192.0.2.1", 9))  # nothing is sent
+        own = asking.getsockname()[0]
+    assert not own.startswith("127."), "a machine without a network cannot be tried"
+    with socket.create_server((own, 0)) as listener:
+        listener.settimeout(0.1)
+        found = asyncio.run(webhook.send(Settings(home=tmp_path), f"https://{own}:{listener.getsockname()[1]}/", {}, BODY))
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert (found.is_taken, found.fault) == (False, "address refused")
+
+
+@pytest.mark.parametrize(
+    "host", ["127.1", "2130706433", "0x7f.1", "0177.0.0.1", "[::1]", "[::ffff:7f00:1]", "[::ffff:127.0.0.1]", "localhost", "0", "127.0.0.1.", "LOCALHOST"]
+)  # fmt: skip
+def test_this_machine_is_not_called_however_its_address_is_written(tmp_path, host):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.1)
+        found = asyncio.run(webhook.send(Settings(home=tmp_path), f"https://{host}:{listener.getsockname()[1]}/", {}, BODY))
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert not found.is_taken and found.fault in ("address refused", "name unknown"), "nothing is raised: other receivers must not wait for it"
+
+
+def test_a_name_that_turns_to_this_machine_once_it_was_looked_at_leads_nowhere(tmp_path, monkeypatch):
+    """DNS rebinding: an innocent address is shown to whoever looks first, this machine's to whoever looks next."""
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.3)
+    asked = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        listener.settimeout(0.1)
+
+        def resolved(host: str, *_: object, **__: object) -> list[object]:
+            if host == "rebinding.example":
+                asked.append(host)
+            place = "192.0.2.1" if len(asked) < 2 and host == "rebinding.example" else host if host[0].isdigit() else "127.0.0.1"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (place, port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        found = asyncio.run(webhook.send(Settings(home=tmp_path), f"https://rebinding.example:{port}/", {}, BODY))
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    assert not found.is_taken and asked == ["rebinding.example"], "it is looked up once, and that very address is called"
 
 
 def test_the_very_address_that_was_looked_at_is_called_under_the_hosts_own_name(tmp_path, monkeypatch):
