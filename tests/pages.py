@@ -3,7 +3,22 @@
 import re
 from html.parser import HTMLParser
 
-_FORBIDDEN = {"script", "iframe", "frame", "object", "embed", "applet", "form", "base", "link", "img", "audio", "video", "portal", "noscript"}
+_FORBIDDEN = {
+    "script",
+    "iframe",
+    "frame",
+    "object",
+    "embed",
+    "applet",
+    "form",
+    "base",
+    "link",
+    "img",
+    "audio",
+    "video",
+    "portal",
+    "noscript",
+}
 _FETCHING = {"src", "href", "srcset", "action", "formaction", "data", "poster", "ping", "background", "xlink:href", "manifest"}
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 

@@ -16,7 +16,16 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 def answers(pool: Pool, headers: dict[str, str]) -> Iterator[tuple[str, str, object]]:
     """What every address answers to every method."""
-    paths = [*pool.http.get("/openapi.json").json()["paths"], "/", "/docs", "/redoc", "/favicon.ico", "/robots.txt", "/openapi.json", "/nowhere"]
+    paths = [
+        *pool.http.get("/openapi.json").json()["paths"],
+        "/",
+        "/docs",
+        "/redoc",
+        "/favicon.ico",
+        "/robots.txt",
+        "/openapi.json",
+        "/nowhere",
+    ]
     for path in paths:
         where = re.sub(r"\{[^}]+\}", "019d4657-1c00-7d7c-88d5-5d7c0d1a9f00", path)
         for method in METHODS:
@@ -26,7 +35,12 @@ def answers(pool: Pool, headers: dict[str, str]) -> Iterator[tuple[str, str, obj
 @pytest.fixture(scope="module", params=["nobody", "a client"])
 def asked(request: pytest.FixtureRequest, pool: Pool, civil: Asker) -> list[tuple[str, str, object]]:
     """Everything, asked from a page of another origin, without a token and with one."""
-    headers = {"Origin": EVIL, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization", "Cookie": "session=1"}
+    headers = {
+        "Origin": EVIL,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+        "Cookie": "session=1",
+    }
     found = list(answers(pool, headers if request.param == "nobody" else {**headers, **civil.headers}))
     assert len(found) > 300
     return found
@@ -64,7 +78,9 @@ def test_a_cookie_is_no_proof_of_anybody(pool, civil):
     """A browser sends cookies by itself; nothing it sends by itself opens anything."""
     for cookie in (civil.token, f"access_token={civil.token}", f"Authorization=Bearer {civil.token}"):
         assert pool.http.get("/v1/catalogue", headers={"Cookie": cookie}).status_code == 401
-    assert pool.http.get("/v1/catalogue", params={"access_token": civil.token}).status_code == 401, "nor does an address that may be kept or handed on"
+    assert pool.http.get("/v1/catalogue", params={"access_token": civil.token}).status_code == 401, (
+        "nor does an address that may be kept or handed on"
+    )
 
 
 def test_another_host_name_is_taken_over_into_no_answer(pool, civil):

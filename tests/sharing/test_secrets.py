@@ -83,14 +83,18 @@ def test_the_services_log_holds_nothing_a_caller_proves_itself_by(pool: Pool):
         **os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": pool.settings.database_url.get_secret_value(),  # type: ignore[union-attr]
         "HUB_SHARING_PORT": str(port), "HUB_LOG_LEVEL": "DEBUG",
     }  # fmt: skip
-    child = subprocess.Popen([sys.executable, "-m", "sharing"], cwd=CHECKOUT, env=environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "sharing"], cwd=CHECKOUT, env=environment, stderr=subprocess.STDOUT, stdout=subprocess.PIPE, text=True
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         subprocess.run(
             ["curl", "-s", "--retry", "60", "--retry-delay", "1", "--retry-connrefused", f"{url}/healthz"], check=True, capture_output=True
         )
         basic = (asker.client_id, asker.secret)
-        given = requests.post(f"{url}/oauth2/token", data={"grant_type": "client_credentials"}, auth=basic, timeout=20).json()["access_token"]
+        given = requests.post(f"{url}/oauth2/token", data={"grant_type": "client_credentials"}, auth=basic, timeout=20).json()[
+            "access_token"
+        ]
         held = {"Authorization": f"Bearer {given}"}
         tries = [
             requests.post(f"{url}/oauth2/token", data={"grant_type": "password", "password": asker.secret}, auth=basic, timeout=20),

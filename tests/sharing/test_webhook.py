@@ -179,7 +179,9 @@ def test_this_machine_is_not_called_however_its_address_is_written(tmp_path, hos
         found = asyncio.run(webhook.send(Settings(home=tmp_path), f"https://{host}:{listener.getsockname()[1]}/", {}, BODY))
         with pytest.raises(TimeoutError):
             listener.accept()
-    assert not found.is_taken and found.fault in ("address refused", "name unknown"), "nothing is raised: other receivers must not wait for it"
+    assert not found.is_taken and found.fault in ("address refused", "name unknown"), (
+        "nothing is raised: other receivers must not wait for it"
+    )
 
 
 def test_a_name_that_turns_to_this_machine_once_it_was_looked_at_leads_nowhere(tmp_path, monkeypatch):
