@@ -31,8 +31,7 @@ _MOST_BYTES = 4 << 20
 # A list of applicants is read as a stream, never whole; how large it may be is that route's to say.
 _STREAMED = re.compile(r"/v1/compare-jobs/[^/]{1,60}/input")
 _SECURITY = {
-    b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    b"x-frame-options": b"DENY", b"cross-origin-resource-policy": b"same-origin", b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'", b"referrer-policy": b"no-referrer",
     b"strict-transport-security": b"max-age=31536000",
 }  # fmt: skip
 

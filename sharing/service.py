@@ -129,7 +129,6 @@ class Service:
                 log.info("recalls", found=found)
 
     async def _follow(self) -> None:
-        self.tokens.reload()
         await self.refresh()
         await self.look_back()
 

@@ -19,6 +19,7 @@ LIFETIME_S = 300
 ALGORITHM = "Ed25519"
 _LEEWAY_S = 5
 _KEPT = 4096
+_LOOK_S = 2.0  # after which it is looked whether keys were rotated
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ class Tokens:
         self._read: OrderedDict[str, Caller] = OrderedDict()
         self._held: list[SigningKey] = []
         self._usable: dict[str, OKPKey] = {}
+        self._looked_at = 0.0
         self.reload()
 
     def reload(self) -> None:
         """Take up keys that were rotated meanwhile, here or by another program."""
+        self._looked_at = time.time()
         held = signing_keys.held(self._settings, Use.TOKENS)
         if [(k.key_id, k.counts_until) for k in held] == [(k.key_id, k.counts_until) for k in self._held]:
             return
@@ -60,7 +63,12 @@ class Tokens:
         self._read.clear()
 
     def _counting(self) -> list[SigningKey]:
+        self._follow()
         return signing_keys.counting(self._held, time.time())
+
+    def _follow(self) -> None:
+        if abs(time.time() - self._looked_at) >= _LOOK_S:
+            self.reload()
 
     def jwks(self) -> dict[str, Any]:
         """The public keys (RFC 7517)."""
@@ -84,6 +92,7 @@ class Tokens:
 
     def caller(self, token: str) -> Caller | None:
         """Whom a token was given to; None if it is none of ours, for another audience, or has run out."""
+        self._follow()
         now = time.time()
         known = self._read.get(token)
         if known is None:
