@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import unforeseen
 from hub.settings import Settings
+from sharing import operator
 from sharing.compare_job import Worker
 from sharing.dci.callback import Callbacks
 from sharing.dispatch import Dispatcher
@@ -30,8 +31,11 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _MOST_BYTES = 4 << 20
 # A list of applicants is read as a stream, never whole; how large it may be is that route's to say.
 _STREAMED = re.compile(r"/v1/compare-jobs/[^/]{1,60}/input")
+# Where a client may name the operator it asks for.
+_ASKED_FOR_SOMEBODY = ("/v1/persons", "/v1/households")
 _SECURITY = {
-    b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'", b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff", b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    b"x-frame-options": b"DENY", b"cross-origin-resource-policy": b"same-origin", b"referrer-policy": b"no-referrer",
     b"strict-transport-security": b"max-age=31536000",
 }  # fmt: skip
 
@@ -51,6 +55,7 @@ class _Envelope:
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else str(uuid4())
         state = scope.setdefault("state", {})
         state["request_id"], state["began"] = request_id, time.monotonic()
+        named = headers.get(operator.HEADER) if scope["path"].startswith(_ASKED_FOR_SOMEBODY) else None
         received, started = 0, False
         is_bounded = not (scope["method"] == "PUT" and _STREAMED.fullmatch(scope["path"]))
 
@@ -71,6 +76,8 @@ class _Envelope:
             await send(message)
 
         try:
+            if named is not None:
+                await operator.keep(scope["app"].state.service, Request(scope), named)
             await self._app(scope, bounded, marked)
         except Problem as problem:
             if not started:
@@ -115,6 +122,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         }  # fmt: skip
         for path, methods in schema["paths"].items():
             for operation in methods.values():
+                if path.startswith(_ASKED_FOR_SOMEBODY):
+                    operation.setdefault("parameters", []).append(operator.documented())
                 if MEDIA not in operation["responses"].get("422", {}).get("content", {}):
                     operation["responses"].pop("422", None)  # malformed requests are 400
                 for status, response in operation["responses"].items():

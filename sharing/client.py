@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -63,7 +63,7 @@ class Hub:
 
     def __init__(
         self, address: str, client_id: str, secret: str, *, language: str = "zh", timeout_s: float = 30.0,
-        certificate: tuple[str, str] | None = None, authorities: str | None = None,
+        certificate: tuple[str, str] | None = None, authorities: str | None = None, operator: str | None = None,
     ) -> None:  # fmt: skip
         """Prepare; nothing is asked yet.
 
@@ -75,6 +75,7 @@ class Hub:
             timeout_s: seconds an answer may take.
             certificate: PEM files of the client's certificate and key, where it is bound to one.
             authorities: PEM file of those who issued the hub's certificate; None = those the system trusts.
+            operator: on whose behalf it is asked; see :attr:`operator`.
         """
         self._address = address.rstrip("/")
         self._credentials = (client_id, secret)
@@ -87,6 +88,19 @@ class Hub:
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=_AGAIN))
         self._runs_out = 0.0
+        self.operator = operator
+
+    @property
+    def operator(self) -> str | None:
+        """The person at your department on whose behalf it is asked (经办人); set it anew before you ask for somebody else. None = nobody is named."""
+        named = self._session.headers.get("Hub-Operator")
+        return None if named is None else unquote(str(named))
+
+    @operator.setter
+    def operator(self, name: str | None) -> None:
+        self._session.headers.pop("Hub-Operator", None)
+        if name is not None:
+            self._session.headers["Hub-Operator"] = quote(name)
 
     def person(
         self, purpose: str, person_id: str, *, attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None

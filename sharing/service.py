@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,13 +17,14 @@ from sharing.ledger import Ledger
 from sharing.limits import Limit
 from sharing.policy import Policy
 from sharing.tokens import Tokens
-from warehouse import answers, asking, audit_log
+from warehouse import answers, asking, audit_log, operators
 from warehouse.asking import Asking
 from warehouse.gathering import Gathering
 
 log = structlog.get_logger()
 _GOOD = ("merged", "not_due")
 _REFRESH_S = 2.0
+_OPERATORS_KEPT_DAYS = 60  # longer than `hub audit unusual` looks back
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,7 @@ class Service:
         if not self._is_behind:
             return
         self._is_behind = False
+        await operators.forget(self.asking, datetime.now(UTC) - timedelta(days=_OPERATORS_KEPT_DAYS))
         try:
             found = await asyncio.to_thread(recall.scan, self.settings)
         except HubError:

@@ -195,6 +195,31 @@ def days(connection: sa.Connection, until: datetime, n_days: int) -> list[Any]:
     )
 
 
+def singly(connection: sa.Connection, since: datetime, until: datetime) -> list[Any]:
+    """What clients were told of persons they asked about one at a time: by id, number, name or household; lists, exports, jobs and notices are not among it.
+
+    Args:
+        connection: an open connection.
+        since: the first instant.
+        until: the instant before which.
+
+    Returns:
+        One row a client, day of Asia/Shanghai, request and person: ``client_id``, ``department``, ``day``, ``subject``, ``request_id``, ``emergency``
+        (null = in none), ``entries``.
+    """
+    return list(
+        connection.execute(
+            sa.text(
+                "SELECT client_id, department, CAST(at AT TIME ZONE 'Asia/Shanghai' AS date) AS day, subject, b.body ->> 'request_id' AS request_id,"
+                " b.body ->> 'emergency' AS emergency, count(*) AS entries FROM audit.entry e CROSS JOIN LATERAL (SELECT e.body::jsonb AS body) AS b"
+                " WHERE client_id IS NOT NULL AND subject IS NOT NULL AND decision IN ('told', 'unchanged') AND at >= :since AND at < :until"
+                " AND b.body ->> 'asked' IN ('person', 'resident_id', 'name_birth_date', 'household', 'dci_member', 'dci_group') GROUP BY 1, 2, 3, 4, 5, 6"
+            ),
+            {"since": since, "until": until},
+        )
+    )
+
+
 def about(connection: sa.Connection, subjects: Sequence[bytes]) -> list[Any]:
     """Entries about one person, newest first, given all hashes it may be found by."""
     return list(

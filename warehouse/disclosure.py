@@ -281,6 +281,7 @@ def _ground(connection: sa.Connection, password: str) -> None:
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE, DELETE ON share.dci_transaction TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE, DELETE ON share.compare_job, share.compare_part TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE (closed_at) ON share.emergency TO "{login}"'))
+    connection.execute(sa.text(f'GRANT INSERT, DELETE, SELECT (named_at) ON share.operator TO "{login}"'))
     connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))
     connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION audit.append TO "{login}"'))
 

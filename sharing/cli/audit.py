@@ -116,7 +116,7 @@ def audit_report(
 def audit_unusual(
     on: Annotated[str | None, typer.Option("--date", help="Day in Shanghai, 2026-03-01; today if not given.")] = None, as_json: AsJson = False
 ) -> None:  # fmt: skip
-    """Access that somebody should look at: far more than a client's own habit, misses, refusals, off hours, one person over and over."""
+    """Access that somebody should look at: far more than a client's own habit, misses, refusals, off hours, one person or household over and over, neighbours, namesakes."""
     from sharing import unusual
 
     settings = get_settings()
@@ -126,6 +126,12 @@ def audit_unusual(
     if as_json:
         print_json([vars(u) for u in found])
         return
+    unnamed = [u for u in found if u.rule == "unnamed"]
+    found = [u for u in found if u.rule != "unnamed"]
+    for u in unnamed:
+        print(
+            f"{u.client_id}: {u.found:,} 次逐个查询未报经办人，同姓一项看不到 / asked one at a time without naming an operator, so family names are not watched"
+        )
     if not found:
         print(f"{day}: 没有异常查询 / nothing unusual")
         return
