@@ -44,7 +44,7 @@ def test_no_command_line_shows_a_secret_while_the_service_answers_and_a_backup_i
     while child.poll() is None:
         seen.update(command_lines())
     assert child.returncode == 0
-    for program in ("pg_dump", "-m sharing", "postgres", "hub backup|cli.main backup"):
+    for program in ("pg_dump", "-m sharing", "postgres", r"pipeline\.cli\S* backup"):
         assert any(re.search(program, line) for line in seen), f"{program} was at work and was looked at"
     assert [line.split()[0] for line in seen if any(secret in line for secret in secrets)] == []
 
