@@ -138,6 +138,7 @@ def test_names_of_sources_and_records_do_not_matter(rows):
     assert groups(records) == groups(other)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_rows, st.data())
 def test_two_persons_by_judgement_are_two_persons(rows, data):
@@ -149,6 +150,7 @@ def test_two_persons_by_judgement_are_two_persons(rows, data):
     assert not any({a, b} <= g for g in groups(records, judged))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(_rows, st.data())
 def test_one_person_by_judgement_is_one_person(rows, data):

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from unittest.mock import patch
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,6 +73,7 @@ def around(records, traces, steps):
     return tuple(f.with_columns(pl.col(c) + 1000 * pl.col("world").cast(pl.Int64) for c in numbered if c in f.columns) for f in near)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32))
 def test_who_is_further_than_the_steps_a_night_looks_decides_nothing(seed):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,10 +42,17 @@ def modules(*rooms: str) -> list[Path]:
     return [p for room in rooms for p in sorted((ROOT / room).rglob("*.py"))]
 
 
+@cache
+def tree(path: Path) -> ast.Module:
+    """A file as it is parsed."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imported(path: Path) -> set[str]:
     """Names of the top-level packages a file imports anywhere in it."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -79,7 +87,7 @@ def test_sql_text_lives_in_the_warehouse_alone() -> None:
     """The simulated exchange database is a server of its own: its side of the SQL is the sandbox's."""
     strangers = []
     for path in modules(*(r for r in ROOMS if r not in ("warehouse", "sandbox", "benchmarks"))):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and _SQL.match(node.value):
                 strangers.append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert strangers == []
@@ -92,6 +100,7 @@ def test_an_agency_is_four_files_with_one_stem(stem: str) -> None:
     assert len((ROOT / f"connectors/{stem}.py").read_text(encoding="utf-8").splitlines()) <= 80
 
 
+@cache
 def _literals(path: Path) -> set[str]:
     """String literals of a Python file, docstrings and comments left out."""
     found = set()

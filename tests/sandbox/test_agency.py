@@ -102,6 +102,7 @@ def test_a_night_asked_for_out_of_turn_is_the_same(stock: Stock, tmp_path: Path)
     assert agency.snapshot(contract, 5, settings_of(tmp_path)).equals(stock(contract.stem, 5).drop(*TRUTH))
 
 
+@pytest.mark.slow
 def test_another_process_makes_the_same_rows(stock: Stock, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from hub.settings import Settings; from sandbox import agency;"

@@ -41,11 +41,12 @@ def is_told(finding: Finding, *words: str) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_a_new_checkout_is_well_and_nothing_is_made(tmp_path: Path) -> None:
     home = tmp_path / "home"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HUB_")} | {"HUB_HOME": str(home)}
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli.main", "doctor", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True,
+        [sys.executable, "-m", "pipeline.cli", "doctor", "--json"], cwd=CHECKOUT, env=environment, capture_output=True, text=True,
         check=False,
     )  # fmt: skip
     told = json.loads(done.stdout)
@@ -55,10 +56,11 @@ def test_a_new_checkout_is_well_and_nothing_is_made(tmp_path: Path) -> None:
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_a_wrong_setting_is_a_finding_and_status_1(tmp_path: Path) -> None:
     environment = os.environ | {"HUB_HOME": str(tmp_path), "HUB_DATABASE_PORT": "none"}
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli.main", "doctor"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "pipeline.cli", "doctor"], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "HUB_DATABASE_PORT" in done.stdout and "→" in done.stdout and "Traceback" not in done.stderr
