@@ -35,3 +35,8 @@ def parse_instant(text: str | None, flag: str) -> datetime | None:
     except ValueError:
         raise ConfigError(f"{text!r} is not an instant", where=flag, next_step="write it as 2026-03-01T08:00") from None
     return found.replace(tzinfo=CHINA) if found.tzinfo is None else found
+
+
+def shown(instant: datetime) -> str:
+    """An instant as people read it where the hub works, to the minute."""
+    return f"{instant.astimezone(CHINA):%Y-%m-%d %H:%M}"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from hub.dates import CHINA, parse_date, parse_instant
+from hub.dates import CHINA, parse_date, parse_instant, shown
 from hub.errors import ConfigError
 from hub.screen import print_json, screen
 from hub.settings import get_settings
@@ -107,7 +107,7 @@ def audit_report(
             r.decision,
             f"{r.entries:,}",
             f"{r.persons:,}",
-            f"{r.last_at:%Y-%m-%d %H:%M}",
+            shown(r.last_at),
         )
     screen().print(table)
 
@@ -161,7 +161,7 @@ def audit_person(person_id: Annotated[str, typer.Argument(help="Id of a person."
         print("没有查询记录 / nobody looked")
     for row in found:
         print(
-            f"{row['at'][:19]}  {row['department_zh']} {row['department_en']}  {row['purpose_zh']} / {row['purpose_en']}  {row['decision']}  {', '.join(row['told'])}"
+            f"{shown(datetime.fromisoformat(row['at']))}  {row['department_zh']} {row['department_en']}  {row['purpose_zh']} / {row['purpose_en']}  {row['decision']}  {', '.join(row['told'])}"
         )
 
 

@@ -166,11 +166,11 @@ def client_list(as_json: AsJson = False) -> None:
 
 @app.command("sandbox")
 def client_sandbox(as_json: AsJson = False) -> None:
-    """A client for each department and purpose of the policy, to try things with; for a sandbox alone. Running it again gives them new secrets."""
+    """A client for each department and purpose of the policy, and a person each is told of, to try things with; for a sandbox alone. Running it again gives new secrets."""
     import json
 
     from sharing import enforcement, secret
-    from warehouse import clients
+    from warehouse import clients, disclosure
 
     settings = get_settings()
     if settings.business_clock != "sandbox":
@@ -186,7 +186,11 @@ def client_sandbox(as_json: AsJson = False) -> None:
                 clients.add(connection, name, department=grant.department, title="sandbox", purposes=(grant.purpose,))
             secret_ = secret.make()
             clients.add_secret(connection, name, secret.hashed(secret_), keep_former_s=0)
-            made[name] = {"client_secret": secret_, "department": grant.department, "purpose": grant.purpose}
+            person = disclosure.somebody(connection, grant.name)
+            made[name] = {
+                "client_secret": secret_, "department": grant.department, "purpose": grant.purpose,
+                "person_id": person and person[0], "resident_id": person and person[1],
+            }  # fmt: skip
     path = settings.secrets_dir / "sandbox-clients.json"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".draft")

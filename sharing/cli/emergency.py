@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from hub.dates import shown
 from hub.errors import ConfigError
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
@@ -39,7 +40,7 @@ def emergency_list(
     for e in found:
         state = "[red]进行中 open[/red]" if e.is_open else FINDINGS[e.finding] if e.finding else "[yellow]待复核 to be reviewed[/yellow]"
         table.add_row(
-            e.emergency_id, f"{e.department} {e.client_id}", e.purpose, Text(e.operator), Text(e.reason), f"{e.opened_at:%Y-%m-%d %H:%M}",
+            e.emergency_id, f"{e.department} {e.client_id}", e.purpose, Text(e.operator), Text(e.reason), shown(e.opened_at),
             f"{e.told}/{e.persons}", state,
         )  # fmt: skip
     screen().print(table)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from hub.dates import shown
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from sharing.cli.pool import migrated
@@ -33,7 +34,7 @@ def job_list(as_json: AsJson = False) -> None:
         return
     table = plain_table("任务 job", "客户端 client", "用途 purpose", "状态 state", "已答 done", "命中 told", "到期 until")
     for j in found:
-        until = "" if j.state in ("queued", "running") else f"{j.expires_at:%m-%d %H:%M}"
+        until = "" if j.state in ("queued", "running") else shown(j.expires_at)
         state = f"{_STATES[j.state]} {j.problem or ''}".strip()
         table.add_row(j.job_id, j.client_id, j.purpose, state, f"{j.rows_done:,} / {j.input_rows:,}", f"{j.told_rows:,}", until)
     screen().print(table)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hub.dates import CHINA
+from hub.dates import CHINA, shown
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from sharing.signing_keys import SigningKey, Use
@@ -36,18 +36,18 @@ def key_list(as_json: AsJson = False) -> None:
     from sharing import signing_keys
 
     now, settings = time.time(), get_settings()
-    shown = [
+    rows = [
         {"use": str(use), "key_id": key.key_id, "state": _state(key, keys, now), "signs_from": _instant(key.signs_from), "counts_until": _instant(key.counts_until)}
         for use in Use
         for keys in [signing_keys.held(settings, use)]
         for key in keys
     ]  # fmt: skip
     if as_json:
-        print_json(shown)
+        print_json(rows)
         return
     table = plain_table("用途 signs", "密钥 key", "状态 state", "起 signs from", "止 verified until")
-    for s in shown:
-        begins, ends = (f"{at:%Y-%m-%d %H:%M}" if isinstance(at, datetime) else "—" for at in (s["signs_from"], s["counts_until"]))
+    for s in rows:
+        begins, ends = (shown(at) if isinstance(at, datetime) else "—" for at in (s["signs_from"], s["counts_until"]))
         table.add_row(str(s["use"]), str(s["key_id"]), _STATES[str(s["state"])], begins, ends)
     screen().print(table)
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from hub.dates import shown
 from hub.screen import print_json, screen
 from hub.settings import get_settings
 from sharing.cli.pool import migrated
@@ -32,9 +33,9 @@ def recall_list(
         return
     table = Table("通知 recall", "部门 department", "告知 told", "变更 changed", "原因 cause", "确认 acknowledged")
     for r in found:
-        state = f"{r.acknowledged_at:%Y-%m-%d %H:%M} {r.acknowledged_by}" if r.acknowledged_at else "未 open"
+        state = f"{shown(r.acknowledged_at)} {r.acknowledged_by}" if r.acknowledged_at else "未 open"
         cause = f"{r.cause}{' · 原告知成立 stands' if r.stands else ''}"
-        table.add_row(r.recall_id, r.department, f"{r.told_at:%Y-%m-%d %H:%M}", ", ".join(r.changed), cause, state)
+        table.add_row(r.recall_id, r.department, shown(r.told_at), ", ".join(r.changed), cause, state)
     screen().print(table)
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
+from hub.dates import shown
 from hub.screen import print_json, screen
 from hub.settings import get_settings
 from sharing.cli.pool import migrated
@@ -38,7 +39,7 @@ def subscription_list(as_json: AsJson = False) -> None:
         print("没有订阅 / no subscription")
         return
     table = Table(
-        "订阅 subscription",
+        Column("订阅 subscription", no_wrap=True, min_width=36),  # it is what other commands are given
         "客户端 client",
         "用途 purpose",
         "对象 of",
@@ -53,7 +54,7 @@ def subscription_list(as_json: AsJson = False) -> None:
         state = "停用 revoked" if s.is_revoked else "暂停 paused" if s.is_paused else "推送 sent" if s.address else "拉取 fetched"
         table.add_row(
             s.subscription_id, s.client_id, s.purpose, f"{s.kind} {s.watched:,}", state, f"{s.waiting:,}", f"{s.delivered:,}", f"{s.dead:,}",
-            str(s.tries or ""), f"{s.next_try_at:%m-%d %H:%M}" if s.next_try_at else "",
+            str(s.tries or ""), shown(s.next_try_at) if s.next_try_at else "",
         )  # fmt: skip
     screen().print(table)
 
@@ -136,7 +137,5 @@ def subscription_dead_letter(
         return
     table = Table("游标 cursor", "订阅 subscription", "变化 change", "业务日 night", "产生 made", "次数 tries", "原因 fault")
     for r in found:
-        table.add_row(
-            str(r.cursor), r.subscription_id, r.change, str(r.night or ""), f"{r.made_at:%Y-%m-%d %H:%M}", str(r.tries), r.fault or ""
-        )
+        table.add_row(str(r.cursor), r.subscription_id, r.change, str(r.night or ""), shown(r.made_at), str(r.tries), r.fault or "")
     screen().print(table)

@@ -66,8 +66,6 @@ async def received(service: Service, request: Request, header: Header, action: s
         Problem: there is no valid token, or the client asks too often.
     """
     caller = asking.caller(service, request)
-    if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
-        raise NotTaken("err.request.bad", status=415)
     try:
         envelope = opened(await request.body())
     except Malformed:

@@ -52,6 +52,8 @@ class MessageRoute(APIRoute):
             service: Service = request.app.state.service
             action = _REPLIES.get(request.url.path)
             try:
+                if request.headers.get("content-type", "").split(";")[0].strip().lower() != "application/json":
+                    raise NotTaken("err.request.bad", status=415)
                 return await handler(request)
             except Rejected as error:
                 if action is None:
@@ -62,6 +64,8 @@ class MessageRoute(APIRoute):
             except Problem as problem:
                 return reply.refused(service.settings, NotTaken.of(problem), action=action)
             except RequestValidationError as error:
+                if _is_encrypted(error.body):
+                    return reply.refused(service.settings, NotTaken("err.encryption.invalid"), action=action)
                 places = [
                     {"pointer": "/".join(str(p)[:60] for p in e["loc"]), "message": e["type"]} for e in error.errors()[:_MOST_POINTERS]
                 ]
@@ -71,6 +75,13 @@ class MessageRoute(APIRoute):
                 return reply.refused(service.settings, NotTaken.of(Problem(code)), action=action)
 
         return spoken
+
+
+def _is_encrypted(body: Any) -> bool:
+    """Whether a body that is no message says or shows that its message is encrypted (the standard's ``EncryptedMessage``)."""
+    header, message = (body.get("header"), body.get("message")) if isinstance(body, dict) else (None, None)
+    is_said = isinstance(header, dict) and header.get("is_msg_encrypted") in (True, "true")
+    return is_said or (isinstance(message, dict) and {"ciphertext", "encrypted_key"} <= message.keys())
 
 
 router = APIRouter(tags=["dci"])

@@ -232,3 +232,7 @@ def test_in_a_sandbox_there_is_a_client_to_try_each_grant_with(hub, pool):
     for name, of in list(made.items())[:3]:
         own = Asker(pool.http, name, of["client_secret"]).renew().get("/v1/catalogue").json()["purposes"]
         assert [p["purpose"] for p in own] == [of["purpose"]]
+    of = made["try-civil-affairs-roster-monitoring"]
+    asked = {"purpose": of["purpose"], "resident_id": of["resident_id"], "questions": ["insured"]}
+    told = Asker(pool.http, "try-civil-affairs-roster-monitoring", of["client_secret"]).renew().post("/v1/persons/lookup", **asked)
+    assert told.status_code == 200 and told.json()["person_id"] == of["person_id"], "with somebody it is told of"

@@ -250,6 +250,27 @@ def refused(answer):
     return answer.status_code, body["code"]
 
 
+ENCRYPTED = {
+    "header": {"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": "k"},
+    "ciphertext": "AA",
+    "encrypted_key": "AA",
+    "tag": "AA",
+    "iv": "AA",
+}
+
+
+@pytest.mark.parametrize(
+    "path", ["/registry/sync/search", "/registry/search", "/registry/subscribe", "/registry/sync/disabled", "/registry/sync/txn/status"]
+)
+@pytest.mark.parametrize("said", [True, False])
+def test_an_encrypted_message_and_a_file_are_refused_with_the_standards_codes(desk, path, said):
+    """An encrypted message holds none of the fields of a search: it must not be taken for a bad one."""
+    answer = desk.send(path, desk.body(desk.header("search", is_msg_encrypted=said), ENCRYPTED))
+    assert (answer.status_code, answer.json()["code"]) == (400, "err.encryption.invalid"), answer.text
+    file = desk.asker.http.post(path, files={"file": b"x"}, data={"action": "search"}, headers=desk.asker.headers)
+    assert (file.status_code, file.json()["code"]) == (415, "err.request.bad")
+
+
 def test_who_is_no_sender_or_another_one_is_not_taken_in(pool, desk, civil):
     stranger = by_id("UIN", "110101199003070003")
     assert refused(desk.search(stranger, changed={"sender_id": "spmis.town.example"})) == (403, "err.sender_id.invalid")
