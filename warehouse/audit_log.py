@@ -213,7 +213,8 @@ def singly(connection: sa.Connection, since: datetime, until: datetime) -> list[
                 "SELECT client_id, department, CAST(at AT TIME ZONE 'Asia/Shanghai' AS date) AS day, subject, b.body ->> 'request_id' AS request_id,"
                 " b.body ->> 'emergency' AS emergency, count(*) AS entries FROM audit.entry e CROSS JOIN LATERAL (SELECT e.body::jsonb AS body) AS b"
                 " WHERE client_id IS NOT NULL AND subject IS NOT NULL AND decision IN ('told', 'unchanged') AND at >= :since AND at < :until"
-                " AND b.body ->> 'asked' IN ('person', 'resident_id', 'name_birth_date', 'household', 'dci_member', 'dci_group') GROUP BY 1, 2, 3, 4, 5, 6"
+                # The kind stands first in the canonical JSON, or behind as_of: reading the whole of every list's entries would take four times as long.
+                " AND split_part(split_part(left(e.body, 60), '\"asked\":\"', 2), '\"', 1) IN ('person', 'resident_id', 'name_birth_date', 'household', 'dci_member', 'dci_group') GROUP BY 1, 2, 3, 4, 5, 6"
             ),
             {"since": since, "until": until},
         )

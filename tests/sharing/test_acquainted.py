@@ -7,14 +7,17 @@ from datetime import UTC, date, datetime, timedelta
 from urllib.parse import quote
 
 import pytest
+from typer.testing import CliRunner
 
+from hub import settings as hub_settings
 from hub.dates import CHINA
-from sharing import operator, unusual
+from pipeline.cli.main import app
+from sharing import operator, unusual, vicinity
 from sharing.problems import Problem
 from sharing.unusual import Bounds
 from sharing.vicinity import Asked, Operator
 from tests.sharing.conftest import Pool
-from tests.sharing.test_answers import WATCH
+from tests.sharing.test_answers import REVIEW, WATCH
 from warehouse.vicinity import Resident
 
 DAY = date(2026, 3, 10)
@@ -313,3 +316,44 @@ def test_the_departments_client_names_an_operator_in_any_script(pool, monkeypatc
     assert operator.read(desk._session.headers["Hub-Operator"].encode()) == desk.operator == "李工"
     desk.operator = None
     assert "Hub-Operator" not in desk._session.headers
+
+
+@pytest.mark.slow
+def test_a_question_to_the_past_and_one_in_an_emergency_are_questions_about_one_and_lists_are_not(pool):
+    desk = Desk(pool, "kinds-desk")
+    people = persons(pool, "name IS NOT NULL", 4)
+    consent = {"purpose": REVIEW, "consent": "SQ-2026-0001", "attributes": "person.area_code"}
+    headers = {**desk.asker.headers, "Hub-Operator": quote("王工")}
+    assert desk.asker.http.get(f"/v1/persons/{people[0]}", params={**consent, "as_of": "2026-03-04"}, headers=headers).status_code == 200
+    pool.run("DELETE FROM share.emergency")
+    began = desk.asker.post(
+        "/v1/emergencies", purpose="emergency_rescue", operator="王工", reason="landslide in town 1, looking for the missing"
+    ).json()
+    assert desk.asker.person(people[1], "emergency_rescue", "person.phone").status_code == 200
+    desk.asker.http.delete(f"/v1/emergencies/{began['emergency_id']}", headers=desk.asker.headers)
+    told = desk.asker.post("/v1/persons/compare", purpose=WATCH, questions=["insured"], applicants=[{"person_id": p} for p in people])
+    assert told.status_code == 200
+    day = datetime.now(CHINA).date()
+    with pool.engine.connect() as connection:
+        seen = [a for a in vicinity.seen(connection, pool.settings, day).asked if a.client_id == "kinds-desk"]
+    assert {(a.person_id, a.operator) for a in seen} == {(people[0], WANG), (people[1], WANG)}
+    assert "unnamed" not in desk.raised(), "who opened the emergency is who asks in it"
+
+
+@pytest.mark.slow
+def test_the_command_says_of_whom_family_names_are_not_watched_and_names_nobody_asked_about(pool, monkeypatch):
+    desk, people = Desk(pool, "shown-desk"), persons(pool, "name IS NOT NULL", 3)
+    for p in people:
+        desk.ask(p)
+    monkeypatch.setenv("HUB_HOME", str(pool.settings.home))
+    monkeypatch.setenv("HUB_DATABASE_URL", pool.settings.database_url.get_secret_value())
+    hub_settings.get_settings.cache_clear()
+    try:
+        shown = CliRunner().invoke(app, ["audit", "unusual"]).stdout
+        rows = json.loads(CliRunner().invoke(app, ["audit", "unusual", "--json"]).stdout)
+    finally:
+        hub_settings.get_settings.cache_clear()
+    assert "shown-desk: 3 次逐个查询未报经办人" in shown
+    assert {"rule": "unnamed", "found": 3} in [{k: r[k] for k in ("rule", "found")} for r in rows if r["client_id"] == "shown-desk"]
+    names = {r.name for r in pool.rows("SELECT name FROM core.person WHERE person_id = ANY(CAST(:p AS uuid[]))", p=people)}
+    assert not [v for v in {*people, *names} if v in shown + json.dumps(rows, ensure_ascii=False)]
