@@ -66,3 +66,8 @@ def components(character: str) -> frozenset[str]:
 def look_alike(one: str, other: str) -> bool:
     """Whether two different characters share a main part (伟 and 炜, 静 and 靖), as hands and scanners confuse them."""
     return bool(components(one) & components(other))
+
+
+def load() -> None:
+    """Load what characters are looked up in, for whoever has time before the first of them comes: it takes a third of a second."""
+    simplified(LOST), sounds(LOST), components(LOST)

@@ -240,9 +240,11 @@ def warm_gate() -> None:
 
 def warm_resolve() -> None:
     """Load what tells who is who, while agencies are waited for."""
+    from identity import characters
     from pipeline import identify
 
     del identify
+    characters.load()
 
 
 @_verb
