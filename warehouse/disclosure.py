@@ -13,13 +13,14 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from schemas.contract import load_contracts
-from warehouse import agency_tables, forms
+from warehouse import agency_tables, database, forms
 from warehouse.forms import Form
 
 # Column → the form it is granted in; None = clear.
 Columns = dict[str, Form | None]
 _IDENTIFIER_CHARS = 63  # of PostgreSQL
 _PERSON = "core.person"
+_APPLIED_BY = database.head()  # as this program begins: its files may be exchanged under it
 _DEPENDENT = {
     "identity.link": "EXISTS (SELECT FROM core.person p WHERE p.person_id = link.person_id)",
     "identity.redirect": "EXISTS (SELECT FROM core.person p WHERE p.person_id = redirect.person_id)",
@@ -185,9 +186,13 @@ def _present(connection: sa.Connection, stems: list[str]) -> list[str]:
 
 
 def is_applied(connection: sa.Connection, version: str) -> bool:
-    """Whether the database holds a policy, for every source whose table is there."""
-    found = connection.execute(sa.text("SELECT version, stems FROM share.applied")).one_or_none()
-    return found is not None and found.version == version and sorted(found.stems) == _present(connection, sorted(load_contracts()))
+    """Whether the database holds a policy, for every source whose table is there, and with the rights this program needs."""
+    found = connection.execute(sa.text("SELECT version, stems, applied_by FROM share.applied")).one_or_none()
+    return (
+        found is not None
+        and (found.version, found.applied_by) == (version, _APPLIED_BY)
+        and sorted(found.stems) == _present(connection, sorted(load_contracts()))
+    )
 
 
 def today(connection: sa.Connection) -> date | None:
@@ -254,7 +259,8 @@ def apply(connection: sa.Connection, plan: Plan, *, password: str) -> None:
         _role(connection, role, stems, tables)
     _retire(connection, {role_name(connection, r.name) for r in plan.roles} | {role_name(connection, r.department) for r in plan.roles})
     connection.execute(
-        sa.text("INSERT INTO share.applied (version, stems) VALUES (:version, :stems)"), {"version": plan.version, "stems": stems}
+        sa.text("INSERT INTO share.applied (version, stems, applied_by) VALUES (:version, :stems, :by)"),
+        {"version": plan.version, "stems": stems, "by": _APPLIED_BY},
     )
 
 

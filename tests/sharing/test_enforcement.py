@@ -306,3 +306,16 @@ def test_whoever_is_cut_off_over_putting_on_a_role_leaves_it_to_nobody_else(pool
 
     before, after = pool.http.portal.call(cut_off)
     assert before == [after[1], after[2], after[0]] and len({*before}) == 3
+
+
+def test_what_another_version_of_the_program_applied_is_applied_anew_with_this_ones_rights(pool):
+    """An older service that runs on while the tables are brought up to date puts the policy back without the rights of what is new."""
+    policy, day = enforcement.policy_today(pool.settings)
+    assert not enforcement.ensure(pool.settings, policy, day)
+    with pool.engine.begin() as connection:
+        login = disclosure.login_name(connection)
+        connection.execute(sa.text(f'REVOKE ALL ON share.emergency FROM "{login}"'))
+    pool.run("UPDATE share.applied SET applied_by = '0008'")
+    assert enforcement.ensure(pool.settings, policy, day)
+    assert pool.rows("SELECT has_table_privilege(:login, 'share.emergency', 'SELECT')", login=login)[0][0]
+    assert not enforcement.ensure(pool.settings, policy, day)
