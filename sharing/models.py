@@ -26,14 +26,15 @@ class _Answer(BaseModel):
 class Wanted(_Question):
     """What is asked, and what for: the least that will do."""
 
+    # An empty list, not a factory: of a factory FastAPI reads the signature with every request.
     purpose: Code = Field(description="Code of the purpose, from the catalogue.", examples=["low_income_review"])
     consent: Consent | None = Field(
         None, description="Reference of the person's authorisation, where the purpose needs one.", examples=["SQ-2026-0001"]
     )
     attributes: list[AttributeName] = Field(
-        default_factory=list, max_length=100, description="Attributes from the catalogue.", examples=[["person.name", "person.birth_date"]]
+        [], max_length=100, description="Attributes from the catalogue.", examples=[["person.name", "person.birth_date"]]
     )
-    questions: list[Code] = Field(default_factory=list, max_length=50, description="Questions from the catalogue.", examples=[["insured"]])
+    questions: list[Code] = Field([], max_length=50, description="Questions from the catalogue.", examples=[["insured"]])
 
 
 class WantedThen(Wanted):
