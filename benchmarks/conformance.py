@@ -17,11 +17,11 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from rich.console import Console
 from rich.table import Table
 
 from hub.errors import ServiceError
 from hub.postgres import free_port
+from hub.screen import screen
 from hub.settings import CHECKOUT, Settings, get_settings
 from sharing import secret, tokens
 from warehouse import clients, database, disclosure, senders
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> int:
             else "— 套件未写步骤 the suite has no code for it"
         )
         table.add_row(scenario.feature, scenario.name, result)
-    Console(highlight=False, width=180).print(table)
+    screen().print(table)
     passed = sum(s.fault is None for s in found)
     failed = sum(s.fault is not None and s.is_written for s in found)
     print(

@@ -27,6 +27,7 @@ from rich.table import Table
 
 from benchmarks import scheduler_kills
 from hub import log
+from hub.screen import screen
 from hub.settings import CHECKOUT
 from sandbox import clock
 from tests.conftest import Hub, NeverBegan
@@ -237,7 +238,7 @@ def main() -> int:
     parser.add_argument("--no-page", dest="page", action="store_false", help="only the kills")
     asked = parser.parse_args()
     log.configure("ERROR")
-    console = Console(highlight=False)
+    console = screen()
     is_good = [run_page(console)] if asked.page else []
     is_good += [run_kills(asked.kills, asked.seed, console)] if asked.kills else []
     is_good += [run_scheduler_kills(asked.scheduler_kills, asked.seed, console)] if asked.scheduler_kills else []

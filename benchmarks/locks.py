@@ -9,9 +9,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from hub.screen import screen
 from hub.settings import CHECKOUT
 
 PAGE = CHECKOUT / "docs" / "locks.md"
@@ -49,7 +49,7 @@ def main() -> int:
     table = Table("锁 lock", "主张 claim", "尝试 tries", "得手 got through")
     for lock in found:
         table.add_row(lock.name, lock.claim, str(sum(tried[t] for t in lock.tests)), str(sum(through[t] for t in lock.tests)))
-    Console(highlight=False).print(table)
+    screen().print(table)
     untried = [t for t in named if not tried[t]]
     for test in untried:
         print(f"✗ not run: {test}", file=sys.stderr)
