@@ -142,6 +142,11 @@ class Settings(BaseSettings):
     sharing_loopback_receivers: bool = Field(
         False, description="Let notices be sent to this machine itself, without encryption: for a sandbox alone."
     )
+    sharing_receivers: str = Field(
+        "",
+        pattern=r"^[a-z0-9. :-]*$",
+        description="Hosts notices and DCI answers may be sent to, with spaces between: `desk.example`, or `.gov.example` for all below it; empty = any that is not refused for where it leads.",
+    )
     dci_id: str = Field(
         "assistance-hub", pattern=r"^[A-Za-z0-9._:/-]{1,99}$", description="The hub's own sender_id and receiver_id in the DCI interface."
     )

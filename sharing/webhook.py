@@ -96,6 +96,9 @@ def is_sound(address: str, settings: Settings) -> bool:
         return False
     if not url.hostname or url.username is not None or url.password is not None or url.fragment or port == 0:
         return False
+    named, host = settings.sharing_receivers.split(), url.hostname.rstrip(".")
+    if named and not any(host == n or (n.startswith(".") and host.endswith(n)) for n in named):
+        return False
     if url.scheme == "https":
         return True
     return url.scheme == "http" and settings.sharing_loopback_receivers and url.hostname in ("127.0.0.1", "localhost")

@@ -123,6 +123,30 @@ def test_an_address_that_is_not_plain_https_is_none_notices_are_sent_to(tmp_path
 
 
 @pytest.mark.parametrize(
+    ("host", "is_one"),
+    [("desk.example", True), ("DESK.example", True), ("desk.example.", True), ("a.gov.example", True), ("b.a.gov.example", True), ("gov.example", False),
+     ("evilgov.example", False), ("desk.example.evil.example", False), ("evil.desk.example", False), ("10.1.2.3", False), ("a.gov.example@evil.example", False)],
+)  # fmt: skip
+def test_where_receivers_are_listed_nothing_is_sent_to_another(tmp_path, monkeypatch, host, is_one):
+    """A list that is made shorter holds for subscriptions that are there: each sending looks at it."""
+    listed = Settings(home=tmp_path, sharing_receivers="desk.example .gov.example")  # type: ignore[call-arg]
+    called: list[object] = []
+
+    async def resolved(*_: object, **__: object) -> list[object]:
+        return [(None, None, None, "", ("10.1.2.3", 443))]
+
+    def stream(_client: object, _method: str, url: object, **_more: object) -> None:
+        called.append(url)
+        raise OSError
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", resolved)
+    monkeypatch.setattr("httpx.AsyncClient.stream", stream)
+    assert webhook.is_sound(f"https://{host}/notices", listed) is is_one
+    assert asyncio.run(webhook.send(listed, f"https://{host}/notices", {}, BODY)).fault == ("not reached" if is_one else "address refused")
+    assert len(called) == is_one
+
+
+@pytest.mark.parametrize(
     "place",
     [
         "127.0.0.1",
