@@ -22,8 +22,10 @@ PROC = Path("/proc")
 
 
 def secrets_of(folder: Path) -> set[str]:
-    """Everything in a folder that is a secret by its length."""
-    return {w for p in folder.rglob("*") if p.is_file() for w in re.findall(r"[A-Za-z0-9_-]{20,}", p.read_text(encoding="ascii"))}
+    """Everything in a folder that is a secret by its length; of clients to try things with, what they prove themselves by."""
+    shapes = {"sandbox-clients.json": r"hub_[A-Za-z0-9_-]{20,}"}
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    return {w for p in files for w in re.findall(shapes.get(p.name, r"[A-Za-z0-9_-]{20,}"), p.read_text(encoding="ascii"))}
 
 
 def command_lines() -> Iterator[str]:
