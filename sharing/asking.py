@@ -149,8 +149,6 @@ async def admitted(
     """
     moment = service.moment
     known, policy = catalogue(), moment.policy
-    if wait_s := service.misses.wait_s(who.client_id):
-        raise Problem("too-many-misses", retry_after_s=wait_s)
     unknown = [a for a in attributes if a not in known] + [q for q in questions if q not in policy.questions]
     if unknown:
         raise Problem("unknown-attribute")
@@ -163,6 +161,9 @@ async def admitted(
         await commit(service, [entry], who)
         return Problem(code)
 
+    if wait_s := service.misses.wait_s(who.client_id):
+        await refuse("too-many-misses", "paused")
+        raise Problem("too-many-misses", retry_after_s=wait_s)
     if moment.night is None:
         raise Problem("pool-unavailable", retry_after_s=60)
     allowed = who.purposes is None or purpose in who.purposes

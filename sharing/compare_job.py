@@ -25,6 +25,7 @@ from sharing.applicants import Applicant, Format, Unreadable
 from sharing.asking import Question
 from sharing.attributes import Room, catalogue
 from sharing.ledger import ClientGone, Draft, Entry, Overtaken
+from sharing.limits import vain
 from sharing.policy import Grant
 from sharing.sealed_parts import PART, Parts, PartSeal
 from sharing.service import Service
@@ -39,8 +40,6 @@ _WORK = "comparing"  # one program works jobs off at a time
 _BATCH = 2_000  # rows: others' entries wait for no more than these
 _TURN_S = 3.0  # after which a job lets those of other clients go on
 _AWAY_S = 5  # how long a job waits when pool or log do not answer
-_USUAL_MISSES = 0.3  # of the rows that name somebody; what goes beyond is counted like look-ups that find nobody
-_MISSES_A_TRY = 100
 
 
 class Ended(Exception):
@@ -234,9 +233,9 @@ class Worker:
             async for ready in prepared:
                 await self._commit(job_id, ready, done, time.monotonic() - last)
                 progress = ready.progress
-                done, parts, last, tries = done + progress.rows, parts + 1, time.monotonic(), _tries(misses, named)
+                done, parts, last, before_it = done + progress.rows, parts + 1, time.monotonic(), vain(misses, named)
                 misses, named = misses + progress.not_available, named + progress.rows - progress.malformed
-                service.misses.take(job["client_id"], _tries(misses, named) - tries)
+                service.misses.take(job["client_id"], max(0.0, vain(misses, named) - before_it))
                 if wait_s := service.misses.wait_s(job["client_id"]):
                     await compare_jobs.pause(service.asking, job_id, wait_s)
                     return done - before
@@ -338,11 +337,6 @@ async def _ahead(made: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         following.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await following
-
-
-def _tries(misses: int, asked: int) -> int:
-    """How many look-ups in vain the rows that found nobody stand for: lists hold some who are not there."""
-    return int(max(0.0, misses - _USUAL_MISSES * asked)) // _MISSES_A_TRY
 
 
 def _keys(batch: Sequence[Applicant]) -> dict[int, str]:

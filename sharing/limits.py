@@ -34,6 +34,22 @@ class Limit:
         level = self._bucket(client_id).level
         return 0 if level >= 1 else max(1, round((1 - level) / self._rate + 0.5))
 
-    def take(self, client_id: str, tries: int = 1) -> None:
+    def take(self, client_id: str, tries: float = 1) -> None:
         """Count tries; what goes below nothing is paid later."""
         self._bucket(client_id).level -= tries
+
+
+_USUAL_MISSES = 0.3  # of those a list names; the rest is counted like look-ups that find nobody
+
+
+def vain(misses: int, named: int) -> float:
+    """How many look-ups in vain a list stands for: lists hold some who are not there, and no list is a cheaper way to guess.
+
+    A row of up to a hundred that find nobody counts as one, and a longer list of nobody as much as one of a hundred; beyond ten thousand
+    rows a hundred count as one.
+
+    Args:
+        misses: rows that found nobody.
+        named: rows that name somebody.
+    """
+    return max(0.0, misses - _USUAL_MISSES * named) / min(100.0, max(1.0, named / 100))

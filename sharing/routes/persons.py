@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from identity import normalise, resident_id
 from sharing import asking, past
+from sharing.limits import vain
 from sharing.models import Comparison, ComparisonResult, Found, Lookup, Person, WantedThen
 from sharing.problems import Problem
 from sharing.routes.documented import problems
@@ -131,6 +132,7 @@ async def compare(request: Request, asked: Comparison) -> Response:
         lookup="person_id" if all(by_id) else "resident_id",
     )  # fmt: skip
     if len(asked.applicants) > question.moment.policy.purposes[asked.purpose].bulk:
+        await asking.refuse("too-large", question, "too_large")
         raise Problem("too-large", errors=[{"pointer": "/applicants", "message": "more than the purpose's bulk allows"}])
     if all(by_id):
         names = [str(a.person_id) for a in asked.applicants]
@@ -154,8 +156,10 @@ async def compare(request: Request, asked: Comparison) -> Response:
             misses += not found
             results.append({"ref": applicant.ref, "status": status, "person_id": None, "values": [], "answers": []})
             entries.append(question.entry(status, names[place - 1]))
-    service.misses.take(question.caller.client_id, misses // 100)  # lists hold some who are not there; a list of nobody is counted
+    service.misses.take(question.caller.client_id, vain(misses, len(asked.applicants)))
     receipts = await asking.commit(service, entries, question.caller)
+    if misses:
+        await asking.beat(question)
     for result, receipt in zip(results, receipts, strict=True):
         result["receipt"] = asking.note(receipt)
     return json({**question.header(), "results": results})

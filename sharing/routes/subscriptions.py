@@ -77,6 +77,7 @@ async def subscribe(request: Request, asked: SubscriptionRequest) -> Response:
     if asked.kind not in question.grant.subscribe:
         raise await asking.refuse("subscription-not-granted", question, "subscription_not_granted")
     if len(subjects) > question.moment.policy.purposes[asked.purpose].bulk:
+        await asking.refuse("too-large", question, "too_large")
         raise Problem("too-large", errors=[{"pointer": "/subjects", "message": "more than the purpose's bulk allows"}])
     held = await asking.read(subscriptions.of_client(service.asking, question.caller.client_id))
     if len(held) >= _MOST:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub.settings import CHECKOUT
+from pipeline.services import sharing
 from schemas.contract import stems
 from tests import population
 from warehouse import database, embedded
@@ -27,6 +29,7 @@ class Scheduled:
     Attributes:
         broken: exit status of the night with a broken agency; `mended` of the same night afterwards.
         runs: (DAG, run type, state) and tasks: (DAG, task, state), after the first of them.
+        departments: what the service for departments says of itself after the first of them.
         texts: name of an artefact → everything in it.
     """
 
@@ -35,6 +38,7 @@ class Scheduled:
     mended: int
     runs: set[tuple[str, str, str]]
     tasks: set[tuple[str, str, str]]
+    departments: str
     texts: dict[str, str]
     fingerprint: str
 
@@ -63,6 +67,8 @@ def night(make_hub):
     hub.break_by(BROKEN, "shifted_column")
     try:
         printed = [hub.command("run", "--date", DAY)]
+        with urllib.request.urlopen(f"{sharing.url(hub.settings)}/healthz", timeout=30) as answer:
+            departments = answer.read().decode()
         airflow = sa.create_engine(embedded.cluster(hub.settings).url("airflow"))
         with airflow.connect() as connection:
             runs = rows_of(connection, "SELECT dag_id, run_type, state FROM dag_run")
@@ -89,7 +95,7 @@ def night(make_hub):
         texts |= {f"warehouse {name}": text for name, text in dump(database.engine(hub.settings), "ops", "landing", "quarantine").items()}
         texts |= {" ".join(done.args[3:]): done.stdout + done.stderr for done in printed}
         airflow.dispose()
-        yield Scheduled(hub, printed[0].returncode, printed[1].returncode, runs, tasks, texts, hub.fingerprint())
+        yield Scheduled(hub, printed[0].returncode, printed[1].returncode, runs, tasks, departments, texts, hub.fingerprint())
     finally:
         hub.command("down")
 
@@ -98,6 +104,10 @@ def test_every_intake_and_unify_ran_and_the_broken_one_alone_failed(night):
     states = {dag: state for dag, _, state in night.runs}
     assert states == {**{f"intake_{s}": "success" for s in stems()}, f"intake_{BROKEN}": "failed", "unify": "success"}
     assert night.broken == 4
+
+
+def test_departments_are_answered_of_the_night_that_was_run(night):
+    assert DAY in night.departments
 
 
 def test_unify_was_started_by_the_assets(night):

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from sharing.limits import Limit
 from warehouse import answers
 
 pytestmark = pytest.mark.slow
@@ -319,7 +320,40 @@ def test_too_many_misses_pause_a_client_alone_and_say_for_how_long(pool, civil):
     service.misses.take("guesser", 1_000_000)
     paused = guesser.person(NOBODY, WATCH, "insured")
     assert (paused.status_code, paused.json()["code"]) == (429, "too-many-misses") and int(paused.headers["retry-after"]) >= 1
+    (entry,) = pool.rows("SELECT decision, subject FROM audit.entry WHERE client_id = 'guesser' ORDER BY leaf_index DESC LIMIT 1")
+    assert tuple(entry) == ("paused", None)
     assert civil.person(NOBODY, WATCH, "insured").status_code == 404
+
+
+@pytest.mark.parametrize("rows", [1, 99])
+def test_guessing_by_short_lists_is_guessing(pool, civil, monkeypatch, rows):
+    """A list that finds nobody costs as many tries as it has rows, seven tenths of them; one of the usual kind costs none."""
+    lister, service = pool.asker(f"lister-{rows}", "civil_affairs"), pool.http.app.state.service
+    monkeypatch.setattr(service, "misses", Limit(100, 3600))
+    known = [r.resident_id for r in pool.rows("SELECT resident_id FROM core.person WHERE area_code LIKE '421022%' AND birth_date < '1990-01-01'"
+             " AND resident_id ~ '^[0-9]{17}[0-9X]$' ORDER BY person_id LIMIT 75")]  # fmt: skip
+
+    def compare(numbers):
+        return lister.post(
+            "/v1/persons/compare", purpose=WATCH, questions=["insured"], applicants=[{"resident_id": n} for n in numbers]
+        )  # fmt: skip
+
+    usual = [*known, *(f"{n:07d}" for n in range(25))]
+    assert all(compare(usual).status_code == 200 for _ in range(10))
+    tries = 0
+    while (answer := compare([f"{n:07d}" for n in range(rows)])).status_code == 200:
+        tries += 1
+    assert answer.json()["code"] == "too-many-misses" and tries * rows <= 199
+    assert lister.person(NOBODY, WATCH, "insured").json()["code"] == "too-many-misses"
+
+
+def test_a_list_longer_than_the_purpose_allows_is_refused_and_written_down(pool, civil, monkeypatch):
+    policy = pool.http.app.state.service.moment.policy
+    monkeypatch.setitem(policy.purposes, WATCH, policy.purposes[WATCH].model_copy(update={"bulk": 1}))
+    answer = civil.post("/v1/persons/compare", purpose=WATCH, questions=["insured"], applicants=[{"resident_id": "0000001"}] * 2)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too-large")
+    (entry,) = pool.rows("SELECT decision FROM audit.entry ORDER BY leaf_index DESC LIMIT 1")
+    assert entry.decision == "too_large"
 
 
 def test_a_body_that_is_too_large_or_no_json_is_refused(civil):

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from hub.settings import Settings
 from pipeline import erasure, review, rulings, survivorship
+from pipeline.status import status
 from schemas.contract import load_contracts, stems
 from sharing import policy as policies
 from sharing import recall
@@ -88,6 +89,8 @@ def test_three_departments_that_were_told_of_a_wrong_merge_are_told_so_and_ackno
     assert person_of(pool, one) != person_of(pool, other)
     found = recall.scan(pool.settings)
     assert found >= 3 and recall.scan(pool.settings) == 0, "looking again finds nothing new"
+    waiting = open_in_status(pool)
+    assert waiting.keys() == {"civil_affairs", "housing_bureau", "insurance_bureau"} and sum(waiting.values()) == found
 
     for asker, name, changed in (
         (civil, "civil", "disability.grade"),
@@ -108,6 +111,7 @@ def test_three_departments_that_were_told_of_a_wrong_merge_are_told_so_and_ackno
         for stranger in [a for a in (civil, housing, insurance) if a is not asker]:
             assert stranger.get(f"/v1/recalls/{mine['recall_id']}").status_code == 404
             assert stranger.post(f"/v1/recalls/{mine['recall_id']}/acknowledge").status_code == 404
+    assert sum(open_in_status(pool).values()) == found - 3
     # What the hub took for one person then is told of that time, and written down under each whom it was of.
     entries = pool.entries()
     then = civil.person(apart, REVIEW, "severely_disabled", known_at=merged_at, **CONSENT).json()
@@ -116,6 +120,11 @@ def test_three_departments_that_were_told_of_a_wrong_merge_are_told_so_and_ackno
     hidden = civil.person(apart, REVIEW, "severely_disabled", known_at=merged_at, **CONSENT)
     assert hidden.status_code == 404, "the records are a stranger's by now, who is not the grant's"
     assert untouched["receipt"]["receipt_id"] not in [r["receipt_id"] for r in recalls_of(civil, open=False)]
+
+
+def open_in_status(pool: Pool) -> dict[str, int]:
+    """Recalls that wait, by department, as `hub status` counts them."""
+    return {r.department: r.recalls for r in status(pool.settings).recalls}
 
 
 def a_change(pool: Pool) -> tuple[str, str, str]:
