@@ -128,6 +128,16 @@ class Hub:
         """A household with its members."""
         return self._get(f"/v1/households/{household_id}", purpose=purpose, attributes=attributes, questions=questions, consent=consent)
 
+    def household_of(
+        self, purpose: str, *, resident_id: str | None = None, name: str | None = None, birth_date: str | None = None, kind: str = "living",
+        attributes: Sequence[str] = (), questions: Sequence[str] = (), consent: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The household of a person, ``living`` together or ``registered``; the person is named as in :meth:`lookup`."""
+        who = {"resident_id": resident_id, "name": name, "birth_date": birth_date, "kind": kind}
+        return self._post(
+            "/v1/households/lookup", {"purpose": purpose, "attributes": [*attributes], "questions": [*questions], "consent": consent, **who}
+        )
+
     def compare(
         self, purpose: str, applicants: Iterable[dict[str, str]], *, attributes: Sequence[str] = (), questions: Sequence[str] = (),
         consent: str | None = None,

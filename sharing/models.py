@@ -66,6 +66,14 @@ class Lookup(Wanted):
         return self
 
 
+class HouseholdLookup(Lookup):
+    """The household of a person, who is named as in a look-up."""
+
+    kind: Literal["registered", "living"] = Field(
+        "living", description="`registered` = of the household register, `living` = those who live together."
+    )
+
+
 class Applicant(_Question):
     """One of many: by number or by the hub's id."""
 

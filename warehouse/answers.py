@@ -132,6 +132,13 @@ async def household(
     return await asking.read(asked.role, _members(asked, with_size, with_relation, with_members), household_id)
 
 
+async def home(asking: Asking, role: str, person_id: str, kind: str) -> str | None:
+    """The household of a kind a person of the grant is in; None = none, or the grant tells nothing of households."""
+    view = f'share."{view_name(role, "member")}"'
+    rows = await asking.read(role, f"SELECT household_id::text FROM {view} WHERE person_id = $1::uuid AND kind = $2", person_id, kind)
+    return rows[0][0] if rows else None
+
+
 async def fulfilling(asking: Asking, role: str, stem: str, question: str) -> list[str]:
     """Persons of the grant to whom a question is answered by yes, by id."""
     rows = await asking.read(

@@ -9,10 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from schemas.codes import load_code_set
 from sharing import asking, past
 from sharing.asking import Question
-from sharing.models import Household, WantedThen
+from sharing.models import Household, HouseholdLookup, WantedThen
+from sharing.problems import Problem
 from sharing.routes.documented import problems
-from sharing.routes.persons import json
+from sharing.routes.persons import json, name_key, number
 from warehouse import answers
+from warehouse import past as history
+from warehouse.answers import Asked
 
 _AMOUNT = "_yuan"  # what a field's name ends with that holds one
 
@@ -42,21 +45,58 @@ async def household(request: Request, household_id: UUID, asked: Annotated[Wante
         request.app.state.service, request, "household", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
         questions=asked.questions, lookup="person_id",
     )  # fmt: skip
-    told = question.told
     question, at = await past.placed(question, asked.as_of, asked.known_at)
-    rows, holders = [], {}
+    return await _told(question, str(household_id), str(household_id), at)
+
+
+@router.post(
+    "/lookup", summary="The household of a person, by number, or by name and date of birth", response_model=Household,
+    responses=problems(400, 401, 403, 404, 409, 413, 429, 503),
+)  # fmt: skip
+async def lookup(request: Request, asked: HouseholdLookup) -> Response:
+    """The same as by the hub's id, and nothing that the id would not tell. A name and birth date that fit several persons lead to no household."""
+    way = "resident_id" if asked.resident_id is not None else "name_birth_date"
+    question = await asking.admit(
+        request.app.state.service, request, "household", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
+        questions=asked.questions, lookup=way,
+    )  # fmt: skip
+    service, role = question.service, question.grant.name
+    if asked.resident_id is not None:
+        key = number(asked.resident_id)
+        named = key or asked.resident_id
+        rows = await asking.read(service.gathering.one(answers.by_number, Asked(role, (), (), ()), key))
+    else:
+        key = name_key(asked.name)
+        named = f"{key} {asked.birth_date}"
+        rows = await asking.read(answers.named(service.asking, role, key, asked.birth_date, 2))
+    if len(rows) > 1:
+        await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
+        raise Problem("subject-ambiguous")
+    home = None
+    if rows and any(name.startswith("household.") for name in question.told):
+        home = await asking.read(answers.home(service.asking, role, rows[0]["person_id"], asked.kind))
+    if home is None:
+        raise await asking.miss(question, named)
+    return await _told(question, home, named, None)
+
+
+async def _told(question: Question, household_id: str, named: str, at: history.Moment | None) -> Response:
+    """What is told of a household, with an entry for each of its members; ``named`` is how it was asked for."""
+    told = question.told
+    rows: list[Any] = []
+    holders: dict[str, tuple[str, ...]] = {}
     if any(name.startswith("household.") for name in told) and at is not None:
-        then = await asking.read(past.household(question, at, str(household_id)))
+        then = await asking.read(past.household(question, at, household_id))
         rows, holders = [t.row for t in then], {t.row["person_id"]: t.holders for t in then}
     elif any(name.startswith("household.") for name in told):
         rows = await asking.read(
             answers.household(
-                question.service.asking, question.asked, str(household_id), with_size="household.size" in told,
+                question.service.asking, question.asked, household_id, with_size="household.size" in told,
                 with_relation="household.relation" in told, with_members="household.members" in told,
             )
         )  # fmt: skip
     if not rows:
-        raise await asking.miss(question, str(household_id))
+        raise await asking.miss(question, named)
     members = []
     if "household.members" in told:
         for row in rows:

@@ -61,9 +61,14 @@ async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen,
     return json({**content, "receipt": asking.note(receipt)}, ETag=mark)
 
 
-def _number(text: str) -> str:
+def number(text: str) -> str:
     """A resident number in its one spelling; one that is none stays what it is and finds nobody."""
     return str(resident_id.normalise(pl.Series([text]))[0] or "")
+
+
+def name_key(text: str | None) -> str:
+    """A name as it is looked for; empty = it finds nobody."""
+    return str(pl.select(normalise.names(pl.lit(text))).item() or "")
 
 
 @router.post(
@@ -81,16 +86,16 @@ async def lookup(request: Request, asked: Lookup) -> Response:
     )  # fmt: skip
     service = question.service
     if asked.resident_id is not None:
-        number = _number(asked.resident_id)
-        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, number))
+        spelled = number(asked.resident_id)
+        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, spelled))
         if not rows:
-            raise await asking.miss(question, number or asked.resident_id)
+            raise await asking.miss(question, spelled or asked.resident_id)
         if len(rows) > 1:
             await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
             raise Problem("subject-ambiguous")
         return await _one(question, rows[0], None)
-    key = pl.select(normalise.names(pl.lit(asked.name))).item()
-    found = await asking.read(answers.named(service.asking, question.grant.name, key or "", asked.birth_date, _CANDIDATES + 1))
+    key = name_key(asked.name)
+    found = await asking.read(answers.named(service.asking, question.grant.name, key, asked.birth_date, _CANDIDATES + 1))
     if not found:
         raise await asking.miss(question, f"{key} {asked.birth_date}")
     if len(found) > _CANDIDATES:

@@ -163,6 +163,48 @@ def test_a_household_shows_the_members_the_grant_covers_and_no_other(pool, civil
     assert len({m["receipt"]["receipt_id"] for m in answer["members"]}) == len(grown)
 
 
+def without_receipts(household):
+    return {**household, "members": [{k: v for k, v in m.items() if k != "receipt"} for m in household["members"]]}
+
+
+@pytest.mark.parametrize("kind", ["living", "registered"])
+def test_a_household_is_found_by_the_number_or_name_of_one_of_its_members(pool, civil, kind):
+    row = a_person(pool, f"EXISTS (SELECT FROM core.household_member m JOIN core.household h USING (household_id) WHERE m.person_id = p.person_id"
+                         f" AND m.kind = '{kind}' AND h.members > 2)")  # fmt: skip
+    (home,) = pool.rows(
+        "SELECT household_id::text AS id FROM core.household_member WHERE person_id = CAST(:p AS uuid) AND kind = :k", p=row.id, k=kind
+    )  # fmt: skip
+    asked = {"purpose": REVIEW, "attributes": ["household.size", "household.members", "household.relation", "person.name"], **CONSENT}
+    by_id = civil.get(f"/v1/households/{home.id}", **asked).json()
+    entries = pool.entries()
+    found = [
+        civil.post("/v1/households/lookup", **asked, kind=kind, **who).json()
+        for who in ({"resident_id": row.resident_id}, {"name": row.name, "birth_date": str(row.birth_date)})
+    ]
+    assert by_id["kind"] == kind and by_id["size"] > 2
+    assert [without_receipts(f) for f in found] == [without_receipts(by_id)] * 2
+    assert pool.entries() == entries + 2 * len(by_id["members"]), "each member is written down"
+
+
+def test_a_household_of_nobody_and_of_somebody_not_yours_look_the_same(pool, town):
+    (theirs,) = pool.rows(
+        "SELECT resident_id FROM core.person p WHERE area_code NOT LIKE '421022100%' AND resident_id IS NOT NULL AND birth_date < '1990-01-01'"
+        " AND EXISTS (SELECT FROM core.household_member m WHERE m.person_id = p.person_id) ORDER BY person_id LIMIT 1"
+    )
+    asked = {"purpose": REVIEW, "attributes": ["household.members", "person.name"], **CONSENT}
+    (mine,) = pool.rows(
+        "SELECT resident_id FROM core.person p WHERE area_code LIKE '421022100%' AND resident_id IS NOT NULL AND birth_date < '1990-01-01'"
+        " AND (SELECT count(*) FROM core.person q WHERE q.resident_id = p.resident_id) = 1"
+        " AND EXISTS (SELECT FROM core.household_member m WHERE m.person_id = p.person_id AND m.kind = 'living') ORDER BY person_id LIMIT 1"
+    )
+    assert town.post("/v1/households/lookup", **asked, resident_id=mine.resident_id).status_code == 200
+    told = [town.post("/v1/households/lookup", **asked, resident_id=n) for n in (theirs.resident_id, "110101199003070003", "0000000")]
+    assert {t.status_code for t in told} == {404}
+    assert len({json.dumps({k: v for k, v in t.json().items() if k != "request_id"}, sort_keys=True) for t in told}) == 1
+    by_name = town.post("/v1/households/lookup", **asked, name="王伟", birth_date="1990-03-07")
+    assert by_name.json()["code"] == "lookup-not-granted"
+
+
 def test_many_are_answered_in_their_places_and_the_missing_tell_nothing(pool, civil):
     rows = pool.rows(
         "SELECT person_id::text AS id, resident_id FROM core.person p WHERE resident_id IS NOT NULL AND birth_date < '1990-01-01' AND area_code LIKE '421022%'"
