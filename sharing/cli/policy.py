@@ -54,6 +54,14 @@ def policy_show(file: FileOption = None) -> None:
     screen().print(table)
 
 
+@app.command("schema")
+def policy_schema() -> None:
+    """The JSON Schema of a policy file, for editors that check while one writes; `hub policy check` says more."""
+    from sharing.policy import Policy
+
+    print_json({"$schema": "https://json-schema.org/draft/2020-12/schema", **Policy.model_json_schema()})
+
+
 @app.command("attributes")
 def policy_attributes(as_json: AsJson = False) -> None:
     """Every attribute a policy can name, its class and the forms in which it can be told."""

@@ -1,11 +1,15 @@
 """A policy that cannot be meant is refused, with the place; the hub's own are sound."""
 
+import json
 from datetime import date
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
 
 from hub.errors import ConfigError
+from pipeline.cli.main import app
 from sharing import explain
 from sharing import policy as policies
 
@@ -113,3 +117,13 @@ def test_a_change_is_told_in_words_more_from_less() -> None:
     assert explain.differences(old, bounded) == ["~ alpha × review: 所有人 everybody → 年满 aged 18+"]
     gone = policies.parse(changed("grants", []), "p")
     assert explain.differences(old, gone)[0] == "− 授权 grant alpha × review"
+
+
+def test_its_schema_takes_the_hubs_own_policies_and_refuses_a_field_nobody_knows() -> None:
+    printed = CliRunner().invoke(app, ["policy", "schema"])
+    schema = Draft202012Validator(json.loads(printed.stdout))
+    for path in sorted(policies.FOLDER.glob("*.yml")):
+        # As JSON has it: dates are texts there.
+        written = json.loads(json.dumps(yaml.safe_load(path.read_text(encoding="utf-8")), default=str))
+        assert not list(schema.iter_errors(written)), path.name
+        assert list(schema.iter_errors({**written, "granted": []}))
