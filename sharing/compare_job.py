@@ -38,6 +38,7 @@ log = structlog.get_logger()
 T = TypeVar("T")
 _WORK = "comparing"  # one program works jobs off at a time
 _BATCH = 2_000  # rows: others' entries wait for no more than these
+_LOOK_S = 1.0  # between two looks for jobs that came by another program, or waited
 _TURN_S = 3.0  # after which a job lets those of other clients go on
 _AWAY_S = 5  # how long a job waits when pool or log do not answer
 
@@ -147,7 +148,7 @@ class Worker:
 
     async def keep_on(self) -> None:
         """Turn after turn, until cancelled."""
-        await turns.keep_on("compare_job", self.turn, has_come=self.has_come)
+        await turns.keep_on("compare_job", self.turn, every_s=_LOOK_S, has_come=self.has_come)
 
     async def turn(self) -> int:
         """Work on every job that is due until none is; how many rows were done."""

@@ -86,6 +86,14 @@ class Pool:
 
 
 @contextmanager
+def by_hand() -> Iterator[None]:
+    """Services that are started in here send notices and answers when a test says so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(turns, "EVERY_S", 1e6)
+        yield
+
+
+@contextmanager
 def turned_by_hand(hub: Hub, home: Path) -> Iterator[Pool]:
     """The service over a hub whose nights go on; what it does behind its answers it does when a test says so."""
     hub.restore("night_5")
@@ -95,8 +103,7 @@ def turned_by_hand(hub: Hub, home: Path) -> Iterator[Pool]:
     }  # fmt: skip
     settings = Settings(**values)
     database.migrate(settings)
-    with pytest.MonkeyPatch.context() as patch, TestClient(create(settings, AUDIENCE)) as http:
-        patch.setattr(turns, "EVERY_S", 1e6)
+    with by_hand(), TestClient(create(settings, AUDIENCE)) as http:
         yield Pool(settings, http)
     database.engine(settings).dispose()
 
@@ -116,7 +123,7 @@ def sharing_settings(five_nights, tmp_path_factory) -> Settings:  # type: ignore
 @pytest.fixture(scope="session")
 def pool(sharing_settings: Settings) -> Iterator[Pool]:
     """The service over it."""
-    with TestClient(create(sharing_settings, AUDIENCE)) as http:
+    with by_hand(), TestClient(create(sharing_settings, AUDIENCE)) as http:
         yield Pool(sharing_settings, http)
     database.engine(sharing_settings).dispose()
 

@@ -599,7 +599,6 @@ def test_a_list_of_nobody_is_let_wait_and_one_with_some_who_are_not_there_is_not
 ) -> None:
     service = pool.http.app.state.service  # type: ignore[attr-defined]
     monkeypatch.setattr(service, "misses", Limit(1, 3600))
-    monkeypatch.setattr(compare_job, "_MISSES_A_TRY", 20)
     nobody = [{"resident_id": f"{n:07d}"} for n in range(200)]
     done(desk, lines([*applicants, *nobody[:40]]))
     job_id = begun(desk)

@@ -10,7 +10,7 @@ from tests.conftest import Hub
 from tests.sharing.conftest import Pool
 from tests.sharing.senders import by_id, register
 from tests.sharing.test_answers import REVIEW
-from tests.sharing.test_recall import _STRANGERS, person_of, recalls_of, served
+from tests.sharing.test_recall import _STRANGERS, looked_back, person_of, recalls_of, served
 
 pytestmark = pytest.mark.slow
 __all__ = ["served"]
@@ -34,7 +34,7 @@ def test_a_record_that_mixed_two_persons_is_recalled_by_the_receipt_that_stands_
 
     review.retract(hub.settings, judged.judgement_id, reviewer="reviewer one", reason="two persons share it")
     hub.night(5)
-    assert recall.scan(pool.settings) >= 1
+    looked_back(pool)
     (mine,) = [r for r in recalls_of(sender.asker) if r["receipt_id"] == receipt_of(record)]
     assert {"disability.grade", "?certificate_valid"} <= set(mine["changed"]) and mine["cause"] == "parted"
     now = [sender.records(by_id("HUB_PERSON_ID", p, consent={"@id": "SQ-2026-0001"}))[0] for p in mine["persons"]]
