@@ -24,6 +24,7 @@ from sharing.dci.callback import Callbacks
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
 from sharing.routes import catalogue, compare_jobs, dci, emergencies, exports, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes.documented import complete
 from sharing.service import Service
 
 logger = structlog.get_logger()
@@ -131,6 +132,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                         response["content"].pop("application/json", None)
                     if status == "401" and path.startswith(("/v1/", "/registry/")):
                         operation["security"] = [{"client": []}]
+        complete(schema)
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from sharing import asking
 from sharing.attributes import catalogue as attributes
-from sharing.problems import Problem, kinds
+from sharing.problems import Kind, Problem, kinds
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from sharing.service import Service
@@ -48,19 +48,36 @@ async def catalogue(request: Request) -> Response:
     return json({"department": who.department, "policy_version": policy.version, "night": night, "purposes": purposes})
 
 
-@router.get("/problems", summary="Every problem", response_model=list[dict[str, Any]])
+def _shown(kind: Kind) -> dict[str, Any]:
+    return {"code": kind.code, "status": kind.status, "title": kind.title, "next_step": kind.next}
+
+
+_EXAMPLE = _shown(kinds()["too-many-requests"])
+
+
+@router.get(
+    "/problems",
+    summary="Every problem",
+    response_model=list[dict[str, Any]],
+    responses={200: {"content": {"application/json": {"example": [_EXAMPLE]}}}},
+)
 async def all_problems() -> list[dict[str, Any]]:
     """Code, status, meaning and next step, in both languages."""
-    return [{"code": k.code, "status": k.status, "title": k.title, "next_step": k.next} for k in kinds().values()]
+    return [_shown(k) for k in kinds().values()]
 
 
-@router.get("/problems/{code}", summary="One problem", response_model=dict[str, Any], responses=problems(400, 404))
+@router.get(
+    "/problems/{code}",
+    summary="One problem",
+    response_model=dict[str, Any],
+    responses={200: {"content": {"application/json": {"example": _EXAMPLE}}}, **problems(400, 404)},
+)
 async def one_problem(code: Annotated[str, Path(max_length=60)]) -> dict[str, Any]:
     """What a problem's `type` points at."""
     kind = kinds().get(code)
     if kind is None:
         raise Problem("not-found")
-    return {"code": kind.code, "status": kind.status, "title": kind.title, "next_step": kind.next}
+    return _shown(kind)
 
 
 @router.get("/healthz", summary="Whether the service can answer", response_model=dict[str, Any], responses=problems(503))

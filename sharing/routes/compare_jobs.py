@@ -21,7 +21,7 @@ from sharing.ledger import Overtaken
 from sharing.models import CompareJob, CompareJobList, CompareJobRequest
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem, kinds, language
-from sharing.routes.documented import problems
+from sharing.routes.documented import IF_NONE_MATCH, headers, problems
 from sharing.routes.persons import json
 from sharing.sealed_parts import PART, PartSeal
 from sharing.service import Service
@@ -147,7 +147,12 @@ async def listed(request: Request) -> Response:
     return json({"jobs": [_shown(request, r) for r in await asking.read(compare_jobs.of_client(service.asking, who.client_id))]})
 
 
-@router.get("/{job_id}", summary="How far a job is", response_model=CompareJob, responses=problems(400, 401, 404, 429, 503))
+@router.get(
+    "/{job_id}",
+    summary="How far a job is",
+    response_model=CompareJob,
+    responses={200: {"headers": headers("Retry-After")}, **problems(400, 401, 404, 429, 503)},
+)
 async def state(request: Request, job_id: UUID) -> Response:
     """Its state, its rows by what became of them, and how long it will take; ``Retry-After`` says when to ask again."""
     _, _, row = await _own(request, job_id)
@@ -166,7 +171,7 @@ async def remove(request: Request, job_id: UUID) -> Response:
 
 @router.put(
     "/{job_id}/input", summary="Send the list of a job", status_code=202, response_model=CompareJob, openapi_extra={"requestBody": _LIST},
-    responses=problems(400, 401, 403, 404, 409, 413, 415, 429, 503),
+    responses={202: {"headers": headers("Retry-After")}, **problems(400, 401, 403, 404, 409, 413, 415, 429, 503)},
 )  # fmt: skip
 async def put_input(
     request: Request,
@@ -290,12 +295,12 @@ def _wanted(request: Request, size: int, mark: str) -> tuple[int, int] | None:
 
 
 @router.get(
-    "/{job_id}/output", summary="The answers of a job", response_class=StreamingResponse,
+    "/{job_id}/output", summary="The answers of a job", response_class=StreamingResponse, openapi_extra={"parameters": [IF_NONE_MATCH]},
     responses={
-        200: {"content": _FILE, "description": "All of them, in the order of the list."},
-        206: {"content": _FILE, "description": "The bytes that Range names."},
-        304: {"description": "The caller holds them already."},
-        **problems(400, 401, 403, 404, 409, 416, 429, 503),
+        200: {"content": _FILE, "description": "All of them, in the order of the list.", "headers": headers("ETag")},
+        206: {"content": _FILE, "description": "The bytes that Range names.", "headers": headers("ETag", "Content-Range")},
+        304: {"description": "The caller holds them already.", "headers": headers("ETag")},
+        **problems(400, 401, 403, 404, 409, 416, 429, 503, retried=(409,)),
     },
 )  # fmt: skip
 async def output(request: Request, job_id: UUID) -> Response:
@@ -307,18 +312,18 @@ async def output(request: Request, job_id: UUID) -> Response:
     _still_granted(service, row)
     size, mark = row["output_bytes"], f'"{row["job_id"]}"'
     media = MEDIA[Format(row["output"])]
-    headers = {"ETag": mark, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
+    sent = {"ETag": mark, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
     if mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]:
-        return Response(status_code=304, headers=headers)
+        return Response(status_code=304, headers=sent)
     wanted = _wanted(request, size, mark)
     first, last = wanted or (0, size - 1)
-    headers |= {"Content-Length": str(last - first + 1), "Content-Disposition": f'attachment; filename="{row["job_id"]}.{row["output"]}"'}
+    sent |= {"Content-Length": str(last - first + 1), "Content-Disposition": f'attachment; filename="{row["job_id"]}.{row["output"]}"'}
     if wanted is not None:
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+        sent["Content-Range"] = f"bytes {first}-{last}/{size}"
     return StreamingResponse(
         _bytes(service, who, row, first, last),
         206 if wanted else 200,
-        headers,
+        sent,
         f"{media}; charset=utf-8" if row["output"] == Format.CSV else media,
     )
 

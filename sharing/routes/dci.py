@@ -1,6 +1,7 @@
 """The DCI social-registry interface, version 1.0.0: messages of the standard, the hub's own answers."""
 
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from uuid import uuid4
 
@@ -11,9 +12,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from hub.settings import Settings
 from schemas.codes import load_code_set
 from sharing.dci import disabled, models, reply, search, transaction
-from sharing.dci.codes import NotTaken, Rejected
+from sharing.dci.codes import Code, NotTaken, Rejected, codes
 from sharing.dci.disabled import Asked, Told
 from sharing.dci.models import (
     DisabledEnvelope,
@@ -28,17 +30,51 @@ from sharing.dci.reception import Sender, received
 from sharing.dci.search import Asker
 from sharing.problems import Problem
 from sharing.routes import oauth
+from sharing.routes.documented import headers
 from sharing.service import Service
 
 _MOST_POINTERS = 20
+_EXAMPLE_ID = "0e1d2c3b-4a59-4687-9fa0-b1c2d3e4f506"
 
 
-def _refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Documentation of messages that are not taken in."""
-    return {status: {"model": models.Refused, "description": "The message was not taken in."} for status in statuses}
+_STATUSES = (400, 401, 403, 404, 408, 413, 415, 429, 503)
+_EXAMPLE_AT = datetime(2026, 3, 6, tzinfo=UTC)
 
 
-_SYNC = _refusals(400, 401, 403, 404, 408, 413, 415, 429, 503)
+def _refusals(action: str | None) -> dict[int | str, dict[str, Any]]:
+    """Documentation of messages that are not taken in; ``action`` is of the reply, None = the address acknowledges."""
+    return {
+        status: {
+            "model": models.Refused, "description": "The message was not taken in.",
+            "content": {"application/json": {"examples": {c.code: {"value": _refused(c, action)} for c in _told_with(status)}}},
+            **({"headers": headers("Retry-After")} if status in (429, 503) else {}),
+        }
+        for status in _STATUSES
+    }  # fmt: skip
+
+
+def _told_with(status: int) -> list[Code]:
+    """Codes of a status; one the standard has none for is told as a bad request."""
+    known = codes("transport")
+    return [c for c in known.values() if c.status == status] or [known["err.request.bad"]]
+
+
+def _refused(code: Code, action: str | None) -> dict[str, Any]:
+    fault = models.Fault(code=code.code, message=code.words)
+    told = models.Refused(errors=[fault], code=code.code)
+    if action is None:
+        ack = models.Ack(ack_status="ERR", timestamp=_EXAMPLE_AT, correlation_id=_EXAMPLE_ID, error=fault)
+        told = told.model_copy(update={"message": ack})
+    else:
+        top = models.Reply(
+            message_id=_EXAMPLE_ID, message_ts=_EXAMPLE_AT, action=action, status="rjct", total_count=0, completed_count=0,
+            sender_id=Settings.model_fields["dci_id"].default,
+        )  # fmt: skip
+        told = told.model_copy(update={"header": top})
+    return told.model_dump(mode="json", exclude_none=True, by_alias=True)
+
+
+_SYNC, _LATER, _STATUS = _refusals("on-search"), _refusals(None), _refusals("txn-on-status")
 
 
 class MessageRoute(APIRoute):
@@ -111,21 +147,21 @@ async def sync_search(request: Request, asked: SearchEnvelope) -> Response:
     return reply.answer(reply.signed(service.settings, top, search.response(asked.message.transaction_id, correlation_id, answers)))
 
 
-@messages.post("/registry/search", summary="DCI: search, answered later", response_model=models.Acknowledged, responses=_SYNC)
+@messages.post("/registry/search", summary="DCI: search, answered later", response_model=models.Acknowledged, responses=_LATER)
 async def searched(request: Request, asked: SearchEnvelope) -> Response:
     """Acknowledged when it is on disk; the answer is sent to `/registry/on-search` below your address, until it is taken."""
     references = [i.reference_id for i in asked.message.search_request]
     return await _taken(request, asked.header, "search", asked.message, asked.message.transaction_id, references)
 
 
-@messages.post("/registry/subscribe", summary="DCI: be told of changes", response_model=models.Acknowledged, responses=_SYNC)
+@messages.post("/registry/subscribe", summary="DCI: be told of changes", response_model=models.Acknowledged, responses=_LATER)
 async def subscribed(request: Request, asked: SubscribeEnvelope) -> Response:
     """Each request names a person by an identifier. Its code is sent to `/registry/on-subscribe` below your address, later changes to `/registry/notify`."""
     references = [i.reference_id for i in asked.message.subscribe_request]
     return await _taken(request, asked.header, "subscribe", asked.message, asked.message.transaction_id, references)
 
 
-@messages.post("/registry/unsubscribe", summary="DCI: be told no more", response_model=models.Acknowledged, responses=_SYNC)
+@messages.post("/registry/unsubscribe", summary="DCI: be told no more", response_model=models.Acknowledged, responses=_LATER)
 async def unsubscribed(request: Request, asked: UnsubscribeEnvelope) -> Response:
     """What became of it is sent to `/registry/on-unsubscribe` below your address. `total_count` is 1, or the number of codes."""
     codes = list(dict.fromkeys(asked.message.subscription_codes))
@@ -134,7 +170,7 @@ async def unsubscribed(request: Request, asked: UnsubscribeEnvelope) -> Response
 
 
 @messages.post(
-    "/registry/txn/status", summary="DCI: what became of requests, answered later", response_model=models.Acknowledged, responses=_SYNC
+    "/registry/txn/status", summary="DCI: what became of requests, answered later", response_model=models.Acknowledged, responses=_LATER
 )
 async def status_asked(request: Request, asked: TxnStatusEnvelope) -> Response:
     """The answer is sent to `/registry/txn/on-status` below your address."""
@@ -146,7 +182,7 @@ async def status_asked(request: Request, asked: TxnStatusEnvelope) -> Response:
     "/registry/sync/txn/status",
     summary="DCI: what became of requests, answered at once",
     response_model=models.TxnStatusReply,
-    responses=_SYNC,
+    responses=_STATUS,
 )
 async def sync_status(request: Request, asked: TxnStatusEnvelope) -> Response:
     """Requests of your own; they hold statuses and no record. One that is not there and one of another sender are answered alike."""

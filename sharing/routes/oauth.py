@@ -15,6 +15,7 @@ from sharing import secret as secrets
 from sharing import tls, tokens
 from sharing.dci import signature
 from sharing.models import Token, TokenError
+from sharing.routes.documented import headers
 from sharing.service import Service
 from warehouse import answers
 from warehouse.asking import Refused
@@ -22,10 +23,20 @@ from warehouse.asking import Refused
 router = APIRouter(tags=["oauth"])
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+def _refusal(description: str, *errors: str, is_passing: bool = False) -> dict[str, Any]:
+    shown = {e: {"value": TokenError.model_validate({"error": e}).model_dump()} for e in errors}
+    later = {"headers": headers("Retry-After")} if is_passing else {}
+    return {"model": TokenError, "description": description, "content": {"application/json": {"examples": shown}}, **later}
+
+
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": TokenError, "description": "The request is malformed."}, 401: {"model": TokenError, "description": "No such client, or not proved."},
-    429: {"model": TokenError, "description": "Too many tries."}, 503: {"model": TokenError, "description": "Try again later."},
-}  # fmt: skip
+    400: _refusal("The request is malformed.", "invalid_request", "unsupported_grant_type", "invalid_scope"),
+    401: _refusal("No such client, or not proved.", "invalid_client"),
+    429: _refusal("Too many tries.", "temporarily_unavailable", is_passing=True),
+    503: _refusal("Try again later.", "temporarily_unavailable", is_passing=True),
+}
 _WAIT = asyncio.Semaphore(2)  # a guess costs 16 MiB: no more at one time
 
 

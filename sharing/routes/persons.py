@@ -13,7 +13,7 @@ from sharing import asking, past
 from sharing.limits import vain
 from sharing.models import Comparison, ComparisonResult, Found, Lookup, Person, WantedThen
 from sharing.problems import Problem
-from sharing.routes.documented import problems
+from sharing.routes.documented import IF_NONE_MATCH, headers, problems
 from warehouse import answers
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
@@ -32,7 +32,12 @@ def etag(content: dict[str, Any]) -> str:
 
 @router.get(
     "/{person_id}", summary="A person by the hub's id", response_model=Person,
-    responses={304: {"description": "The caller holds this answer already; a receipt is in the headers."}, **problems(400, 401, 403, 404, 429, 503)},
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={
+        200: {"headers": headers("ETag")},
+        304: {"description": "The caller holds this answer already; a receipt is in the headers.", "headers": headers("ETag", "Hub-Receipt")},
+        **problems(400, 401, 403, 404, 429, 503),
+    },
 )  # fmt: skip
 async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen, Query()]) -> Response:
     """What the purpose lets you know of one person. An id that was merged into another is followed.

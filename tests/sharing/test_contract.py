@@ -254,3 +254,21 @@ def test_the_page_is_openapi_3_1_and_documents_every_route(pool: Pool) -> None:
             assert operation["summary"] and operation["responses"], path
             has_key = "idempotency-key" in [p["name"] for p in operation.get("parameters", ())]
             assert ("422" in operation["responses"]) is has_key, "malformed requests are 400"
+
+
+# Answers whose schema is any object at all.
+UNTYPED = ["/v1/catalogue", "/problems", "/healthz", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server", "/.well-known/locations.json"]  # fmt: skip
+
+
+def members(answer):
+    """Names of an answer's members, and of those of the first object of each of its lists."""
+    if isinstance(answer, list):
+        return members(answer[0]) if answer and isinstance(answer[0], dict) else set()
+    return set(answer) | {f"{name}.{m}" for name, value in answer.items() if isinstance(value, list) for m in members(value)}
+
+
+@pytest.mark.parametrize("path", UNTYPED)
+def test_the_example_of_an_answer_without_a_schema_has_the_members_of_a_real_one(path, pool, civil):
+    shown = PAGE["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+    example = shown["example"] if "example" in shown else next(iter(shown["examples"].values()))["value"]
+    assert members(example) == members(pool.http.get(path, headers=civil.headers).json())
