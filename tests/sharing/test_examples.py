@@ -66,7 +66,7 @@ def test_a_new_operation_without_one_is_found() -> None:
     async def new() -> dict[str, str]:
         return {}
 
-    assert without(grown.openapi()) == ["GET /v1/new 200"]
+    assert set(without(grown.openapi())) - set(without(PAGE)) == {"GET /v1/new 200"}
 
 
 def test_every_example_is_one_its_schema_takes() -> None:
