@@ -118,7 +118,6 @@ class Service:
         if not self._is_behind:
             return
         self._is_behind = False
-        await operators.forget(self.asking, datetime.now(UTC) - timedelta(days=_OPERATORS_KEPT_DAYS))
         try:
             found = await asyncio.to_thread(recall.scan, self.settings)
         except HubError:
@@ -129,6 +128,8 @@ class Service:
         else:
             if found:
                 log.info("recalls", found=found)
+        # Last: what it meets must not keep anybody from being told that something was wrong.
+        await operators.forget(self.asking, datetime.now(UTC) - timedelta(days=_OPERATORS_KEPT_DAYS))
 
     async def _follow(self) -> None:
         await self.refresh()

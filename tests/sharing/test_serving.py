@@ -2,10 +2,18 @@
 
 import asyncio
 import gc
+from pathlib import Path
+from typing import cast
 
+import pytest
 import uvicorn
 
+from hub.settings import Settings
+from sharing import recall
 from sharing.__main__ import _Server
+from sharing.service import Service
+from warehouse import operators
+from warehouse.asking import Asking, Refused
 
 
 async def nothing(scope: object, receive: object, send: object) -> None:
@@ -33,3 +41,20 @@ def test_what_is_loaded_when_it_begins_is_left_out_of_every_collection() -> None
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+def test_what_cannot_be_forgotten_keeps_nobody_from_being_told_that_something_was_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+
+    async def fails(*_: object) -> None:
+        raise Refused("UndefinedTable")
+
+    service = Service(Settings(home=tmp_path), "http://hub.test")
+    service.asking = cast(Asking, None)
+    monkeypatch.setattr(recall, "scan", lambda settings: looked.append(settings) or 0)
+    monkeypatch.setattr(operators, "forget", fails)
+    with pytest.raises(Refused):
+        asyncio.run(service.look_back())
+    assert looked == [service.settings]
