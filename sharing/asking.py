@@ -7,7 +7,7 @@ statement, the same kind of entry, the same problem, and an end at the same beat
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, TypeVar
@@ -155,15 +155,14 @@ async def admitted(
     if not attributes and not questions:
         raise Problem("nothing-asked")
 
-    async def refuse(code: str, reason: str) -> Problem:
+    async def refuse(code: str, reason: str, **more: Any) -> Problem:
         entry = Entry(who.client_id, who.department, purpose, reason, kind, request_id, policy_version=policy.version,
                       told=dict.fromkeys([*attributes, *(f"?{q}" for q in questions)], "refused"), night=str(moment.night))  # fmt: skip
         await commit(service, [entry], who)
-        return Problem(code)
+        return Problem(code, **more)
 
     if wait_s := service.misses.wait_s(who.client_id):
-        await refuse("too-many-misses", "paused")
-        raise Problem("too-many-misses", retry_after_s=wait_s)
+        raise await refuse("too-many-misses", "paused", retry_after_s=wait_s)
     if moment.night is None:
         raise Problem("pool-unavailable", retry_after_s=60)
     allowed = who.purposes is None or purpose in who.purposes
@@ -234,10 +233,10 @@ def asked_of(moment: Moment, grant: Grant, told: dict[str, str], questions: tupl
     )
 
 
-async def refuse(code: str, question: Question, reason: str) -> Problem:
-    """Write down that an admitted question is refused after all; the problem to raise."""
+async def refuse(code: str, question: Question, reason: str, **more: Any) -> Problem:
+    """Write down that an admitted question is refused after all; the problem to raise, with ``more`` of it."""
     await commit(question.service, [question.entry(reason, None, dict.fromkeys(question.effects, "refused"))], question.caller)
-    return Problem(code)
+    return Problem(code, **more)
 
 
 async def commit(service: Service, entries: Sequence[Entry], who: Caller | None) -> list[Receipt]:
@@ -343,11 +342,3 @@ def told(question: Question, row: Any) -> dict[str, Any]:
 def note(receipt: Receipt) -> dict[str, Any]:
     """A receipt as it is handed out."""
     return {"receipt_id": receipt.receipt_id, "leaf_index": receipt.leaf_index}
-
-
-def place_of(rows: Iterable[Any]) -> dict[int, list[Any]]:
-    """Rows by their place in the list of whom was asked about."""
-    found: dict[int, list[Any]] = {}
-    for row in rows:
-        found.setdefault(row["place"], []).append(row)
-    return found

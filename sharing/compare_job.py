@@ -19,8 +19,7 @@ import structlog
 
 from hub.crypto_suite import Suite
 from hub.errors import HubError, ServiceError, unforeseen
-from identity import normalise, resident_id
-from sharing import answer_file, applicants, asking, decide, ledger, turns
+from sharing import answer_file, applicants, asking, decide, ledger, spelling, turns
 from sharing.applicants import Applicant, Format, Unreadable
 from sharing.asking import Question
 from sharing.attributes import Room, catalogue
@@ -344,10 +343,9 @@ def _keys(batch: Sequence[Applicant]) -> dict[int, str]:
     """What a number or name is looked for by, by number of the list's row: its one spelling; empty = it has none and finds nobody."""
     found: dict[int, str] = {}
     numbers = [a for a in batch if a.way == "resident_id"]
-    found |= zip((a.row for a in numbers), resident_id.normalise(_texts(numbers)).fill_null(""), strict=True)
+    found |= zip((a.row for a in numbers), spelling.numbers(_texts(numbers)), strict=True)
     names = [a for a in batch if a.way == "name_birth_date"]
-    spelled = pl.DataFrame({"name": _texts(names)}).select(normalise.names(pl.col("name"))).to_series().fill_null("")
-    found |= zip((a.row for a in names), spelled, strict=True)
+    found |= zip((a.row for a in names), spelling.names(_texts(names)), strict=True)
     return found
 
 

@@ -106,7 +106,7 @@ async def household(question: Question, at: past.Moment, household_id: str) -> l
 async def _are_covered(question: Question, person_ids: tuple[str, ...]) -> bool:
     """Whether persons are all the grant's now; PostgreSQL says it."""
     rows = await answers.persons(question.service.asking, Asked(question.grant.name, (), (), ()), list(person_ids))
-    return len(asking.place_of(rows)) == len(person_ids)
+    return len(answers.place_of(rows)) == len(person_ids)
 
 
 def _told(question: Question, at: past.Moment, person_id: str) -> Told | None:

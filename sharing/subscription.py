@@ -84,7 +84,7 @@ async def marks(service: Service, moment: Moment, watch: Watch, subjects: Sequen
             seen = [{"id": r["person_id"], "as": r["relation"], **(_seen(moment, watch, _alone(r)) if members else {})} for r in rows]
             found.append({"size": rows[0]["size"], "members": seen if members else None} if rows else None)
     else:
-        placed = asking.place_of(await answers.persons(service.asking, watch.asked, list(subjects)))
+        placed = answers.place_of(await answers.persons(service.asking, watch.asked, list(subjects)))
         found = [[_seen(moment, watch, r) for r in placed[n]] if n in placed else None for n in range(1, len(subjects) + 1)]
     return [None if f is None else _hashed(service, f) for f in found]
 

@@ -1,5 +1,6 @@
 """Reading what a grant gives: one statement a question, under the grant's role, through its views alone."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -92,6 +93,14 @@ def _members(asked: Asked, with_size: bool, with_relation: bool, with_members: b
         f"SELECT h.household_id::text AS household_id, h.kind, {size} AS size, {relation} AS relation, {fields} FROM {view} h"
         f" JOIN {member} m USING (household_id) JOIN {person} p ON p.person_id = m.person_id WHERE h.household_id = $1::uuid ORDER BY p.person_id"
     )
+
+
+def place_of(rows: Iterable[Any]) -> dict[int, list[Any]]:
+    """Rows by their place in the list of whom was asked about."""
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row["place"], []).append(row)
+    return found
 
 
 async def persons(asking: Asking, asked: Asked, person_ids: list[str]) -> list[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hub.errors import HubError, ServiceError
-from warehouse.answers import Asked
+from warehouse.answers import Asked, place_of
 from warehouse.asking import Asking, Refused
 
 # Rows of a list of keys under one role, each with its ``place`` (from 1) in the list.
@@ -57,10 +57,8 @@ class Gathering:
             del self._reading[kind]
 
     async def _answer(self, read: Read, asked: Asked, waiting: _Waiting) -> None:
-        placed: dict[int, list[Any]] = {}
         try:
-            for row in await read(self._asking, asked, [key for key, _ in waiting]) if waiting else ():
-                placed.setdefault(row["place"], []).append(row)
+            placed = place_of(await read(self._asking, asked, [key for key, _ in waiting]) if waiting else ())
         except (HubError, Refused) as error:
             _fail(waiting, error)
         except asyncio.CancelledError:

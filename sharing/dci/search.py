@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import polars as pl
-
-from identity import normalise, resident_id
-from sharing import asking
+from sharing import asking, spelling
 from sharing.asking import Question
 from sharing.dci import query, record
 from sharing.dci.codes import NotTaken, Rejected
@@ -221,15 +218,15 @@ async def _persons(question: Question, search: Search) -> tuple[Any, str]:
             rows = []
         return (rows[0] if rows else None), search.value
     if search.by == "resident_id":
-        number = resident_id.normalise(pl.Series([search.value], dtype=pl.String)).fill_null("").item()
+        number = spelling.number(search.value)
         rows = await asking.read(service.gathering.one(answers.by_number, question.asked, number))
         if len(rows) > 1:
             await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
             raise Problem("subject-ambiguous")
         return (rows[0] if rows else None), number or search.value
-    key = pl.select(normalise.names(pl.lit(search.value))).item()
+    key = spelling.name(search.value)
     named = f"{key} {search.birth_date}"
-    found = await asking.read(answers.named(service.asking, question.grant.name, key or "", search.birth_date, _CANDIDATES + 1))
+    found = await asking.read(answers.named(service.asking, question.grant.name, key, search.birth_date, _CANDIDATES + 1))
     if len(found) > _CANDIDATES:
         await asking.commit(service, [question.entry("ambiguous", None)], question.caller)
         raise Problem("subject-ambiguous")

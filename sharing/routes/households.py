@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.codes import load_code_set
-from sharing import asking, past
+from sharing import asking, past, spelling
 from sharing.asking import Question
 from sharing.models import Household, HouseholdLookup, WantedThen
 from sharing.problems import Problem
 from sharing.routes.documented import problems
-from sharing.routes.persons import json, name_key, number
+from sharing.routes.persons import json
 from warehouse import answers
 from warehouse import past as history
 from warehouse.answers import Asked
@@ -62,11 +62,11 @@ async def lookup(request: Request, asked: HouseholdLookup) -> Response:
     )  # fmt: skip
     service, role = question.service, question.grant.name
     if asked.resident_id is not None:
-        key = number(asked.resident_id)
+        key = spelling.number(asked.resident_id)
         named = key or asked.resident_id
         rows = await asking.read(service.gathering.one(answers.by_number, Asked(role, (), (), ()), key))
     else:
-        key = name_key(asked.name)
+        key = spelling.name(asked.name)
         named = f"{key} {asked.birth_date}"
         rows = await asking.read(answers.named(service.asking, role, key, asked.birth_date, 2))
     if len(rows) > 1:

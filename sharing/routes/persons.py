@@ -8,8 +8,7 @@ import orjson
 import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
-from identity import normalise, resident_id
-from sharing import asking, past
+from sharing import asking, past, spelling
 from sharing.limits import vain
 from sharing.models import Comparison, ComparisonResult, Found, Lookup, Person, WantedThen
 from sharing.problems import Problem
@@ -66,16 +65,6 @@ async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen,
     return json({**content, "receipt": asking.note(receipt)}, ETag=mark)
 
 
-def number(text: str) -> str:
-    """A resident number in its one spelling; one that is none stays what it is and finds nobody."""
-    return str(resident_id.normalise(pl.Series([text]))[0] or "")
-
-
-def name_key(text: str | None) -> str:
-    """A name as it is looked for; empty = it finds nobody."""
-    return str(pl.select(normalise.names(pl.lit(text))).item() or "")
-
-
 @router.post(
     "/lookup",
     summary="A person by number, or by name and date of birth",
@@ -91,7 +80,7 @@ async def lookup(request: Request, asked: Lookup) -> Response:
     )  # fmt: skip
     service = question.service
     if asked.resident_id is not None:
-        spelled = number(asked.resident_id)
+        spelled = spelling.number(asked.resident_id)
         rows = await asking.read(service.gathering.one(answers.by_number, question.asked, spelled))
         if not rows:
             raise await asking.miss(question, spelled or asked.resident_id)
@@ -99,7 +88,7 @@ async def lookup(request: Request, asked: Lookup) -> Response:
             await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
             raise Problem("subject-ambiguous")
         return await _one(question, rows[0], None)
-    key = name_key(asked.name)
+    key = spelling.name(asked.name)
     found = await asking.read(answers.named(service.asking, question.grant.name, key, asked.birth_date, _CANDIDATES + 1))
     if not found:
         raise await asking.miss(question, f"{key} {asked.birth_date}")
@@ -142,17 +131,17 @@ async def compare(request: Request, asked: Comparison) -> Response:
         lookup="person_id" if all(by_id) else "resident_id",
     )  # fmt: skip
     if len(asked.applicants) > question.moment.policy.purposes[asked.purpose].bulk:
-        await asking.refuse("too-large", question, "too_large")
-        raise Problem("too-large", errors=[{"pointer": "/applicants", "message": "more than the purpose's bulk allows"}])
+        errors = [{"pointer": "/applicants", "message": "more than the purpose's bulk allows"}]
+        raise await asking.refuse("too-large", question, "too_large", errors=errors)
     if all(by_id):
         names = [str(a.person_id) for a in asked.applicants]
         rows = await asking.read(answers.persons(service.asking, question.asked, names))
     else:
         raw = pl.Series([a.resident_id for a in asked.applicants], dtype=pl.String)
-        numbers = resident_id.normalise(raw).fill_null("")
+        numbers = spelling.numbers(raw)
         names = [n or r for n, r in zip(numbers, raw, strict=True)]
         rows = await asking.read(answers.by_number(service.asking, question.asked, numbers.to_list()))
-    placed = asking.place_of(rows)
+    placed = answers.place_of(rows)
     results, entries, misses = [], [], 0
     for place, applicant in enumerate(asked.applicants, start=1):
         found = placed.get(place, ())

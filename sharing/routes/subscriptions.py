@@ -77,8 +77,8 @@ async def subscribe(request: Request, asked: SubscriptionRequest) -> Response:
     if asked.kind not in question.grant.subscribe:
         raise await asking.refuse("subscription-not-granted", question, "subscription_not_granted")
     if len(subjects) > question.moment.policy.purposes[asked.purpose].bulk:
-        await asking.refuse("too-large", question, "too_large")
-        raise Problem("too-large", errors=[{"pointer": "/subjects", "message": "more than the purpose's bulk allows"}])
+        errors = [{"pointer": "/subjects", "message": "more than the purpose's bulk allows"}]
+        raise await asking.refuse("too-large", question, "too_large", errors=errors)
     held = await asking.read(subscriptions.of_client(service.asking, question.caller.client_id))
     if len(held) >= _MOST:
         raise Problem("too-large", errors=[{"pointer": "/", "message": f"a client has no more than {_MOST} subscriptions"}])
