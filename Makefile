@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast check docs format locks dci-conformance faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
+.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ test: setup check ## All checks and tests, two at a time
 
 test-fast: setup ## Tests that answer within a minute
 	@$(BIN)/python -m pytest tests -q -m "not slow" $(SIDE_BY_SIDE)
+
+search: setup ## Property and contract tests with examples nobody tried yet (EXAMPLES=300)
+	@HUB_TEST_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/python -m pytest $$(grep -rlE "hypothesis import" tests --include='test_*.py') -q --hypothesis-profile=search $(SIDE_BY_SIDE)
 
 check: setup ## Lint, types, import law, YAML, generated docs fresh
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

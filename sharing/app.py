@@ -26,6 +26,7 @@ from sharing.problems import MEDIA, Problem, language
 from sharing.routes import catalogue, compare_jobs, dci, emergencies, exports, households, log, oauth, persons, recalls, subscriptions
 from sharing.routes.documented import complete
 from sharing.service import Service
+from warehouse.asking import Unreadable
 
 logger = structlog.get_logger()
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -83,6 +84,9 @@ class _Envelope:
         except Problem as problem:
             if not started:
                 await _answer(scope, problem)(scope, receive, marked)
+        except Unreadable:
+            if not started:
+                await _answer(scope, Problem("bad-request"))(scope, receive, marked)
         except Exception as error:
             logger.error("request", state="failed", error=unforeseen(error), request_id=request_id)
             if not started:

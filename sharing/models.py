@@ -10,9 +10,11 @@ _EXAMPLE_ID = "019ca6b2-3c00-7d7c-88d5-5d7c0d1a9f00"
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,29}$", max_length=30)]
 AttributeName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,50}\.[a-z][a-z0-9_]{0,50}$", max_length=102)]
 Consent = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./_-]{0,63}$", max_length=64)]
+# Whatever else a text may hold, control characters are no part of it; PostgreSQL cannot keep the first of them.
+Printable = StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")
 # Any number an agency may issue; it is brought to one spelling before it is compared.
-Number = Annotated[str, StringConstraints(min_length=4, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Name = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Number = Annotated[str, StringConstraints(min_length=4, max_length=40), Printable]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=60), Printable]
 
 
 class _Question(BaseModel):
@@ -314,8 +316,8 @@ class EmergencyRequest(_Question):
         json_schema_extra={"examples": [{"purpose": "emergency_rescue", "operator": "王工", "reason": "第1镇第6村山体滑坡，搜救失联人员"}]}
     )
     purpose: Code
-    operator: str = Field(min_length=2, max_length=60, description="The person at the department who asks.")
-    reason: str = Field(min_length=8, max_length=500, description="What has happened; it is read by a reviewer.")
+    operator: Annotated[str, Printable] = Field(min_length=2, max_length=60, description="The person at the department who asks.")
+    reason: Annotated[str, Printable] = Field(min_length=8, max_length=500, description="What has happened; it is read by a reviewer.")
 
 
 class Emergency(_Answer):
@@ -370,7 +372,7 @@ class SubscriptionRequest(Wanted):
     subjects: list[WatchedSubject] = Field(
         default_factory=list, max_length=10_000, description="Persons or households; none with a condition."
     )
-    address: str | None = Field(
+    address: Annotated[str, Printable] | None = Field(
         None, max_length=500, description="Where notices are sent; left out = they are fetched.", examples=["https://desk.example/notices"]
     )
 

@@ -27,6 +27,10 @@ class Refused(Exception):
     """PostgreSQL did not let a role read what the program asked for: policy and database disagree."""
 
 
+class Unreadable(Exception):
+    """A text cannot be kept or compared, for it holds a character PostgreSQL has none for: NUL."""
+
+
 class _Connection(asyncpg.Connection):
     """A connection that knows which role it has on."""
 
@@ -55,6 +59,7 @@ class Asking:
         Raises:
             ServiceError: PostgreSQL does not answer or broke off.
             Refused: it does not let the role read that.
+            Unreadable: it was handed a text it cannot read.
         """
         try:
             async with (self._as_itself if role is None else self._in_roles).acquire(timeout=_COMMAND_TIMEOUT_S) as connection:
@@ -66,6 +71,8 @@ class Asking:
         except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError,
                 asyncpg.UndefinedFunctionError, asyncpg.InvalidParameterValueError) as error:  # fmt: skip
             raise Refused(type(error).__name__) from None
+        except (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError) as error:
+            raise Unreadable(type(error).__name__) from None
 
     async def read(self, role: str | None, query: str, *arguments: Any) -> list[Any]:
         """Rows of a query under a role."""

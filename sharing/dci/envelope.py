@@ -8,11 +8,12 @@ from typing import Any
 import orjson
 
 _SPACE = re.compile(r"[ \t\r\n]*")
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # escaped, as a text of JSON can hold it alone; PostgreSQL cannot keep it
 _SIGNED = '{{"header":{},"message":{}}}'
 
 
 class Malformed(Exception):
-    """The body is not one JSON object, or could be read in two ways."""
+    """The body is not one JSON object, could be read in two ways, or cannot be kept."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -50,11 +51,13 @@ def opened(body: bytes) -> Envelope:
     """Take a body apart.
 
     Raises:
-        Malformed: it is no JSON object with a header, or a name stands twice in one object of it.
+        Malformed: it is no JSON object with a header, a name stands twice in one object of it, or a text holds NUL.
     """
     try:
         orjson.loads(body)  # strict where the standard library is not: bytes that are no UTF-8, lone surrogates, NaN, depth
         text = body.decode()
+        if _NUL.search(text):
+            raise Malformed("a text holds NUL")
         found = _members(text)
     except (ValueError, RecursionError) as error:
         raise Malformed(type(error).__name__) from None

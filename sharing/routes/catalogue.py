@@ -72,7 +72,7 @@ async def all_problems() -> list[dict[str, Any]]:
     response_model=dict[str, Any],
     responses={200: {"content": {"application/json": {"example": _EXAMPLE}}}, **problems(400, 404)},
 )
-async def one_problem(code: Annotated[str, Path(max_length=60)]) -> dict[str, Any]:
+async def one_problem(code: Annotated[str, Path(max_length=60, pattern=r"^[a-z][a-z0-9-]*$")]) -> dict[str, Any]:
     """What a problem's `type` points at."""
     kind = kinds().get(code)
     if kind is None:

@@ -1,5 +1,7 @@
 """The service keeps to its own OpenAPI page, whatever is sent: no server error, no answer it does not document."""
 
+import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +22,7 @@ from tests.sharing.test_answers import REVIEW, WATCH, a_person
 from tests.sharing.test_compare_jobs import begun, put, until
 
 pytestmark = pytest.mark.slow
+EXAMPLES = int(os.environ.get("HUB_TEST_EXAMPLES", "30"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 PAGE = create(Settings(home=Path("/nonexistent")), AUDIENCE).openapi()  # type: ignore[call-arg]
 OPERATIONS = {f"{o.method.upper()} {o.path}": o for o in (r.ok() for r in schemathesis.openapi.from_dict(PAGE).get_all_operations())}  # type: ignore[union-attr]
@@ -224,7 +227,7 @@ def test_every_answer_is_one_the_page_documents(name: str, pool: Pool, desk: Des
         made_up |= operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
     asker, seen = desk.sender.asker.renew(), set()
 
-    @settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=made_up, purpose=st.sampled_from([REVIEW, WATCH, None]))
     def tried(case: Any, purpose: str | None) -> None:
         if purpose is not None:
@@ -244,6 +247,42 @@ def test_every_answer_is_one_the_page_documents(name: str, pool: Pool, desk: Des
 def test_what_is_answered_and_what_cannot_be_asked_wrongly_are_the_pages_own() -> None:
     silent = {name for name, o in OPERATIONS.items() if not ({"parameters", "requestBody"} & PAGE["paths"][o.path][o.method].keys())}
     assert silent == PLAIN and OPERATIONS.keys() >= ANSWERED
+
+
+def texts(schema: dict[str, Any], at: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every text a schema lets in: where, and its schema."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[1]
+        yield from texts(PAGE["components"]["schemas"][name], at)
+    for inner in [i for kind in ("anyOf", "oneOf", "allOf") for i in schema.get(kind, ())]:
+        yield from texts(inner, at)
+    for name, inner in schema.get("properties", {}).items():
+        yield from texts(inner, f"{at}.{name}")
+    if "items" in schema:
+        yield from texts(schema["items"], f"{at}[]")
+    if schema.get("type") == "string" and not {"enum", "const", "format"} & schema.keys():
+        yield at, schema
+
+
+def test_no_text_of_a_question_may_hold_a_control_character() -> None:
+    """What a text is to hold is said with each; the token's, the lists' and DCI's are read by readers that have tests of their own."""
+    found = []
+    for name, operation in OPERATIONS.items():
+        node = PAGE["paths"][operation.path][operation.method]
+        if name.split(" ")[1].startswith(("/v1/", "/problems")) and not name.endswith("/input"):
+            found += [t for p in node.get("parameters", ()) if p["in"] != "header" for t in texts(p["schema"], f"{name} {p['name']}")]
+            found += [t for c in node.get("requestBody", {"content": {}})["content"].values() for t in texts(c["schema"], name)]
+    assert len(found) > 30
+    for where, schema in found:
+        text = ("a\0b" * 20)[: schema.get("maxLength", 60)]
+        assert "pattern" in schema and not re.search(schema["pattern"], text), where
+
+
+@pytest.mark.parametrize(
+    "address", ["/v1/emergencies?a=%00", "/problems/%00", "/v1/persons/%00", "/v1/recalls?cursor=%00", "/v1/receipts?cursor=%00"]
+)
+def test_a_nul_in_an_address_is_a_problem_like_any_other(address: str, desk: Desk) -> None:
+    assert desk.pool.http.get(address, headers=desk.sender.asker.headers).status_code in (200, 400, 404)
 
 
 def test_the_page_is_openapi_3_1_and_documents_every_route(pool: Pool) -> None:

@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from sharing.dci import signature
 from sharing.dci.envelope import Envelope, Malformed, closed, opened
 
+CHARACTERS = st.characters(codec="utf-8", exclude_characters="\0")
 SPACE = st.text(" \t\r\n", max_size=3)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(codec="utf-8"), max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), inner, max_size=3), max_leaves=5,
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(CHARACTERS, max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(CHARACTERS, max_size=5), inner, max_size=3), max_leaves=5,
 )  # fmt: skip
-OBJECTS = st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), VALUES, max_size=4)
+OBJECTS = st.dictionaries(st.text(CHARACTERS, max_size=5), VALUES, max_size=4)
 KEY = Ed25519PrivateKey.generate()
 
 
@@ -50,11 +51,21 @@ def test_whatever_comes_is_an_envelope_or_is_refused(body):
         pass
 
 
-@given(OBJECTS, OBJECTS, st.text(st.characters(codec="utf-8"), min_size=1))
+@given(OBJECTS, OBJECTS, st.text(CHARACTERS, min_size=1))
 def test_what_was_closed_is_opened_again(header, message, text):
     top, inner = json.dumps(header).encode(), json.dumps(message).encode()
     found = opened(closed(top, inner, text))
     assert (found.header.encode(), (found.message or "").encode(), found.signature) == (top, inner, text)
+
+
+@given(text=st.text(st.sampled_from("\\u0a\0"), max_size=8))
+def test_a_text_that_holds_nul_is_refused_and_no_other(text):
+    body = json.dumps({"header": {"text": text}}).encode()
+    if "\0" in text:
+        with pytest.raises(Malformed, match="NUL"):
+            opened(body)
+    else:
+        assert json.loads(opened(body).header) == {"text": text}
 
 
 def jwks(key=KEY, **changed):
