@@ -127,7 +127,7 @@ async def admit(
         consent: reference of the person's authorisation.
         attributes: asked for.
         questions: asked.
-        lookup: the way the person is named; None = by a household.
+        lookup: the way the person is named; None = by something of the department's own that is about it.
 
     Raises:
         Problem: it is refused.

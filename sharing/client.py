@@ -274,8 +274,20 @@ class Hub:
         return self._pages("/v1/receipts", "receipts")
 
     def recalls(self, *, open_only: bool = True) -> Iterator[dict[str, Any]]:
-        """What your department was told that turned out otherwise, oldest first."""
+        """What your department was told that turned out otherwise, oldest first; no value, see :meth:`recall_values`."""
         return self._pages("/v1/recalls", "recalls", open="true" if open_only else "false")
+
+    def recall_values(self, recall_id: str, *, consent: str | None = None) -> dict[str, Any]:
+        """What you were ``told`` and what is true ``now``, of what a recall is about: an answer with receipts of its own.
+
+        Args:
+            recall_id: of your department.
+            consent: reference of the person's authorisation, where the purpose needs one.
+
+        Raises:
+            HubProblem: there is no answer; `erased-by-law` where what you were told is to be erased.
+        """
+        return self._get(f"/v1/recalls/{recall_id}/values", consent=consent)
 
     def acknowledge(self, recall_id: str) -> dict[str, Any]:
         """Say that a recall was dealt with."""

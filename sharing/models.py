@@ -281,6 +281,13 @@ class Proof(_Answer):
     hashes: list[str]
 
 
+class ToldAs(_Answer):
+    """How something had been told."""
+
+    name: str = Field(description="Attribute, or question with a ?.")
+    effect: Literal["clear", "masked", "derived", "yes_no", "question"] | None = Field(description="Null = the entry was erased by law.")
+
+
 class Recall(_Answer):
     """Something your department was told that turned out otherwise."""
 
@@ -293,6 +300,8 @@ class Recall(_Answer):
         description="Who that is now; several = what you were told mixed them. Ask again by these for what is true."
     )
     changed: list[str] = Field(description="Attributes, and questions with a ?, that would be told otherwise.")
+    told_as: list[ToldAs] = Field(description="How each of these had been told.")
+    values: str = Field(description="Where to ask what you were told and what is true now; an answer with a receipt of its own.")
     cause: Literal["parted", "joined", "withdrawn", "corrected", "erased"]
     why: dict[str, str]
     stands: bool = Field(description="What you were told is right after all: an earlier recall is taken back.")
@@ -307,6 +316,41 @@ class RecallPage(_Answer):
 
     recalls: list[Recall]
     next_cursor: UUID | None
+
+
+class RecalledHousehold(HouseholdNote):
+    """A household of a person as far as it was told; null = not told."""
+
+    size: int | None
+    relation: str | None
+
+
+class ToldThen(Told):
+    """What you were told, as the hub knew it then, in the forms of then or lesser ones."""
+
+    known_at: datetime = Field(description="When you were told.")
+    households: list[RecalledHousehold] | None = None  # type: ignore[assignment]
+    receipt: ReceiptNote
+
+
+class TrueNow(Told):
+    """What is true of the same day by what the hub knows now; not there, not yours and not told are all `not_available`."""
+
+    status: Literal["told", "not_available"]
+    households: list[RecalledHousehold] | None = None  # type: ignore[assignment]
+    receipt: ReceiptNote
+
+
+class RecallValues(Header):
+    """What you were told and what is true now, of what a recall is about. `as_of` is the day both speak of."""
+
+    recall_id: UUID
+    receipt_id: UUID = Field(description="Of the answer it is about.")
+    cause: Literal["parted", "joined", "withdrawn", "corrected", "erased"]
+    why: dict[str, str]
+    stands: bool = Field(description="What you were told is right after all.")
+    told: ToldThen | None = Field(description="Null = not available: somebody whose records these were is not there or not yours.")
+    now: list[TrueNow] = Field(description="Whoever these records belong to now: one, or several where what you were told mixed them.")
 
 
 class EmergencyRequest(_Question):

@@ -62,6 +62,11 @@ class _Told:
         return found
 
 
+def told_as(name: str, effect: str | None) -> str | None:
+    """How an attribute or question had been told, in words for readers; None = its entry in the log was erased."""
+    return "question" if name[:1] == "?" and effect is not None else effect
+
+
 def expression(contracts: dict[str, Contract], stem: str | None, column: str, form: Form | None) -> str:
     """SQL over the columns of a source's table (None = of persons) that gives a column in a form (None = clear)."""
     if form is None:

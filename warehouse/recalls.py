@@ -62,7 +62,12 @@ class Known:
 
 @dataclass(frozen=True)
 class Recall:
-    """A disclosure that turned out otherwise. ``acknowledged_at`` None = open; see ``share.recall``."""
+    """A disclosure that turned out otherwise; see ``share.recall``.
+
+    Attributes:
+        effects: how each that changed had been told, in the order of ``changed``; None = its entry in the log was erased.
+        acknowledged_at: None = open.
+    """
 
     recall_id: str
     receipt_id: str
@@ -79,6 +84,7 @@ class Recall:
     found_at: datetime
     acknowledged_at: datetime | None
     acknowledged_by: str | None
+    effects: list[str | None]
 
 
 def due(connection: sa.Connection) -> tuple[int, int] | None:
@@ -254,7 +260,8 @@ def has_withdrawal(connection: sa.Connection, since: int, newest: int) -> bool:
 
 _COLUMNS = (
     "recall_id::text, receipt_id::text, told_at, department, client_id, purpose, person_id::text, persons::text[], changed, cause, stands, night, found_at,"
-    " acknowledged_at, acknowledged_by"
+    " acknowledged_at, acknowledged_by, ARRAY(SELECT e.body::jsonb -> 'told' ->> c.name FROM audit.entry e, unnest(recall.changed) WITH ORDINALITY AS c(name, n)"
+    " WHERE e.leaf_index = recall.leaf_index ORDER BY c.n) AS effects"
 )
 
 

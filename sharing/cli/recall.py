@@ -20,7 +20,8 @@ def recall_list(
     everything: Annotated[bool, typer.Option("--all", help="Those that were acknowledged as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """What departments were told that turned out otherwise, and whether they have acknowledged it. Names of attributes, no value."""
+    """What departments were told that turned out otherwise, and whether they have acknowledged it. Names of attributes and how they were told, no value."""
+    from sharing.recall import told_as
     from warehouse import recalls
 
     with migrated(get_settings()).connect() as connection:
@@ -31,11 +32,14 @@ def recall_list(
     if not found:
         print("没有未确认的更正通知 / no open recall" if not everything else "没有更正通知 / no recall")
         return
-    table = Table("通知 recall", "部门 department", "告知 told", "变更 changed", "原因 cause", "确认 acknowledged")
+    table = Table(
+        "通知 recall", "部门 department", "告知 told", "变更及告知方式 changed, and how it was told", "原因 cause", "确认 acknowledged"
+    )
     for r in found:
         state = f"{shown(r.acknowledged_at)} {r.acknowledged_by}" if r.acknowledged_at else "未 open"
         cause = f"{r.cause}{' · 原告知成立 stands' if r.stands else ''}"
-        table.add_row(r.recall_id, r.department, shown(r.told_at), ", ".join(r.changed), cause, state)
+        changed = ", ".join(f"{n} ({told_as(n, e) or '已删除 erased'})" for n, e in zip(r.changed, r.effects, strict=True))
+        table.add_row(r.recall_id, r.department, shown(r.told_at), changed, cause, state)
     screen().print(table)
 
 

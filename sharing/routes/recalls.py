@@ -5,15 +5,15 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from sharing import asking
-from sharing.models import Recall, RecallPage
+from sharing import asking, recalled
+from sharing.models import Consent, Recall, RecallPage, RecallValues
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
-from sharing.recall import CAUSES
+from sharing.recall import CAUSES, told_as
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from sharing.service import Service
-from warehouse import recalls
+from warehouse import audit_log, recalls
 
 router = APIRouter(prefix="/v1/recalls", tags=["recalls"], route_class=OnceRoute)
 
@@ -23,7 +23,9 @@ def _shown(row: Any) -> dict[str, Any]:
     instant = row["acknowledged_at"]
     return {
         "recall_id": row["recall_id"], "receipt_id": row["receipt_id"], "told_at": row["told_at"].isoformat(), "purpose": row["purpose"],
-        "person_id": row["person_id"], "persons": list(row["persons"]), "changed": list(row["changed"]), "cause": row["cause"], "why": {"zh": zh, "en": en},
+        "person_id": row["person_id"], "persons": list(row["persons"]), "changed": list(row["changed"]),
+        "told_as": [{"name": n, "effect": told_as(n, e)} for n, e in zip(row["changed"], row["effects"], strict=True)],
+        "values": f"{router.prefix}/{row['recall_id']}/values", "cause": row["cause"], "why": {"zh": zh, "en": en},
         "stands": row["stands"], "night": None if row["night"] is None else str(row["night"]), "found_at": row["found_at"].isoformat(),
         "acknowledged_at": None if instant is None else instant.isoformat(), "acknowledged_by": row["acknowledged_by"],
     }  # fmt: skip
@@ -42,7 +44,7 @@ async def page(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     open: Annotated[bool, Query(description="Only those nobody has acknowledged.")] = True,
 ) -> Response:
-    """Oldest first. A recall names the receipt, the person and what would be told otherwise; ask again for what is true now."""
+    """Oldest first. A recall names the receipt, the person and what would be told otherwise; `values` leads to what was told and what is true now."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     rows = await asking.read(recalls.page(service.asking, who.department, cursor, limit + 1, open_only=open))
@@ -56,6 +58,41 @@ async def one(request: Request, recall_id: UUID) -> Response:
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     return _found(await asking.read(recalls.one(service.asking, who.department, recall_id)))
+
+
+@router.get(
+    "/{recall_id}/values", summary="What you were told, and what is true now", response_model=RecallValues,
+    responses=problems(400, 401, 403, 404, 410, 429, 503),
+)  # fmt: skip
+async def values(
+    request: Request,
+    recall_id: UUID,
+    consent: Annotated[Consent | None, Query(description="Reference of the person's authorisation, where the purpose needs one.")] = None,
+) -> Response:
+    """Of what changed and the purpose still lets you know, in the forms it was told in or lesser ones. It does not ask how far back the purpose reaches."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    row = await asking.read(recalls.one(service.asking, who.department, recall_id))
+    if row is None:
+        raise Problem("not-found")
+    question = await recalled.admitted(
+        service, who, request.state.request_id, request.state.began, list(row["changed"]), row["purpose"], consent
+    )
+    entry = await asking.read(audit_log.entry(service.asking, row["receipt_id"], who.department))
+    about = None if entry is None else recalled.of(row, entry["body"])
+    if about is None or row["cause"] == "erased":
+        raise await recalled.erased(question, row["person_id"])
+    found = await recalled.read(question, about)
+    entries = [*found.told_entries, *found.now_entries]
+    notes = [asking.note(receipt) for receipt in await asking.commit(service, entries, question.caller)]
+    for answer, note in zip(found.now, notes[len(found.told_entries) :], strict=True):
+        answer["receipt"] = note
+    if any(answer["status"] == "not_available" for answer in found.now):
+        await asking.beat(question)
+    recall = _shown(row)
+    kept = {name: recall[name] for name in ("recall_id", "receipt_id", "cause", "why", "stands")}
+    told = None if found.told is None else {**found.told, "known_at": recall["told_at"], "receipt": notes[0]}
+    return json({**found.header, **kept, "told": told, "now": found.now})
 
 
 @router.post(

@@ -47,6 +47,29 @@ def test_a_person_is_asked_for_by_number_and_by_id_and_the_receipt_verifies(pool
     assert list(desk.recalls()) == [] and desk.checkpoint().startswith("assistance-hub/")
 
 
+def test_what_a_recall_is_about_is_one_call(pool, desk):
+    row = a_person(pool)
+    told = desk.person(WATCH, row.id, questions=["insured"])
+    pool.run(
+        "INSERT INTO share.recall (leaf_index, receipt_id, told_at, department, client_id, purpose, person_id, persons, changed, cause, stands, publication)"
+        " VALUES (:leaf, CAST(:receipt AS uuid), now(), 'civil_affairs', 'copied-desk', :purpose, CAST(:person AS uuid), ARRAY[CAST(:person AS uuid)],"
+        " '{?insured}', 'corrected', false, 1)",
+        leaf=told["receipt"]["leaf_index"], receipt=told["receipt"]["receipt_id"], purpose=WATCH, person=row.id,
+    )  # fmt: skip
+    try:
+        (recall,) = desk.recalls()
+        assert recall["told_as"] == [{"name": "?insured", "effect": "question"}]
+        found = desk.recall_values(recall["recall_id"])
+        assert found["told"]["answers"] == found["now"][0]["answers"] == told["answers"]
+        assert desk.receipt(found["told"]["receipt"]["receipt_id"])["body"]
+        pool.run("UPDATE share.recall SET cause = 'erased' WHERE client_id = 'copied-desk'")
+        with pytest.raises(HubProblem) as raised:
+            desk.recall_values(recall["recall_id"])
+        assert (raised.value.code, raised.value.status) == ("erased-by-law", 410)
+    finally:
+        pool.run("DELETE FROM share.recall WHERE client_id = 'copied-desk'")
+
+
 def test_any_number_of_applicants_come_back_in_order(pool, desk, monkeypatch):
     monkeypatch.setattr("sharing.client._BATCH", 7)
     ids = [r.id for r in pool.rows("SELECT person_id::text AS id FROM core.person WHERE area_code LIKE '421022%' LIMIT 20")]
