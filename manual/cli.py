@@ -28,6 +28,12 @@ def _command(path: str, command: Any) -> str:
     return f"### `{path}{arguments}`\n\n{text}\n\n{_parameters(command)}\n"
 
 
+def _commands(path: str, command: Any) -> list[str]:
+    """A command, or what stands under it; what does something by itself as well comes first."""
+    inner = [part for name, found in getattr(command, "commands", {}).items() for part in _commands(f"{path} {name}", found)]
+    return [_command(path, command), *inner] if not inner or command.invoke_without_command else inner
+
+
 def page() -> str:
     """The page."""
     root: Any = typer.main.get_command(app)
@@ -37,8 +43,5 @@ def page() -> str:
         f"{root.epilog}\n",
     ]
     for name, command in root.commands.items():
-        if hasattr(command, "commands"):
-            parts += [_command(f"hub {name} {inner}", found) for inner, found in command.commands.items()]
-        else:
-            parts.append(_command(f"hub {name}", command))
+        parts += _commands(f"hub {name}", command)
     return "\n".join(parts)

@@ -8,7 +8,7 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import tickets
 from schemas.contract import readable_contracts
-from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, subscriptions
+from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, subscriptions, unusual
 
 # State of an intake → how the source stands.
 _STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
@@ -77,6 +77,7 @@ class Status:
         receivers: clients that do not take the notices they subscribed to.
         erasures: persons erased by law whom landing still holds.
         emergencies: how many last, and how many are over and not reviewed.
+        unusual: departments of whose access something waits to be reviewed.
     """
 
     night: date
@@ -90,6 +91,7 @@ class Status:
     receivers: list[subscriptions.Troubled]
     erasures: int
     emergencies: tuple[int, int]
+    unusual: list[unusual.OpenFindings]
     fingerprint: str | None
     seconds: dict[str, float]
 
@@ -126,6 +128,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         away = subscriptions.troubled(connection)
         to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
         broken_glass = emergencies.waiting(connection)
+        to_be_reviewed = unusual.open_by_department(connection)
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -160,6 +163,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         away,
         to_be_erased,
         broken_glass,
+        to_be_reviewed,
         night.fingerprint,
         night.seconds,
     )

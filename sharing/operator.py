@@ -4,24 +4,15 @@ import unicodedata
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from cryptography.exceptions import InvalidTag
 from fastapi import Request
 
-from hub.settings import Settings
-from sharing import asking
+from sharing import asking, operator_seal
+from sharing.operator_seal import LEAST, MOST
 from sharing.problems import Problem
-from sharing.seal import Seal
 from sharing.service import Service
 from warehouse import operators
 
 HEADER = b"hub-operator"
-LEAST, MOST = 2, 60  # characters
-_SEALED_BYTES = MOST * 4  # of one length, so that it does not tell the name's
-
-
-def seal(settings: Settings) -> Seal:
-    """What names are sealed by."""
-    return Seal(settings, "operator.key")
 
 
 def documented() -> dict[str, Any]:
@@ -62,15 +53,5 @@ async def keep(service: Service, request: Request, header: bytes) -> None:
     if who is None or service.requests.wait_s(who.client_id):
         return  # refused further on
     request_id = request.state.request_id
-    plain = name.encode().ljust(_SEALED_BYTES, b"\0")
-    await asking.read(
-        operators.keep(service.asking, who.client_id, request_id, seal(service.settings).close(plain, f"{who.client_id} {request_id}"))
-    )
-
-
-def opened(sealing: Seal, client_id: str, request_id: str, sealed: bytes) -> str | None:
-    """The name in a seal; None = it was changed or put elsewhere."""
-    try:
-        return sealing.open(sealed, f"{client_id} {request_id}").rstrip(b"\0").decode()
-    except InvalidTag:
-        return None
+    sealed = operator_seal.closed(operator_seal.seal(service.settings), who.client_id, request_id, name)
+    await asking.read(operators.keep(service.asking, who.client_id, request_id, sealed))

@@ -11,7 +11,7 @@ from hub.crypto_suite import chosen
 from hub.errors import HubError, ServiceError, unforeseen
 from hub.settings import Settings
 from schemas.contract import stems
-from sharing import checkpoint, enforcement, keys, log_suite, merkle, recall, turns
+from sharing import checkpoint, enforcement, keys, log_suite, lookout, merkle, recall, turns
 from sharing import policy as policies
 from sharing.ledger import Ledger
 from sharing.limits import Limit
@@ -24,6 +24,7 @@ from warehouse.gathering import Gathering
 log = structlog.get_logger()
 _GOOD = ("merged", "not_due")
 _REFRESH_S = 2.0
+_LOOKOUT_S = 3600.0
 _OPERATORS_KEPT_DAYS = 60  # longer than `hub audit unusual` looks back
 
 
@@ -65,8 +66,9 @@ class Service:
         self.gathering: Gathering
         self.ledger: Ledger
         self.moment: Moment
-        self._watch: asyncio.Task[None] | None = None
+        self._watches: list[asyncio.Task[None]] = []
         self._is_behind = True
+        self._has_published = asyncio.Event()
         self.suite = chosen(settings)
         self.tree = merkle.Tree(self.suite.digest)
         self.head_key = keys.head_key(settings, self.suite)
@@ -87,12 +89,16 @@ class Service:
         self.moment = await self._look(policy)
         self.ledger = Ledger(self.asking, self.suite)
         self.ledger.start()
-        self._watch = asyncio.create_task(turns.keep_on("refresh", self._follow, every_s=_REFRESH_S))
+        self._has_published.set()  # or asked while no service ran to its next look
+        self._watches = [
+            asyncio.create_task(turns.keep_on("refresh", self._follow, every_s=_REFRESH_S)),
+            asyncio.create_task(turns.keep_on("unusual", self.look_out, every_s=_LOOKOUT_S, has_come=self._has_published)),
+        ]
 
     async def close(self) -> None:
         """Stop writing, disconnect."""
-        if self._watch is not None:
-            self._watch.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self.ledger.stop()
         await self.asking.close()
 
@@ -111,6 +117,7 @@ class Service:
             await asyncio.to_thread(enforcement.ensure, self.settings, policy, night or policies.first_day())
             self.moment = await self._look(policy)
             self._is_behind = True
+            self._has_published.set()
         return self.moment
 
     async def look_back(self) -> None:
@@ -130,6 +137,12 @@ class Service:
                 log.info("recalls", found=found)
         # Last: what it meets must not keep anybody from being told that something was wrong.
         await operators.forget(self.asking, datetime.now(UTC) - timedelta(days=_OPERATORS_KEPT_DAYS))
+
+    async def look_out(self) -> None:
+        """After a publication, and once an hour: find access that somebody should look at."""
+        found = await asyncio.to_thread(lookout.look, self.settings)
+        if found:
+            log.warning("unusual", found=found)
 
     async def _follow(self) -> None:
         await self.refresh()

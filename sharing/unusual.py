@@ -6,6 +6,7 @@ family names need to know who the subjects are: that is worked out while the rul
 
 import statistics
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
@@ -17,11 +18,12 @@ from hub.settings import Settings
 from hub.working_days import working_days
 from sharing import vicinity
 from sharing.vicinity import Asked
-from warehouse import audit_log
+from warehouse import client_days
 from warehouse.vicinity import Resident
 
-_BACK_DAYS = 60
+BACK_DAYS = 60
 _LEAST_DAYS = 5  # of its own a client must have had before a day can be more than usual
+COUNTED = ("volume", "misses", "refusals", "off_hours", "one_person")  # by numbers alone, whoever it is about
 RULES = {
     "volume": ("查询量远超该客户端往日", "far more entries than on this client's days before"),
     "misses": ("多数查询查无此人或无权得知", "many subjects that are not there or not its own"),
@@ -52,6 +54,7 @@ class Bounds:
         surname: persons of the operator's family name within `vicinity.BACK_DAYS`.
         surname_times: times what is to be expected of the communities asked about.
         unnamed: entries in a day.
+        unnamed_days: how long it is not raised again once it was found justified.
     """
 
     volume: float = 4.0
@@ -69,11 +72,19 @@ class Bounds:
     surname: int = 8
     surname_times: float = 3.0
     unnamed: int = 1
+    unnamed_days: int = 180
 
 
 @dataclass(frozen=True)
 class Unusual:
-    """One rule that a client's day meets. ``usual`` = what it is held against; None where there is no habit to hold it against."""
+    """One rule that a client's day meets.
+
+    Attributes:
+        found: what the rule counts.
+        usual: what it is held against; None where there is no habit to hold it against.
+        bound: from what number on it is out of the ordinary.
+        first_leaf, last_leaf: the client's entries that were looked at, and not only those the rule counts: these would tell that two persons live together.
+    """
 
     day: date
     client_id: str
@@ -81,6 +92,9 @@ class Unusual:
     rule: str
     found: int
     usual: float | None
+    bound: float
+    first_leaf: int
+    last_leaf: int
 
     @property
     def told(self) -> tuple[str, str]:
@@ -88,8 +102,22 @@ class Unusual:
         return RULES[self.rule]
 
 
+@dataclass(frozen=True)
+class _Met:
+    """What a rule about acquaintance counts; None for one that is not met."""
+
+    found: int
+    usual: float | None
+    bound: float
+
+
+# Client and rule → the last entry that was reviewed: up to it entries count no more under that rule, though they stay a habit.
+Settled = Mapping[tuple[str, str], int]
+_NOTHING: Settled = {}
+
+
 def found(connection: sa.Connection, settings: Settings, day: date, bounds: Bounds | None = None) -> list[Unusual]:
-    """What is out of the ordinary on a day of Asia/Shanghai, by client and rule.
+    """What is out of the ordinary on a day of Asia/Shanghai, by client and rule, whether somebody has reviewed it or not. Reads the whole log.
 
     Args:
         connection: an open connection.
@@ -98,17 +126,20 @@ def found(connection: sa.Connection, settings: Settings, day: date, bounds: Boun
         bounds: from when on; the defaults are the project's assumption, a dated local rule.
     """
     until = datetime.combine(day + timedelta(days=1), time(), CHINA)
-    rows = audit_log.days(connection, until, _BACK_DAYS)
+    rows = client_days.from_log(connection, until, BACK_DAYS)
     held = bounds or Bounds()
     counted = judged(rows, day, is_working=working_days(settings).is_working(day), bounds=held)
     seen = vicinity.seen(connection, settings, day)
-    return sorted(
-        counted + acquainted(seen.asked, seen.residents, seen.shares, day, bounds=held), key=lambda u: (u.client_id, [*RULES].index(u.rule))
-    )
+    return in_order(counted + acquainted(seen.asked, seen.residents, seen.shares, day, bounds=held))
+
+
+def in_order(told: list[Unusual]) -> list[Unusual]:
+    """By client, and in the order of the rules."""
+    return sorted(told, key=lambda u: (u.client_id, [*RULES].index(u.rule)))
 
 
 def judged(rows: list[Any], day: date, *, is_working: bool, bounds: Bounds) -> list[Unusual]:
-    """The rules, over days of clients as `warehouse.audit_log.days` gives them."""
+    """The rules, over days of clients as `warehouse.client_days` gives them."""
     before: dict[str, list[int]] = {}
     for row in rows:
         if row.day < day:
@@ -120,19 +151,26 @@ def judged(rows: list[Any], day: date, *, is_working: bool, bounds: Bounds) -> l
         own = before.get(row.client_id, [])
         usual = float(statistics.median(own)) if len(own) >= _LEAST_DAYS else None
         outside = row.off_hours if is_working else row.entries
+        many = row.entries >= bounds.least
+        volume = bounds.volume * (usual or 0.0)
         met = (
-            ("volume", row.entries, usual, usual is not None and row.entries >= bounds.least and row.entries > bounds.volume * usual),
-            ("misses", row.misses, None, row.entries >= bounds.least and row.misses > bounds.misses * row.entries),
-            ("refusals", row.refusals, None, row.refusals >= bounds.refusals),
-            ("off_hours", outside, None, outside >= bounds.off_hours),
-            ("one_person", row.most_on_one, None, row.most_on_one >= bounds.one_person),
+            ("volume", row.entries, usual, max(volume, bounds.least), usual is not None and many and row.entries > volume),
+            ("misses", row.misses, None, bounds.misses * row.entries, many and row.misses > bounds.misses * row.entries),
+            ("refusals", row.refusals, None, bounds.refusals, row.refusals >= bounds.refusals),
+            ("off_hours", outside, None, bounds.off_hours, outside >= bounds.off_hours),
+            ("one_person", row.most_on_one, None, bounds.one_person, row.most_on_one >= bounds.one_person),
         )
-        result += [Unusual(day, row.client_id, row.department, rule, n, held) for rule, n, held, is_met in met if is_met]
+        result += [
+            Unusual(day, row.client_id, row.department, rule, n, held, float(bound), row.first_leaf, row.last_leaf)
+            for rule, n, held, bound, is_met in met
+            if is_met
+        ]
     return result
 
 
 def acquainted(
-    asked: list[Asked], residents: dict[str, Resident], shares: dict[tuple[str | None, str], float], day: date, *, bounds: Bounds
+    asked: list[Asked], residents: dict[str, Resident], shares: dict[tuple[str | None, str], float], day: date, *, bounds: Bounds,
+    settled: Settled = _NOTHING,
 ) -> list[Unusual]:  # fmt: skip
     """The rules about whom a client asked for one at a time.
 
@@ -142,22 +180,31 @@ def acquainted(
         shares: how common family names are, by community and in the pool (None), and how large communities are (by the name "").
         day: the day.
         bounds: from when on.
+        settled: what was reviewed.
     """
     by_client: dict[str, list[Asked]] = {}
     for one in asked:
         by_client.setdefault(one.client_id, []).append(one)
     result = []
     for client_id, own in sorted(by_client.items()):
-        today = [a for a in own if a.day == day]
-        if not today:
-            continue
-        met = (
-            ("neighbours", *_neighbours(own, residents, shares, day, bounds)),
-            ("household", *_household(own, residents, day, bounds)),
-            ("surname", *_surname(own, residents, shares, day, bounds)),
-            ("unnamed", *_unnamed(today, bounds)),
-        )
-        result += [Unusual(day, client_id, today[0].department, rule, n, held) for rule, n, held, is_met in met if is_met]
+        before = [a for a in own if a.day < day]
+        for rule in ("neighbours", "household", "surname", "unnamed"):
+            left = [a for a in own if a.last_leaf > settled.get((client_id, rule), -1)]
+            today = [a for a in left if a.day == day]
+            if not today:
+                continue
+            match rule:
+                case "neighbours":
+                    met, looked_at = _neighbours(today, before, residents, shares, bounds), today
+                case "household":
+                    met, looked_at = _household(left, residents, day, bounds), left
+                case "surname":
+                    met, looked_at = _surname(left, residents, shares, day, bounds), left
+                case _:
+                    met, looked_at = _unnamed(today, bounds), today
+            if met is not None:
+                first, last = min(a.first_leaf for a in looked_at), max(a.last_leaf for a in looked_at)
+                result.append(Unusual(day, client_id, today[0].department, rule, met.found, met.usual, met.bound, first, last))
     return result
 
 
@@ -168,52 +215,54 @@ def _communities(asked: list[Asked], residents: dict[str, Resident]) -> Counter[
 
 
 def _neighbours(
-    own: list[Asked], residents: dict[str, Resident], shares: dict[tuple[str | None, str], float], day: date, bounds: Bounds
-) -> tuple[int, float | None, bool]:  # fmt: skip
-    today = _communities([a for a in own if a.day == day], residents)
+    asked: list[Asked], before: list[Asked], residents: dict[str, Resident], shares: dict[tuple[str | None, str], float], bounds: Bounds
+) -> _Met | None:
+    today = _communities(asked, residents)
     if not today:
-        return 0, None, False
+        return None
     (community, n), persons = max(today.items(), key=lambda item: (item[1], item[0])), today.total()
-    before = [a for a in own if a.day < day]
     if len({a.day for a in before}) >= _LEAST_DAYS:
         earlier = _communities(before, residents)
         share = earlier[community] / max(1, earlier.total())
     else:
         share = shares.get((community, ""), 0.0)
     usual = persons * share
-    return n, usual, n >= bounds.neighbours and n >= bounds.neighbours_share * persons and n > bounds.neighbours_times * usual
+    bound = max(bounds.neighbours, bounds.neighbours_share * persons, bounds.neighbours_times * usual)
+    is_met = n >= bounds.neighbours and n >= bounds.neighbours_share * persons and n > bounds.neighbours_times * usual
+    return _Met(n, usual, bound) if is_met else None
 
 
-def _household(own: list[Asked], residents: dict[str, Resident], day: date, bounds: Bounds) -> tuple[int, float | None, bool]:
+def _household(own: list[Asked], residents: dict[str, Resident], day: date, bounds: Bounds) -> _Met | None:
     circles: dict[str, list[Asked]] = {}
     for one in own:
         for circle in residents[one.person_id].circles if one.person_id in residents else ():
             circles.setdefault(circle, []).append(one)
-    most = 0
+    most: _Met | None = None
     for of in circles.values():
         today = [a for a in of if a.day == day]
         entries, in_all = sum(a.entries for a in today), sum(a.entries for a in of)
-        if entries >= bounds.household and len({a.person_id for a in today}) > 1:
-            most = max(most, entries)
-        if today and in_all >= bounds.household_entries and len({a.day for a in of}) >= bounds.household_days:
-            most = max(most, in_all)
-    return most, None, most > 0
+        if entries >= bounds.household and len({a.person_id for a in today}) > 1 and (most is None or entries > most.found):
+            most = _Met(entries, None, bounds.household)
+        is_again = today and in_all >= bounds.household_entries and len({a.day for a in of}) >= bounds.household_days
+        if is_again and (most is None or in_all > most.found):
+            most = _Met(in_all, None, bounds.household_entries)
+    return most
 
 
 def _surname(
     own: list[Asked], residents: dict[str, Resident], shares: dict[tuple[str | None, str], float], day: date, bounds: Bounds
-) -> tuple[int, float | None, bool]:  # fmt: skip
+) -> _Met | None:  # fmt: skip
     """Of the operators of the day, the one whose family name the persons asked about bear most often."""
-    result: tuple[int, float | None, bool] = 0, None, False
-    for operator in {a.operator for a in own if a.day == day and a.operator is not None}:
+    result: _Met | None = None
+    for operator in sorted({a.operator for a in own if a.day == day and a.operator is not None}, key=lambda o: o.name):
         persons = {a.person_id for a in own if a.operator == operator and a.person_id in residents}
         alike = sum((residents[p].name or "").startswith(operator.surname) for p in persons)
         usual = sum(shares.get((residents[p].community, operator.surname), shares.get((None, operator.surname), 0.0)) for p in persons)
-        if alike >= bounds.surname and alike > bounds.surname_times * usual and alike > result[0]:
-            result = alike, usual, True
+        if alike >= bounds.surname and alike > bounds.surname_times * usual and (result is None or alike > result.found):
+            result = _Met(alike, usual, max(bounds.surname, bounds.surname_times * usual))
     return result
 
 
-def _unnamed(today: list[Asked], bounds: Bounds) -> tuple[int, float | None, bool]:
+def _unnamed(today: list[Asked], bounds: Bounds) -> _Met | None:
     entries = sum(a.entries for a in today if not a.is_named)
-    return entries, None, entries >= bounds.unnamed
+    return _Met(entries, None, bounds.unnamed) if entries >= bounds.unnamed else None

@@ -164,59 +164,35 @@ def counts(connection: sa.Connection, *, since: datetime | None, until: datetime
     )
 
 
-def days(connection: sa.Connection, until: datetime, n_days: int) -> list[Any]:
-    """Each client's days: entries in all (but for notices, which the hub sends by itself), answers that found nobody, refusals, those outside office hours, and the most about one person.
-
-    Args:
-        connection: an open connection.
-        until: days that begin before this instant.
-        n_days: how many days back.
-
-    Returns:
-        One row a client and day of Asia/Shanghai: ``client_id``, ``department``, ``day``, ``entries``, ``persons``, ``misses``, ``refusals``,
-        ``off_hours``, ``most_on_one``. Days without an entry have none.
-    """
-    return list(
-        connection.execute(
-            sa.text(
-                "WITH e AS (SELECT client_id, department, CAST(at AT TIME ZONE 'Asia/Shanghai' AS date) AS day,"
-                " extract(hour FROM at AT TIME ZONE 'Asia/Shanghai') AS hour, decision, subject FROM audit.entry"
-                " WHERE client_id IS NOT NULL AND decision <> 'notified' AND at < :until AND at >= CAST(:until AS timestamptz) - make_interval(days => :days)),"
-                " one AS (SELECT client_id, day, max(n) AS most FROM (SELECT client_id, day, count(*) AS n FROM e WHERE subject IS NOT NULL"
-                " GROUP BY client_id, day, subject) AS s GROUP BY client_id, day)"
-                " SELECT e.client_id, e.department, e.day, count(*) AS entries, count(DISTINCT e.subject) AS persons,"
-                " count(*) FILTER (WHERE decision = 'not_available') AS misses,"
-                " count(*) FILTER (WHERE decision NOT IN ('told', 'unchanged', 'candidate', 'ambiguous', 'not_available', 'subscribed')) AS refusals,"
-                " count(*) FILTER (WHERE hour < 7 OR hour >= 20) AS off_hours, coalesce(max(one.most), 0) AS most_on_one"
-                " FROM e LEFT JOIN one USING (client_id, day) GROUP BY 1, 2, 3 ORDER BY 3, 1"
-            ),
-            {"until": until, "days": n_days},
-        )
-    )
-
-
-def singly(connection: sa.Connection, since: datetime, until: datetime) -> list[Any]:
+def singly(
+    connection: sa.Connection, since: datetime, until: datetime, *, clients: Sequence[str] | None = None, first_leaf: int = 0
+) -> list[Any]:
     """What clients were told of persons they asked about one at a time: by id, number, name or household; lists, exports, jobs and notices are not among it.
 
     Args:
         connection: an open connection.
         since: the first instant.
         until: the instant before which.
+        clients: of these alone; None = of all.
+        first_leaf: the first entry that can be of that time, so that the log is not read from its beginning.
 
     Returns:
         One row a client, day of Asia/Shanghai, request and person: ``client_id``, ``department``, ``day``, ``subject``, ``request_id``, ``emergency``
-        (null = in none), ``entries``.
+        (null = in none), ``entries``, ``first_leaf``, ``last_leaf``.
     """
     return list(
         connection.execute(
             sa.text(
                 "SELECT client_id, department, CAST(at AT TIME ZONE 'Asia/Shanghai' AS date) AS day, subject, b.body ->> 'request_id' AS request_id,"
-                " b.body ->> 'emergency' AS emergency, count(*) AS entries FROM audit.entry e CROSS JOIN LATERAL (SELECT e.body::jsonb AS body) AS b"
+                " b.body ->> 'emergency' AS emergency, count(*) AS entries, min(leaf_index) AS first_leaf, max(leaf_index) AS last_leaf"
+                " FROM audit.entry e CROSS JOIN LATERAL (SELECT e.body::jsonb AS body) AS b"
                 " WHERE client_id IS NOT NULL AND subject IS NOT NULL AND decision IN ('told', 'unchanged') AND at >= :since AND at < :until"
+                " AND leaf_index >= :first AND (CAST(:clients AS text[]) IS NULL OR client_id = ANY(CAST(:clients AS text[])))"
                 # The kind stands first in the canonical JSON, or behind as_of: reading the whole of every list's entries would take four times as long.
+                # In these very words it is the condition of an index (audit.entry_singly).
                 " AND split_part(split_part(left(e.body, 60), '\"asked\":\"', 2), '\"', 1) IN ('person', 'resident_id', 'name_birth_date', 'household', 'dci_member', 'dci_group') GROUP BY 1, 2, 3, 4, 5, 6"
             ),
-            {"since": since, "until": until},
+            {"since": since, "until": until, "clients": None if clients is None else list(clients), "first": first_leaf},
         )
     )
 

@@ -1,5 +1,6 @@
 """Operators that clients named with their requests, sealed; what is in a seal is decided elsewhere."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -20,12 +21,14 @@ async def forget(asking: Asking, before: datetime) -> None:
     await asking.read(None, "DELETE FROM share.operator WHERE named_at < $1", before)
 
 
-def named(connection: sa.Connection, since: datetime, until: datetime) -> list[Any]:
-    """Who was named between two instants, by client and request, and in emergencies: ``client_id``, ``request_id``, ``sealed``."""
+def named(connection: sa.Connection, since: datetime, until: datetime, clients: Sequence[str]) -> list[Any]:
+    """Whom some clients named between two instants, by client and request: ``client_id``, ``request_id``, ``sealed``."""
     return list(
         connection.execute(
-            sa.text("SELECT client_id, request_id, sealed FROM share.operator WHERE named_at >= :since AND named_at < :until"),
-            {"since": since, "until": until},
+            sa.text(
+                "SELECT client_id, request_id, sealed FROM share.operator WHERE named_at >= :since AND named_at < :until AND client_id = ANY(:clients)"
+            ),
+            {"since": since, "until": until, "clients": list(clients)},
         )
     )
 

@@ -1,5 +1,6 @@
 """Where persons of the pool live and with whom, and how common names are there: what access is held against, and nobody is shown."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -24,10 +25,11 @@ class Resident:
 
 def ids(connection: sa.Connection) -> Iterator[tuple[str, str]]:
     """Every id by which a person is in the log, and the id it has now."""
-    yield from ((r[0], r[0]) for r in connection.execute(sa.text("SELECT person_id::text FROM core.person")))
-    yield from (
-        (r[0], r[1]) for r in connection.execute(sa.text("SELECT old_person_id::text, person_id::text FROM identity.redirect"))
-    )  # fmt: skip
+    for query in (
+        "SELECT person_id::text, person_id::text FROM core.person",
+        "SELECT old_person_id::text, person_id::text FROM identity.redirect",
+    ):
+        yield from ((r[0], r[1]) for r in connection.execute(sa.text(query).execution_options(yield_per=10_000)))
 
 
 def residents(connection: sa.Connection, person_ids: Sequence[str]) -> dict[str, Resident]:
@@ -66,13 +68,18 @@ def shares(connection: sa.Connection, surnames: Sequence[str]) -> dict[tuple[str
     """How large communities are and how common family names: (community, name) → share of its persons, (None, name) → of the pool's, (community, "") → its share of the pool."""
     rows = connection.execute(
         sa.text(
-            "SELECT p.area_code AS community, s.surname, count(*) AS persons, count(*) FILTER (WHERE starts_with(p.name, s.surname)) AS named"
-            " FROM core.person p CROSS JOIN unnest(CAST(:surnames AS text[])) AS s(surname) GROUP BY 1, 2"
+            "SELECT p.area_code AS community, CASE WHEN n.chars = 0 THEN '' ELSE left(p.name, n.chars) END AS surname, count(*) AS persons"
+            " FROM core.person p CROSS JOIN unnest(CAST(:chars AS integer[])) AS n(chars)"
+            " WHERE n.chars = 0 OR left(p.name, n.chars) = ANY(CAST(:surnames AS text[])) GROUP BY 1, 2"
         ),
-        {"surnames": ["", *surnames]},
+        {"surnames": list(surnames), "chars": sorted({0, *map(len, surnames)})},
     ).all()
-    everybody = sum(r.persons for r in rows if not r.surname) or 1
-    found: dict[tuple[str | None, str], float] = {
-        (r.community, r.surname): r.named / r.persons if r.surname else r.persons / everybody for r in rows if r.community is not None
-    }
-    return found | {(None, s): sum(r.named for r in rows if r.surname == s) / everybody for s in surnames}
+    living = {r.community: r.persons for r in rows if not r.surname}
+    everybody = sum(living.values()) or 1
+    bearing = Counter[str]()
+    found: dict[tuple[str | None, str], float] = {(c, s): 0.0 for c in living if c is not None for s in surnames}
+    for r in rows:
+        bearing[r.surname] += r.persons
+        if r.community is not None:
+            found[r.community, r.surname] = r.persons / (living[r.community] if r.surname else everybody)
+    return found | {(None, s): bearing[s] / everybody for s in surnames}

@@ -130,6 +130,17 @@ def _recalls(console: Console, found: Status) -> None:
         )
 
 
+def _unusual(console: Console, found: Status) -> None:
+    if not found.unusual:
+        return
+    console.print("[bold]待复核的异常查询 unusual access to be reviewed[/bold]   hub audit unusual")
+    width = max(len(u.department) for u in found.unusual)
+    for u in found.unusual:
+        console.print(
+            f"  {u.department:<{width}}  {u.findings:>3} 件 findings  {u.clients:>3} 个客户端 clients  最久 oldest {u.oldest_at:%Y-%m-%d}"
+        )
+
+
 def _receivers(console: Console, found: Status) -> None:
     if not found.receivers:
         return
@@ -179,4 +190,5 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
             f"[bold red]紧急调阅 emergencies[/bold red]   进行中 open {lasting} · 待复核 to be reviewed {unreviewed}   hub emergency list"
         )
         console.print(said, soft_wrap=True)
+    _unusual(console, found)
     _links(console, settings, found.night)

@@ -1,20 +1,29 @@
 """`hub audit`: the log of who was told what."""
 
-from datetime import datetime
+import getpass
+from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from hub.dates import CHINA, parse_date, parse_instant, shown
+from hub.dates import parse_date, parse_instant, shown
 from hub.errors import ConfigError
-from hub.screen import print_json, screen
+from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from sharing.cli.pool import migrated
 
+if TYPE_CHECKING:
+    from sharing.unusual import Unusual
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Id = Annotated[str, typer.Argument(metavar="FINDING", help="Id of a finding, or its beginning; see `hub audit unusual`.")]
 app = typer.Typer(help="查询留痕 / the log of who was told what.", no_args_is_help=True)
+unusual_app = typer.Typer()
+app.add_typer(unusual_app, name="unusual")
+FINDINGS = {"justified": "正当 justified", "unjustified": "不当 unjustified"}
 
 
 @app.command("verify")
@@ -112,36 +121,94 @@ def audit_report(
     screen().print(table)
 
 
-@app.command("unusual")
+@unusual_app.callback(invoke_without_command=True)
 def audit_unusual(
-    on: Annotated[str | None, typer.Option("--date", help="Day in Shanghai, 2026-03-01; today if not given.")] = None, as_json: AsJson = False
-) -> None:  # fmt: skip
-    """Access that somebody should look at: far more than a client's own habit, misses, refusals, off hours, one person or household over and over, neighbours, namesakes."""
+    context: typer.Context,
+    department: Annotated[str | None, typer.Option("--department", help="Only of this department.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Those that were reviewed as well.")] = False,
+    on: Annotated[
+        str | None, typer.Option("--date", help="Instead, what the whole log says of a day in Shanghai, 2026-03-01, reviewed or not.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Access that somebody should look at, until somebody has: far more than a client's own habit, misses, refusals, off hours, one person or household over and over, neighbours, namesakes."""
     from sharing import unusual
+    from warehouse import unusual as findings
 
+    if context.invoked_subcommand is not None:
+        return
     settings = get_settings()
-    day = parse_date(on) or datetime.now(CHINA).date()
+    if (day := parse_date(on)) is not None:
+        with migrated(settings).connect() as connection:
+            _show_day(day, unusual.found(connection, settings, day), as_json=as_json)
+        return
     with migrated(settings).connect() as connection:
-        found = unusual.found(connection, settings, day)
+        found = findings.listed(connection, department=department, open_only=not everything)
+    if as_json:
+        print_json([vars(f) for f in found])
+        return
+    if not found:
+        print("没有待复核的异常查询 / no unusual access waits" if not everything else "没有异常查询 / no unusual access")
+        return
+    console = screen()
+    for f in found:
+        state = Text(f"{FINDINGS[f.finding]} {f.reviewed_by}: {f.words}") if f.finding else "[yellow]待复核 to be reviewed[/yellow]"
+        days = f"{f.first_day}" if f.days == 1 else f"{f.first_day} – {f.last_day}, {f.days} 天 days"
+        usual = "" if f.usual is None else f" · 往日 usual {f.usual:,.0f}"
+        console.print(f"[bold]{f.unusual_id}[/bold]  {f.department} {f.client_id}  ", state, sep="", soft_wrap=True)
+        console.print(f"  {' / '.join(unusual.RULES[f.rule])}", soft_wrap=True)
+        said = f"  {days} · {f.found:,} 次 found · 界限 bound {f.bound:,.0f}{usual} · 留痕 entries {f.first_leaf:,}–{f.last_leaf:,}"
+        console.print(said, soft_wrap=True)
+    print(_NEXT)
+
+
+_NEXT = "应由部门说明 / the department is to explain; 按日见 see `hub audit report --by day --department NAME`; 复核 then `hub audit unusual review`"
+
+
+def _show_day(day: date, found: list["Unusual"], *, as_json: bool) -> None:
     if as_json:
         print_json([vars(u) for u in found])
         return
-    unnamed = [u for u in found if u.rule == "unnamed"]
-    found = [u for u in found if u.rule != "unnamed"]
-    for u in unnamed:
-        print(
-            f"{u.client_id}: {u.found:,} 次逐个查询未报经办人，同姓一项看不到 / asked one at a time without naming an operator, so family names are not watched"
-        )
     if not found:
         print(f"{day}: 没有异常查询 / nothing unusual")
         return
-    table = Table("日 day", "客户端 client", "部门 department", "异常 unusual", "次数 found", "往日 usual")
+    table = plain_table("日 day", "客户端 client", "部门 department", "异常 unusual", "次数 found", "界限 bound", "往日 usual")
     for u in found:
-        table.add_row(
-            str(u.day), u.client_id, u.department, " / ".join(u.told), f"{u.found:,}", "" if u.usual is None else f"{u.usual:,.0f}"
-        )
+        usual = "" if u.usual is None else f"{u.usual:,.0f}"
+        table.add_row(str(u.day), u.client_id, u.department, " / ".join(u.told), f"{u.found:,}", f"{u.bound:,.0f}", usual)
     screen().print(table)
-    print("逐条见 hub audit report；应由部门说明 / the department is to explain; see `hub audit report --since DAY --department NAME`")
+    print(_NEXT)
+
+
+@unusual_app.command("scan")
+def audit_unusual_scan() -> None:
+    """Look now at what nobody has looked at. The service does it by itself after each publication and once an hour; running it again is harmless."""
+    from sharing import lookout
+
+    settings = get_settings()
+    migrated(settings)
+    print(f"新增待复核 new findings: {lookout.look(settings)}")
+
+
+@unusual_app.command("review")
+def audit_unusual_review(
+    finding_id: Id,
+    finding: Annotated[str, typer.Option("--finding", help=" | ".join(FINDINGS))] = "",
+    words: Annotated[str, typer.Option("--words", help="What was found; no value of a person.")] = "",
+    by: Annotated[str | None, typer.Option("--by", help="Who reviews; the account on this machine if not given.")] = None,
+) -> None:
+    """Write down what a review found. What was looked at is not raised again; what goes on afterwards is."""
+    from warehouse import unusual as findings
+
+    if finding not in FINDINGS:
+        raise ConfigError("this is no finding", where="--finding", next_step=f"one of: {', '.join(FINDINGS)}")
+    if not words.strip():
+        raise ConfigError("what was found must be said", where="--words")
+    with migrated(get_settings()).begin() as connection:
+        done = findings.review(connection, finding_id, by=(by or getpass.getuser()).strip(), finding=finding, words=words.strip())
+    print(f"已复核 reviewed: {done.unusual_id} {FINDINGS[finding]}")
+    if finding == "unjustified":
+        print(f"下一步 next: hub client revoke {done.client_id}")
 
 
 @app.command("person")

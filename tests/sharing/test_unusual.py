@@ -17,11 +17,12 @@ class Row:
     department: str = "civil_affairs"
     day: date = DAY
     entries: int = 100
-    persons: int = 90
     misses: int = 3
     refusals: int = 0
     off_hours: int = 0
     most_on_one: int = 2
+    first_leaf: int = 0
+    last_leaf: int = 99
 
 
 HABIT = [Row(day=DAY - timedelta(days=n), entries=90 + n) for n in range(1, 8)]
@@ -38,7 +39,7 @@ def test_an_ordinary_day_is_not_raised():
 @pytest.mark.parametrize(
     ("rule", "today"),
     [
-        ("volume", Row(entries=800, persons=800)), ("misses", Row(misses=60)), ("refusals", Row(refusals=12)), ("off_hours", Row(off_hours=25)),
+        ("volume", Row(entries=800)), ("misses", Row(misses=60)), ("refusals", Row(refusals=12)), ("off_hours", Row(off_hours=25)),
         ("one_person", Row(most_on_one=16)),
     ],
 )  # fmt: skip
@@ -51,12 +52,12 @@ def test_all_of_a_day_off_is_off_hours():
 
 
 def test_a_client_without_a_habit_has_none_to_leave():
-    assert rules(Row(entries=800, persons=800), HABIT[:3]) == set()
+    assert rules(Row(entries=800), HABIT[:3]) == set()
 
 
 def test_a_client_is_held_against_its_own_days_not_anothers():
     busy = [replace(r, client_id="busy", entries=5000) for r in HABIT]
-    assert rules(Row(entries=800, persons=800), [*HABIT, *busy]) == {"volume"}
+    assert rules(Row(entries=800), [*HABIT, *busy]) == {"volume"}
 
 
 def test_a_quiet_clients_third_question_is_no_misuse():
@@ -69,7 +70,7 @@ def test_days_are_counted_from_the_log(pool, civil):
 
     from hub.dates import CHINA
     from tests.sharing.test_answers import NOBODY, WATCH, a_person
-    from warehouse import audit_log
+    from warehouse import client_days
 
     probing = pool.asker("probing-desk", "civil_affairs")
     row = a_person(pool)
@@ -79,6 +80,6 @@ def test_days_are_counted_from_the_log(pool, civil):
     probing.person(row.id, "student_aid", "insured")
     today = datetime.now(UTC).astimezone(CHINA).date()
     with pool.engine.connect() as connection:
-        found = audit_log.days(connection, datetime.combine(today + timedelta(days=1), time(), CHINA), 2)
+        found = client_days.from_log(connection, datetime.combine(today + timedelta(days=1), time(), CHINA), 2)
     (mine,) = [r for r in found if r.client_id == "probing-desk"]
     assert (mine.entries, mine.misses, mine.refusals, mine.most_on_one) == (5, 1, 1, 3)
