@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -149,17 +150,54 @@ def stream(connection: sa.Connection, start: int, limit: int) -> list[Any]:
     )
 
 
-def counts(connection: sa.Connection, *, since: datetime | None, until: datetime | None, department: str | None) -> list[Any]:
-    """Entries by department, client, purpose and decision: how many, about how many persons, first and last instant."""
+class By(StrEnum):
+    """What entries can be counted by; days and hours are Asia/Shanghai's."""
+
+    DAY = "day"
+    HOUR = "hour"
+    DEPARTMENT = "department"
+    CLIENT = "client_id"
+    PURPOSE = "purpose"
+    DECISION = "decision"
+
+
+_BY = {
+    By.DAY: "to_char(at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD')",
+    By.HOUR: "to_char(at AT TIME ZONE 'Asia/Shanghai', 'YYYY-MM-DD HH24:00')",
+    By.DEPARTMENT: "department",
+    By.CLIENT: "client_id",
+    By.PURPOSE: "purpose",
+    By.DECISION: "decision",
+}
+
+
+def counts(
+    connection: sa.Connection, by: Sequence[By], *, since: datetime | None, until: datetime | None, department: str | None = None,
+    purpose: str | None = None,
+) -> list[Any]:  # fmt: skip
+    """Entries: how many, about how many persons, first and last instant.
+
+    Args:
+        connection: an open connection.
+        by: what they are counted by, the first first; none = all together.
+        since: the first instant; None = from the beginning.
+        until: the instant before which; None = to the end.
+        department, purpose: of these alone; None = of all.
+
+    Returns:
+        One row each, in order, with a column of the name of each in ``by`` and ``entries``, ``persons``, ``first_at``, ``last_at``. Without an entry no row.
+    """
+    columns = "".join(f"{_BY[one]} AS {one.value}, " for one in by)
+    places = ", ".join(str(n) for n in range(1, len(by) + 1)) or "()"
     return list(
         connection.execute(
             sa.text(
-                "SELECT department, client_id, purpose, decision, count(*) AS entries, count(DISTINCT subject) AS persons, min(at) AS first_at,"
-                " max(at) AS last_at FROM audit.entry WHERE (CAST(:since AS timestamptz) IS NULL OR at >= :since)"
-                " AND (CAST(:until AS timestamptz) IS NULL OR at < :until) AND (CAST(:department AS text) IS NULL OR department = :department)"
-                " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+                f"SELECT {columns}count(*) AS entries, count(DISTINCT subject) AS persons, min(at) AS first_at, max(at) AS last_at FROM audit.entry"
+                " WHERE (CAST(:since AS timestamptz) IS NULL OR at >= :since) AND (CAST(:until AS timestamptz) IS NULL OR at < :until)"
+                " AND (CAST(:department AS text) IS NULL OR department = :department) AND (CAST(:purpose AS text) IS NULL OR purpose = :purpose)"
+                f" GROUP BY {places} HAVING count(*) > 0" + (f" ORDER BY {places}" if by else "")
             ),
-            {"since": since, "until": until, "department": department},
+            {"since": since, "until": until, "department": department, "purpose": purpose},
         )
     )
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from hub.dates import parse_date, parse_instant, shown
@@ -90,34 +89,50 @@ def audit_key() -> None:
     print(checkpoint.verifier_key(keys.origin(settings), keys.head_key(settings, suite).public_key()))
 
 
+_HEADINGS = {
+    "day": "日 day", "hour": "时 hour", "department": "部门 department", "client": "客户端 client", "purpose": "用途 purpose", "decision": "决定 decision",
+}  # fmt: skip
+
+
 @app.command("report")
 def audit_report(
-    since: Annotated[str | None, typer.Option("--since", help="First day or instant.")] = None,
+    since: Annotated[str | None, typer.Option("--since", help="First day or instant, of China.")] = None,
     until: Annotated[str | None, typer.Option("--until", help="Day or instant before which.")] = None,
     department: Annotated[str | None, typer.Option("--department", help="Only this department.")] = None,
+    purpose: Annotated[str | None, typer.Option("--purpose", help="Only this purpose.")] = None,
+    by: Annotated[
+        str, typer.Option("--by", help=f"Counted by these, the first first, with commas between: {', '.join(_HEADINGS)}.")
+    ] = "department,client,purpose,decision",
     as_json: AsJson = False,
 ) -> None:
-    """Who asked what for: entries and persons by department, client, purpose and decision."""
+    """Who asked what for, and when: entries and persons by department, client, purpose and decision, or by day and hour."""
     from warehouse import audit_log
 
+    named = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
+    if unknown := [name for name in named if name not in _HEADINGS]:
+        raise ConfigError(f"entries are not counted by {unknown[0]!r}", where="--by", next_step=f"some of: {', '.join(_HEADINGS)}")
+    columns = [audit_log.By("client_id" if name == "client" else name) for name in named]
     with migrated(get_settings()).connect() as connection:
         found = audit_log.counts(
-            connection, since=parse_instant(since, "--since"), until=parse_instant(until, "--until"), department=department
+            connection,
+            columns,
+            since=parse_instant(since, "--since"),
+            until=parse_instant(until, "--until"),
+            department=department,
+            purpose=purpose,
         )
     if as_json:
         print_json([dict(r._mapping) for r in found])
         return
-    table = Table("部门 department", "客户端 client", "用途 purpose", "决定 decision", "次数 entries", "人数 persons", "最近 last")
+    if not found:
+        print("没有留痕 / no entry")
+        return
+    table = plain_table(*(_HEADINGS[name] for name in named))
+    for name in ("次数 entries", "人数 persons"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("最近 last", no_wrap=True)
     for r in found:
-        table.add_row(
-            r.department or "—",
-            r.client_id or "—",
-            r.purpose or "—",
-            r.decision,
-            f"{r.entries:,}",
-            f"{r.persons:,}",
-            shown(r.last_at),
-        )
+        table.add_row(*(getattr(r, column.value) or "—" for column in columns), f"{r.entries:,}", f"{r.persons:,}", shown(r.last_at))
     screen().print(table)
 
 

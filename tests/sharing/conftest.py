@@ -1,21 +1,25 @@
 """A pool of its own for the sharing tests: the county after five nights, asked over HTTP by clients of several departments."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
+from hub.dates import CHINA
 from hub.postgres import free_port
 from hub.settings import CHECKOUT, Settings
-from sharing import secret, turns
+from sharing import keys, operator_seal, secret, turns
 from sharing.app import create
 from tests.conftest import Hub
 from warehouse import clients, database, embedded
@@ -85,6 +89,50 @@ class Pool:
         return int(self.rows("SELECT size FROM audit.log")[0][0])
 
 
+@dataclass
+class Log:
+    """The log of a pool of its own, written as the service writes it, at whatever time a story needs."""
+
+    pool: Pool
+    clients: int = 0
+
+    def client(self) -> str:
+        """A client nobody else's story is about."""
+        self.clients += 1
+        return f"desk-{self.clients}"
+
+    def add(
+        self, client: str, day: date, *subjects: str | None, decision: str = "told", asked: str = "person", hour: int = 10, by: str | None = "赵工",
+        department: str = "civil_affairs", purpose: str = "roster_monitoring",
+    ) -> None:  # fmt: skip
+        """An entry a subject; each is a request of its own."""
+        at = datetime.combine(day, time(hour), CHINA)
+        pseudonyms, sealing = keys.Pseudonyms(self.pool.settings), operator_seal.seal(self.pool.settings)
+        rows, named = [], []
+        size = self.pool.entries()
+        for n, subject in enumerate(subjects):
+            request = str(uuid4())
+            body = json.dumps({"asked": asked, "at": at.isoformat(), "request_id": request}, ensure_ascii=False, separators=(",", ":"))
+            rows.append(
+                {
+                    "leaf": size + n, "id": str(uuid4()), "at": at, "client": client, "department": department, "purpose": purpose, "decision": decision, "body": body,
+                    "subject": None if subject is None else pseudonyms.of(subject),
+                }
+            )  # fmt: skip
+            if by is not None:
+                named.append({"client": client, "request": request, "at": at, "sealed": operator_seal.closed(sealing, client, request, by)})
+        with self.pool.engine.begin() as connection:
+            connection.execute(
+                sa.text(
+                    "INSERT INTO audit.entry VALUES (:leaf, CAST(:id AS uuid), :at, :client, :department, :purpose, :decision, :subject, :body, '')"
+                ),
+                rows,
+            )
+            if named:
+                connection.execute(sa.text("INSERT INTO share.operator VALUES (:client, :request, :at, :sealed)"), named)
+            connection.execute(sa.text("UPDATE audit.log SET size = :size, suite = 'international'"), {"size": size + len(rows)})
+
+
 @contextmanager
 def by_hand() -> Iterator[None]:
     """Services that are started in here send notices and answers when a test says so."""
@@ -126,6 +174,17 @@ def pool(sharing_settings: Settings) -> Iterator[Pool]:
     with by_hand(), TestClient(create(sharing_settings, AUDIENCE)) as http:
         yield Pool(sharing_settings, http)
     database.engine(sharing_settings).dispose()
+
+
+@pytest.fixture(scope="session")
+def dated(five_nights, tmp_path_factory) -> Iterator[Log]:  # type: ignore[no-untyped-def]
+    """The log of a pool after five nights, whose entries may be of any day, and the service over it."""
+    five_nights.keep("dated_pool")
+    url = sa.make_url(embedded.cluster(five_nights.settings).url("dated_pool")).render_as_string(hide_password=False)
+    settings = Settings(home=tmp_path_factory.mktemp("dated"), database_url=url)  # type: ignore[call-arg, arg-type]
+    with by_hand(), TestClient(create(settings, AUDIENCE)) as http:
+        yield Log(Pool(settings, http))
+    database.engine(settings).dispose()
 
 
 @pytest.fixture(scope="session")

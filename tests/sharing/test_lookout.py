@@ -5,17 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from itertools import count
 from typing import Any
 from uuid import uuid4
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -23,14 +20,13 @@ from typer.testing import CliRunner
 from hub import settings as hub_settings
 from hub.dates import CHINA
 from hub.errors import ConfigError
-from hub.settings import CHECKOUT, Settings
+from hub.settings import CHECKOUT
 from pipeline.cli.main import app
 from pipeline.status import status
-from sharing import keys, lookout, operator_seal, unusual
-from sharing.app import create
+from sharing import keys, lookout, unusual
 from sharing.unusual import Bounds
-from tests.sharing.conftest import AUDIENCE, Pool, by_hand
-from warehouse import client_days, database, disclosure, embedded
+from tests.sharing.conftest import Log
+from warehouse import client_days, disclosure
 from warehouse import unusual as findings
 
 pytestmark = pytest.mark.slow
@@ -39,48 +35,11 @@ LOW = Bounds(
     volume=2, least=4, misses=0.3, refusals=3, off_hours=3, one_person=3, neighbours=3, neighbours_share=0.5, household=4, household_entries=6,
     household_days=2, surname=2, surname_times=1.0,
 )  # fmt: skip
-_NUMBER = count()
 
 
 @dataclass
-class Log:
-    """The log of a pool of its own, written as the service writes it, at whatever time a story needs."""
-
-    pool: Pool
-
-    def client(self) -> str:
-        """A client nobody else's story is about."""
-        return f"desk-{next(_NUMBER)}"
-
-    def add(
-        self, client: str, day: date, *subjects: str | None, decision: str = "told", asked: str = "person", hour: int = 10, by: str | None = "赵工",
-    ) -> None:  # fmt: skip
-        """An entry a subject; each is a request of its own."""
-        at = datetime.combine(day, time(hour), CHINA)
-        pseudonyms, sealing = keys.Pseudonyms(self.pool.settings), operator_seal.seal(self.pool.settings)
-        rows, named = [], []
-        size = self.pool.entries()
-        for n, subject in enumerate(subjects):
-            request = str(uuid4())
-            body = json.dumps({"asked": asked, "at": at.isoformat(), "request_id": request}, ensure_ascii=False, separators=(",", ":"))
-            rows.append(
-                {
-                    "leaf": size + n, "id": str(uuid4()), "at": at, "client": client, "decision": decision, "body": body,
-                    "subject": None if subject is None else pseudonyms.of(subject),
-                }
-            )  # fmt: skip
-            if by is not None:
-                named.append({"client": client, "request": request, "at": at, "sealed": operator_seal.closed(sealing, client, request, by)})
-        with self.pool.engine.begin() as connection:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO audit.entry VALUES (:leaf, CAST(:id AS uuid), :at, :client, 'civil_affairs', 'roster_monitoring', :decision, :subject, :body, '')"
-                ),
-                rows,
-            )
-            if named:
-                connection.execute(sa.text("INSERT INTO share.operator VALUES (:client, :request, :at, :sealed)"), named)
-            connection.execute(sa.text("UPDATE audit.log SET size = :size, suite = 'international'"), {"size": size + len(rows)})
+class Lookout(Log):
+    """That log, as it is looked at."""
 
     def look(self, bounds: Bounds | None = None) -> int:
         return lookout.look(self.pool.settings, bounds)
@@ -103,14 +62,8 @@ class Log:
 
 
 @pytest.fixture(scope="module")
-def log(five_nights, tmp_path_factory) -> Iterator[Log]:  # type: ignore[no-untyped-def]
-    """A pool after five nights, and the service over it."""
-    five_nights.keep("lookout_pool")
-    url = sa.make_url(embedded.cluster(five_nights.settings).url("lookout_pool")).render_as_string(hide_password=False)
-    settings = Settings(home=tmp_path_factory.mktemp("lookout"), database_url=url)  # type: ignore[call-arg, arg-type]
-    with by_hand(), TestClient(create(settings, AUDIENCE)) as http:
-        yield Log(Pool(settings, http))
-    database.engine(settings).dispose()
+def log(dated: Log) -> Lookout:
+    return Lookout(dated.pool)
 
 
 @dataclass(frozen=True)
@@ -125,7 +78,7 @@ class People:
 
 
 @pytest.fixture(scope="module")
-def people(log: Log) -> People:
+def people(log: Lookout) -> People:
     def ids(query: str, **values: Any) -> list[str]:
         return [r[0] for r in log.pool.rows(query, **values)]
 
@@ -152,13 +105,13 @@ def nobody(n: int) -> list[str]:
     return [str(uuid4()) for _ in range(n)]
 
 
-def turned(log: Log) -> None:
+def turned(log: Lookout) -> None:
     """One turn of the service's."""
     log.pool.http.portal.call(log.pool.http.app.state.service.look_out)  # type: ignore[union-attr, attr-defined]
 
 
 @pytest.mark.parametrize("rule", [*unusual.RULES])
-def test_each_rule_is_raised_by_the_services_own_turn(log: Log, people: People, rule: str) -> None:
+def test_each_rule_is_raised_by_the_services_own_turn(log: Lookout, people: People, rule: str) -> None:
     desk, many = log.client(), [people.anybody[n % len(people.anybody)] for n in range(60)]
     match rule:
         case "volume":
@@ -210,7 +163,9 @@ _PIECES = st.lists(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(pieces=_PIECES, nights=st.lists(st.booleans(), min_size=9, max_size=9))
-def test_looked_at_piece_by_piece_the_log_says_what_it_says_read_whole(log: Log, people: People, pieces: Any, nights: list[bool]) -> None:
+def test_looked_at_piece_by_piece_the_log_says_what_it_says_read_whole(
+    log: Lookout, people: People, pieces: Any, nights: list[bool]
+) -> None:
     """The oracle reads the log from its beginning after each piece; what it ever said is what is kept, with the most it said."""
     log.look(LOW)
     clients, day = (log.client(), log.client()), DAY
@@ -240,7 +195,7 @@ def test_looked_at_piece_by_piece_the_log_says_what_it_says_read_whole(log: Log,
     assert [r for r in anew if r.client_id in clients] == held
 
 
-def test_it_grows_while_it_goes_on_and_what_was_reviewed_is_not_raised_again(log: Log, people: People) -> None:
+def test_it_grows_while_it_goes_on_and_what_was_reviewed_is_not_raised_again(log: Lookout, people: People) -> None:
     desk = log.client()
     log.add(desk, DAY, *[people.anybody[0]] * 15)
     assert log.look() == 1
@@ -261,7 +216,7 @@ def test_it_grows_while_it_goes_on_and_what_was_reviewed_is_not_raised_again(log
     assert (log.kept(desk, open_only=False)[0].finding, log.kept(desk, open_only=False)[0].reviewed_by) == ("justified", "李工")
 
 
-def test_a_day_after_the_review_is_raised_anew_by_that_days_own_number(log: Log) -> None:
+def test_a_day_after_the_review_is_raised_anew_by_that_days_own_number(log: Lookout) -> None:
     desk = log.client()
     log.add(desk, DAY, *[None] * 12, decision="purpose-not-granted")
     log.look()
@@ -273,7 +228,7 @@ def test_a_day_after_the_review_is_raised_anew_by_that_days_own_number(log: Log)
     assert log.look() == 1 and log.rules(desk) == {"refusals": 11}
 
 
-def test_of_days_looked_at_together_those_that_were_reviewed_count_no_more(log: Log, people: People) -> None:
+def test_of_days_looked_at_together_those_that_were_reviewed_count_no_more(log: Lookout, people: People) -> None:
     desk = log.client()
     for n in range(5):
         log.add(desk, DAY + timedelta(days=n), *[people.home[0]] * 5)
@@ -289,7 +244,7 @@ def test_of_days_looked_at_together_those_that_were_reviewed_count_no_more(log: 
     assert log.kept(desk)[0].first_leaf == first.last_leaf + 1
 
 
-def test_a_client_that_was_found_to_have_nobody_to_name_is_left_alone_for_half_a_year(log: Log, people: People) -> None:
+def test_a_client_that_was_found_to_have_nobody_to_name_is_left_alone_for_half_a_year(log: Lookout, people: People) -> None:
     fine, told_off = log.client(), log.client()
     for desk in (fine, told_off):
         log.add(desk, DAY, people.anybody[0], by=None)
@@ -305,7 +260,7 @@ def test_a_client_that_was_found_to_have_nobody_to_name_is_left_alone_for_half_a
     assert log.rules(fine) == {"unnamed": 1}
 
 
-def test_a_finding_is_reviewed_once_and_by_its_id(log: Log) -> None:
+def test_a_finding_is_reviewed_once_and_by_its_id(log: Lookout) -> None:
     desk = log.client()
     log.add(desk, DAY, *[None] * 10, decision="purpose-not-granted")
     log.look()
@@ -319,7 +274,7 @@ def test_a_finding_is_reviewed_once_and_by_its_id(log: Log) -> None:
         log.review(replace(found, unusual_id=""))
 
 
-def test_killed_before_its_end_it_has_looked_at_nothing_and_the_next_finds_it_once(log: Log) -> None:
+def test_killed_before_its_end_it_has_looked_at_nothing_and_the_next_finds_it_once(log: Lookout) -> None:
     desk, pool = log.client(), log.pool
     log.add(desk, DAY, *[None] * 10, decision="purpose-not-granted")
     looked_at = pool.rows("SELECT size FROM share.unusual_look")
@@ -343,7 +298,7 @@ def test_killed_before_its_end_it_has_looked_at_nothing_and_the_next_finds_it_on
     assert log.look() == 0 and log.rules(desk) == {"refusals": 10}
 
 
-def test_no_role_of_a_department_and_not_the_service_may_read_what_was_found(log: Log) -> None:
+def test_no_role_of_a_department_and_not_the_service_may_read_what_was_found(log: Lookout) -> None:
     with log.pool.engine.connect() as connection:
         login = disclosure.login_name(connection)
         roles = connection.scalars(sa.text("SELECT rolname FROM pg_roles WHERE starts_with(rolname, current_database() || '_')")).all()
@@ -357,7 +312,7 @@ def test_no_role_of_a_department_and_not_the_service_may_read_what_was_found(log
                 connection.rollback()
 
 
-def test_status_counts_what_waits_and_the_command_lists_and_reviews_it(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_counts_what_waits_and_the_command_lists_and_reviews_it(log: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
     desk = log.client()
     log.add(desk, DAY, *[None] * 11, decision="purpose-not-granted")
     log.look()
@@ -391,7 +346,7 @@ def test_status_counts_what_waits_and_the_command_lists_and_reviews_it(log: Log,
         hub_settings.get_settings.cache_clear()
 
 
-def test_it_holds_no_person_and_no_operator(log: Log, people: People) -> None:
+def test_it_holds_no_person_and_no_operator(log: Lookout, people: People) -> None:
     desk = log.client()
     log.add(desk, DAY, *people.namesakes, *people.home * 8, by=f"{people.surname}工")
     log.look()
@@ -402,7 +357,7 @@ def test_it_holds_no_person_and_no_operator(log: Log, people: People) -> None:
     assert people.surname not in dump and not [p for p in persons if p in dump or pseudonyms.of(p).hex() in dump]
 
 
-def test_persons_asked_for_one_at_a_time_are_found_by_their_index(log: Log) -> None:
+def test_persons_asked_for_one_at_a_time_are_found_by_their_index(log: Lookout) -> None:
     """The condition of the index is written down in the query a second time; another wording would read the log."""
     found: list[str] = []
 
