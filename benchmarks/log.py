@@ -31,7 +31,7 @@ _BATCHES = 20
 
 
 @contextlib.contextmanager
-def _scratch() -> Iterator[Settings]:
+def scratch() -> Iterator[Settings]:
     """Settings of a hub whose warehouse is a new database."""
     url = database.engine(get_settings()).url
     server = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--leaves", type=int, default=10_000_000)
     parser.add_argument("--batch", type=int, default=10_000)
     given = parser.parse_args()
-    with _scratch() as settings:
+    with scratch() as settings:
         database.migrate(settings)
         hashing_s = _plant(settings, given.leaves, given.batch)
         print(f"{given.leaves:,} leaves hashed into a tree in {hashing_s:.1f} s ({given.leaves / hashing_s:,.0f}/s)")

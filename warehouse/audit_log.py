@@ -231,7 +231,7 @@ def singly(
                 " AND split_part(split_part(left(e.body, 60), '\"asked\":\"', 2), '\"', 1) IN ('person', 'resident_id', 'name_birth_date', 'household', 'dci_member', 'dci_group') GROUP BY 1, 2, 3, 4, 5, 6"
             ),
             {"since": since, "until": until, "clients": None if clients is None else list(clients), "first": first_leaf},
-        )
+        ).all()
     )
 
 

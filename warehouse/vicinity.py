@@ -29,7 +29,8 @@ def ids(connection: sa.Connection) -> Iterator[tuple[str, str]]:
         "SELECT person_id::text, person_id::text FROM core.person",
         "SELECT old_person_id::text, person_id::text FROM identity.redirect",
     ):
-        yield from ((r[0], r[1]) for r in connection.execute(sa.text(query).execution_options(yield_per=10_000)))
+        for part in connection.execute(sa.text(query).execution_options(yield_per=10_000)).partitions():
+            yield from ((before, now) for before, now in part)
 
 
 def residents(connection: sa.Connection, person_ids: Sequence[str]) -> dict[str, Resident]:
