@@ -7,14 +7,22 @@ from fastapi import APIRouter, Path, Request, Response
 from sharing import asking
 from sharing.attributes import catalogue as attributes
 from sharing.problems import Kind, Problem, kinds
-from sharing.routes.documented import problems
-from sharing.routes.persons import json
+from sharing.routes.documented import IF_NONE_MATCH, headers, problems
+from sharing.routes.persons import etag, holds, json
 from sharing.service import Service
 
 router = APIRouter(tags=["catalogue"])
 
 
-@router.get("/v1/catalogue", summary="What your department may ask", response_model=dict[str, Any], responses=problems(401, 429))
+@router.get(
+    "/v1/catalogue", summary="What your department may ask", response_model=dict[str, Any],
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={
+        200: {"headers": headers("ETag")},
+        304: {"description": "The caller holds it already.", "headers": headers("ETag")},
+        **problems(401, 429),
+    },
+)  # fmt: skip
 async def catalogue(request: Request) -> Response:
     """Purposes granted to the calling client, with the attributes and questions of each and how they are told."""
     service: Service = request.app.state.service
@@ -45,7 +53,9 @@ async def catalogue(request: Request) -> Response:
                 "questions": [{"question": q, "title": policy.questions[q].title.model_dump(), "source": policy.questions[q].source} for q in grant.questions],
             }
         )  # fmt: skip
-    return json({"department": who.department, "policy_version": policy.version, "night": night, "purposes": purposes})
+    content = {"department": who.department, "policy_version": policy.version, "night": night, "purposes": purposes}
+    mark = etag(content)
+    return Response(status_code=304, headers={"ETag": mark}) if holds(request, mark) else json(content, ETag=mark)
 
 
 def _shown(kind: Kind) -> dict[str, Any]:

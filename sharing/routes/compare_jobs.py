@@ -22,7 +22,7 @@ from sharing.models import CompareJob, CompareJobList, CompareJobRequest
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem, kinds, language
 from sharing.routes.documented import IF_NONE_MATCH, headers, problems
-from sharing.routes.persons import json
+from sharing.routes.persons import holds, json
 from sharing.sealed_parts import PART, PartSeal
 from sharing.service import Service
 from sharing.tokens import Caller
@@ -313,7 +313,7 @@ async def output(request: Request, job_id: UUID) -> Response:
     size, mark = row["output_bytes"], f'"{row["job_id"]}"'
     media = MEDIA[Format(row["output"])]
     sent = {"ETag": mark, "Accept-Ranges": "bytes", "Cache-Control": "private, no-store"}
-    if mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]:
+    if holds(request, mark):
         return Response(status_code=304, headers=sent)
     wanted = _wanted(request, size, mark)
     first, last = wanted or (0, size - 1)

@@ -23,7 +23,9 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "ETag": {
         "description": "Mark of the answer, for If-None-Match.", "schema": {"type": "string"}, "example": '"8c0d6e1f2a3b4c5d9f1c6a5b3e2d4f70"'
     },
-    "Hub-Receipt": {"description": "Where the log keeps this answer.", "schema": {"type": "string", "format": "uuid"}, "example": _REQUEST_ID},
+    "Hub-Receipt": {
+        "description": "Where the log keeps this answer; of a household one for each member, separated by commas.", "schema": {"type": "string"}, "example": _REQUEST_ID,
+    },
     "Content-Range": {"description": "Which bytes of how many these are.", "schema": {"type": "string"}, "example": "bytes 0-1023/24117248"},
 }  # fmt: skip
 IF_NONE_MATCH = {

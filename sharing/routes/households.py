@@ -11,8 +11,8 @@ from sharing import asking, past, spelling
 from sharing.asking import Question
 from sharing.models import Household, HouseholdLookup, WantedThen
 from sharing.problems import Problem
-from sharing.routes.documented import problems
-from sharing.routes.persons import json
+from sharing.routes.documented import IF_NONE_MATCH, headers, problems
+from sharing.routes.persons import etag, holds, json
 from warehouse import answers
 from warehouse import past as history
 from warehouse.answers import Asked
@@ -37,8 +37,14 @@ router = APIRouter(prefix="/v1/households", tags=["households"])
 
 
 @router.get(
-    "/{household_id}", summary="A household with its members", response_model=Household, responses=problems(400, 401, 403, 404, 429, 503)
-)
+    "/{household_id}", summary="A household with its members", response_model=Household,
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
+    responses={
+        200: {"headers": headers("ETag")},
+        304: {"description": "The caller holds this answer already; receipts are in the headers.", "headers": headers("ETag", "Hub-Receipt")},
+        **problems(400, 401, 403, 404, 429, 503),
+    },
+)  # fmt: skip
 async def household(request: Request, household_id: UUID, asked: Annotated[WantedThen, Query()]) -> Response:
     """Ask for ``household.size``, ``household.members``, ``household.relation``, and for what you need to know of each member."""
     question = await asking.admit(
@@ -46,7 +52,7 @@ async def household(request: Request, household_id: UUID, asked: Annotated[Wante
         questions=asked.questions, lookup="person_id",
     )  # fmt: skip
     question, at = await past.placed(question, asked.as_of, asked.known_at)
-    return await _told(question, str(household_id), str(household_id), at)
+    return await _told(question, str(household_id), str(household_id), at, request)
 
 
 @router.post(
@@ -77,11 +83,11 @@ async def lookup(request: Request, asked: HouseholdLookup) -> Response:
         home = await asking.read(answers.home(service.asking, role, rows[0]["person_id"], asked.kind))
     if home is None:
         raise await asking.miss(question, named)
-    return await _told(question, home, named, None)
+    return await _told(question, home, named, None, None)
 
 
-async def _told(question: Question, household_id: str, named: str, at: history.Moment | None) -> Response:
-    """What is told of a household, with an entry for each of its members; ``named`` is how it was asked for."""
+async def _told(question: Question, household_id: str, named: str, at: history.Moment | None, asked: Request | None) -> Response:
+    """What is told of a household, with an entry for each of its members; ``named`` is how it was asked for, ``asked`` may say what the caller holds already."""
     told = question.told
     rows: list[Any] = []
     holders: dict[str, tuple[str, ...]] = {}
@@ -106,21 +112,19 @@ async def _told(question: Question, household_id: str, named: str, at: history.M
             members.append(
                 {**member, "relation": row["relation"], "relation_label": None if entry is None else {"zh": entry.zh, "en": entry.en}}
             )
+    first = rows[0]
+    content = {
+        **question.header(), "household_id": first["household_id"], "kind": first["kind"], "size": first["size"],
+        "members": members, "sums": _sums(question, members),
+    }  # fmt: skip
+    mark = etag(content)
+    is_known = asked is not None and holds(asked, mark)
     of = [(row["person_id"], holder) for row in rows for holder in holders.get(row["person_id"], (row["person_id"],))]
-    receipts = await asking.commit(
-        question.service, [question.entry("told", holder, question.effects) for _, holder in of], question.caller
-    )
+    entries = [question.entry("unchanged" if is_known else "told", holder, question.effects) for _, holder in of]
+    receipts = await asking.commit(question.service, entries, question.caller)
+    if is_known:
+        return Response(status_code=304, headers={"ETag": mark, "Hub-Receipt": ", ".join(r.receipt_id for r in receipts)})
     noted = {person: asking.note(receipt) for (person, _), receipt in reversed(list(zip(of, receipts, strict=True)))}
     for member in members:
         member["receipt"] = noted[member["person_id"]]
-    first = rows[0]
-    return json(
-        {
-            **question.header(),
-            "household_id": first["household_id"],
-            "kind": first["kind"],
-            "size": first["size"],
-            "members": members,
-            "sums": _sums(question, members),
-        }
-    )
+    return json(content, **({"ETag": mark} if asked is not None else {}))

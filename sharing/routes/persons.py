@@ -29,6 +29,11 @@ def etag(content: dict[str, Any]) -> str:
     return '"' + hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32] + '"'
 
 
+def holds(request: Request, mark: str) -> bool:
+    """Whether the caller says that it holds the answer of a mark (RFC 9110 section 13.1.2)."""
+    return mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]
+
+
 @router.get(
     "/{person_id}", summary="A person by the hub's id", response_model=Person,
     openapi_extra={"parameters": [IF_NONE_MATCH]},
@@ -57,7 +62,7 @@ async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen,
         raise await asking.miss(question, str(person_id))
     content = {**question.header(), **asking.told(question, found.row)}
     mark = etag(content)
-    is_known = mark in [m.strip().removeprefix("W/") for m in request.headers.get("if-none-match", "").split(",")]
+    is_known = holds(request, mark)
     entries = [question.entry("unchanged" if is_known else "told", holder, question.effects) for holder in found.holders]
     receipt = (await asking.commit(question.service, entries, question.caller))[0]
     if is_known:

@@ -275,6 +275,42 @@ def test_what_the_caller_holds_already_is_not_sent_again_and_still_leaves_a_rece
     assert pool.entries() == before + 1
 
 
+def test_a_household_and_the_catalogue_that_the_caller_holds_are_not_sent_again(pool, civil):
+    (home,) = pool.rows(
+        "SELECT household_id::text AS id FROM core.household_member m JOIN core.person p USING (person_id) WHERE p.area_code LIKE '421022%'"
+        " AND p.birth_date < '2000-01-01' GROUP BY 1 HAVING count(*) > 1 ORDER BY 1 LIMIT 1"
+    )
+
+    def asked(mark=None, **more):
+        params = {"purpose": REVIEW, "attributes": ["household.size", "household.members", "person.phone"], **CONSENT, **more}
+        held = {"If-None-Match": f'"other", W/{mark}'} if mark else {}
+        return civil.http.get(f"/v1/households/{home.id}", params=params, headers={**civil.headers, **held})
+
+    first = asked()
+    members, before = len(first.json()["members"]), pool.entries()
+    again = asked(first.headers["etag"])
+    assert (again.status_code, again.text, again.headers["etag"]) == (304, "", first.headers["etag"])
+    receipts = again.headers["hub-receipt"].split(", ")
+    assert pool.entries() == before + members == before + len(receipts)
+    written = pool.rows("SELECT decision FROM audit.entry WHERE entry_id = ANY(CAST(:ids AS uuid[]))", ids=receipts)
+    assert [w.decision for w in written] == ["unchanged"] * members
+    assert asked(first.headers["etag"], attributes=["household.size"]).status_code == 200, "another answer has another mark"
+    then = asked(as_of="2026-03-05")
+    assert asked(then.headers["etag"], as_of="2026-03-05").status_code == 304
+    person = first.json()["members"][0]["person_id"]
+    (phone,) = pool.rows("SELECT phone FROM core.person WHERE person_id = CAST(:p AS uuid)", p=person)
+    pool.run("UPDATE core.person SET phone = '13900000000' WHERE person_id = CAST(:p AS uuid)", p=person)
+    try:
+        assert asked(first.headers["etag"]).status_code == 200
+        assert asked(attributes=["household.size"]).headers["etag"] == asked(attributes=["household.size"]).headers["etag"]
+    finally:
+        pool.run("UPDATE core.person SET phone = :n WHERE person_id = CAST(:p AS uuid)", n=phone.phone, p=person)
+
+    seen = civil.get("/v1/catalogue")
+    same = civil.http.get("/v1/catalogue", headers={**civil.headers, "If-None-Match": seen.headers["etag"]})
+    assert (same.status_code, same.text) == (304, "")
+
+
 def test_the_mark_of_an_answer_depends_on_nothing_that_is_masked(pool, civil):
     row = a_person(pool)
     first = civil.person(row.id, WATCH, "person.name").headers["etag"]

@@ -102,7 +102,9 @@ def test_what_passes_says_when_to_come_back() -> None:
             assert at(PAGE, response["headers"]["Retry-After"])["schema"]["type"] == "integer", name
 
 
-@pytest.mark.parametrize("path", ["/v1/persons/{person_id}", "/v1/compare-jobs/{job_id}/output"])
+@pytest.mark.parametrize(
+    "path", ["/v1/persons/{person_id}", "/v1/households/{household_id}", "/v1/catalogue", "/v1/compare-jobs/{job_id}/output"]
+)
 def test_who_holds_an_answer_may_ask_whether_it_still_is_the_same(path: str) -> None:
     operation = PAGE["paths"][path]["get"]
     assert ("header", "If-None-Match") in [(p["in"], p["name"]) for p in operation["parameters"]]
