@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import uuid4
@@ -18,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.errors import unforeseen
 from hub.settings import Settings
-from sharing import operator
+from sharing import deprecation, operator
 from sharing.compare_job import Worker
 from sharing.dci.callback import Callbacks
+from sharing.deprecation import Deprecation
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
 from sharing.routes import catalogue, compare_jobs, dci, emergencies, exports, households, log, oauth, persons, recalls, subscriptions
@@ -45,8 +46,9 @@ _SECURITY = {
 class _Envelope:
     """Gives every request an id and a beginning, bounds its body, and answers what nobody foresaw. Plain ASGI: it is in every answer's way."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, deprecations: Sequence[Deprecation]) -> None:
         self._app = app
+        self._leaving = {d.what: d.headers for d in deprecations}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,6 +77,8 @@ class _Envelope:
             if message["type"] == "http.response.start":
                 started = True
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SECURITY.items()]
+                if self._leaving and "route" in scope:
+                    message["headers"] += self._leaving.get(f"{scope['method']} {scope['route'].path}", [])
             await send(message)
 
         try:
@@ -117,7 +121,7 @@ def _pointers(error: RequestValidationError) -> list[dict[str, str]]:
     return [{"pointer": "/".join(str(p)[:60] for p in e["loc"]), "message": e["type"]} for e in error.errors()[:20]]
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, deprecations: Sequence[Deprecation]) -> dict[str, Any]:
     if app.openapi_schema is None:
         from fastapi.openapi.utils import get_openapi
 
@@ -137,17 +141,23 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
                     if status == "401" and path.startswith(("/v1/", "/registry/")):
                         operation["security"] = [{"client": []}]
         complete(schema)
+        deprecation.mark(schema, deprecations)
         app.openapi_schema = schema
     return app.openapi_schema
 
 
-def create(settings: Settings, audience: str) -> FastAPI:
+def create(settings: Settings, audience: str, deprecations: Sequence[Deprecation] | None = None) -> FastAPI:
     """The application.
 
     Args:
         settings: whose hub.
         audience: address by which departments reach it.
+        deprecations: what is to leave the interface; None = what the table says.
+
+    Raises:
+        ConfigError: the table is wrong.
     """
+    leaving = deprecation.table() if deprecations is None else deprecations
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -189,6 +199,8 @@ def create(settings: Settings, audience: str) -> FastAPI:
             code = "too-large"
         return _token_error(request) or _answer(request.scope, Problem(code))
 
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(_Envelope)
+    app.openapi = lambda: _openapi(app, leaving)  # type: ignore[method-assign]
+    app.add_middleware(_Envelope, deprecations=leaving)
+    if leaving:
+        app.openapi()  # a table that names what is not there is found now, not by whoever asks for the page
     return app

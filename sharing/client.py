@@ -4,7 +4,7 @@
     answer = hub.lookup("roster_monitoring", resident_id="…", questions=["insured"])
 
 Tokens are fetched, kept and renewed; a service that is busy or away is asked again, as long as it says. Questions may be asked again
-without harm: each answer has a receipt of its own.
+without harm: each answer has a receipt of its own. What is to leave the hub's interface is told as a DeprecationWarning.
 """
 
 import base64
@@ -13,6 +13,7 @@ import hmac
 import json
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -409,6 +410,10 @@ class Hub:
                 self._runs_out = 0.0  # revoked or rotated before its time
                 continue
             break
+        if "Deprecation" in answer.headers:
+            until = answer.headers.get("Sunset", "a day that is not said")
+            words = f"an operation of the hub that this program uses is to leave its interface and may be gone from {until} on: see {self._address}/openapi.json"
+            warnings.warn(words, DeprecationWarning, stacklevel=2)
         return answer
 
     def _renew(self) -> None:

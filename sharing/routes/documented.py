@@ -26,6 +26,12 @@ _HEADERS: dict[str, dict[str, Any]] = {
     "Hub-Receipt": {
         "description": "Where the log keeps this answer; of a household one for each member, separated by commas.", "schema": {"type": "string"}, "example": _REQUEST_ID,
     },
+    "Deprecation": {
+        "description": "Since when this is not to be used any more (RFC 9745).", "schema": {"type": "string", "pattern": r"^@-?\d+$"}, "example": "@1798732800",
+    },
+    "Sunset": {
+        "description": "From when on it may be gone (RFC 8594).", "schema": {"type": "string"}, "example": "Fri, 31 Dec 2027 16:00:00 GMT",
+    },
     "Content-Range": {"description": "Which bytes of how many these are.", "schema": {"type": "string"}, "example": "bytes 0-1023/24117248"},
 }  # fmt: skip
 IF_NONE_MATCH = {
