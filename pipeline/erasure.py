@@ -25,6 +25,7 @@ from pipeline.suppression import ERASED, Suppression
 from schemas.contract import Contract, load_contracts
 from warehouse import (
     changes,
+    consents,
     database,
     erasures,
     fingerprint,
@@ -165,6 +166,7 @@ def _erase(
     if night is None:
         raise ConfigError("nothing was published yet", where="ID")
     day, number = night.business_date, ledger.publication(connection) + 1
+    numbers = [number for number, _ in erasures.known_by(connection, [r.record_id for r in records])]
     concerned = {stem: [r.record_id for r in records if r.stem == stem] for stem in {r.stem for r in records}}
     for stem, ids in concerned.items():
         timeline.strike(connection, contracts[stem], str(day), ids)
@@ -186,6 +188,7 @@ def _erase(
     erasures.end_disputes(connection, records, day, entry["erased_by"])
     erasures.forget(connection, records, publication=number)
     erasures.forget_answers(connection)
+    consents.forget(connection, numbers)
     # What is on its way into the pool is parsed again, without them.
     for open_day, stem in erasures.in_staging(connection):
         changes.drop(connection, stem, str(open_day))

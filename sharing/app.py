@@ -24,7 +24,20 @@ from sharing.dci.callback import Callbacks
 from sharing.deprecation import Deprecation
 from sharing.dispatch import Dispatcher
 from sharing.problems import MEDIA, Problem, language
-from sharing.routes import catalogue, compare_jobs, dci, emergencies, exports, households, log, oauth, persons, recalls, subscriptions
+from sharing.routes import (
+    catalogue,
+    compare_jobs,
+    consents,
+    dci,
+    emergencies,
+    exports,
+    households,
+    log,
+    oauth,
+    persons,
+    recalls,
+    subscriptions,
+)
 from sharing.routes.documented import complete
 from sharing.service import Service
 from warehouse.asking import Unreadable
@@ -181,7 +194,7 @@ def create(settings: Settings, audience: str, deprecations: Sequence[Deprecation
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     # Routes are tried in this order: those that are asked most come first.
-    for module in (persons, oauth, catalogue, compare_jobs, households, exports, subscriptions, emergencies, recalls, log, dci):
+    for module in (persons, oauth, catalogue, compare_jobs, households, exports, subscriptions, emergencies, consents, recalls, log, dci):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

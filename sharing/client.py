@@ -294,6 +294,25 @@ class Hub:
         """Say that a recall was dealt with."""
         return self._post(f"/v1/recalls/{recall_id}/acknowledge", {})
 
+    def register_consent(
+        self, purpose: str, resident_id: str, reference: str, *, valid_to: str, valid_from: str | None = None
+    ) -> dict[str, Any]:
+        """Register what a person authorised you to ask, where the grant speaks of such persons alone; keep its ``consent_id``.
+
+        Args:
+            purpose: code.
+            resident_id: of the person.
+            reference: of the document, which stays with you.
+            valid_to: last day, ``2026-12-31``.
+            valid_from: first day; None = that of the hub's last night.
+        """
+        body = {"purpose": purpose, "resident_id": resident_id, "reference": reference, "valid_from": valid_from, "valid_to": valid_to}
+        return self._post("/v1/consents", body)
+
+    def withdraw_consent(self, consent_id: str) -> dict[str, Any]:
+        """Say that the person took it back."""
+        return self._asked("DELETE", f"/v1/consents/{consent_id}")
+
     def subscribe(
         self, purpose: str, kind: str, subjects: Iterable[dict[str, str]] = (), *, attributes: Sequence[str] = (), questions: Sequence[str] = (),
         consent: str | None = None, address: str | None = None,

@@ -22,11 +22,18 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Subject:
-    """What decides whether a person is among those a grant speaks of; None = unknown."""
+    """What decides whether a person is among those a grant speaks of; None = unknown.
+
+    Attributes:
+        programs: questions that are answered yes.
+        is_consenting: whether a consent for the department and purpose is registered.
+    """
 
     area_code: str | None
     birth_date: date | None
     sources: frozenset[str]
+    programs: frozenset[str] = frozenset()
+    is_consenting: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,11 @@ def covers(rows: Rows, subject: Subject, day: date) -> bool:
         years = age(subject.birth_date, day)
         if (rows.min_age is not None and years < rows.min_age) or (rows.max_age is not None and years > rows.max_age):
             return False
-    return not rows.known_to or bool(subject.sources.intersection(rows.known_to))
+    if rows.known_to and subject.sources.isdisjoint(rows.known_to):
+        return False
+    if rows.programs and subject.programs.isdisjoint(rows.programs):
+        return False
+    return rows.consent is None or subject.is_consenting
 
 
 def admits(policy: Policy, department: str, purpose: str, day: date, *, has_consent: bool, has_emergency: bool = False) -> Grant | Reason:
@@ -63,7 +74,7 @@ def admits(policy: Policy, department: str, purpose: str, day: date, *, has_cons
     grant = policy.grant(department, purpose, day)
     if grant is None:
         return Reason.NO_GRANT
-    if policy.purposes[purpose].consent == "required" and not has_consent:
+    if policy.needs_reference(grant) and not has_consent:
         return Reason.NO_CONSENT
     if grant.emergency is not None and not has_emergency:
         return Reason.NO_EMERGENCY

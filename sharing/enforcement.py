@@ -46,6 +46,8 @@ def plan(policy: Policy, day: date) -> disclosure.Plan:
                     grant.rows.min_age,
                     grant.rows.max_age,
                     grant.rows.known_to,
+                    tuple((code, policy.questions[code].source) for code in grant.rows.programs),
+                    grant.name if grant.rows.consent else None,
                     grant.name if grant.emergency else None,
                 ),
                 person={a.column: form_of(e) for a, e in told.items() if a.room is Room.PERSON},

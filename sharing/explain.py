@@ -30,6 +30,10 @@ def rows_in_words(rows: Rows) -> str:
         parts.append(f"不超过 at most {rows.max_age} 岁 years")
     if rows.known_to:
         parts.append(f"在册于 known to {', '.join(rows.known_to)}")
+    if rows.programs:
+        parts.append(f"属于 in the program of {', '.join(rows.programs)}")
+    if rows.consent:
+        parts.append("已登记本人授权 consent registered")
     return " · ".join(parts) or "所有人 everybody"
 
 

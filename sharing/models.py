@@ -353,6 +353,48 @@ class RecallValues(Header):
     now: list[TrueNow] = Field(description="Whoever these records belong to now: one, or several where what you were told mixed them.")
 
 
+class ConsentRequest(_Question):
+    """What a person authorised the calling department to ask."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "purpose": "rehabilitation_aid",
+                    "resident_id": "110101199003070003",
+                    "reference": "SQ-2026-0001",
+                    "valid_to": "2026-12-31",
+                }
+            ]
+        }
+    )
+    purpose: Code
+    resident_id: Number = Field(description="Of the person; a guardian signs for a child, the number is the child's.")
+    reference: Consent = Field(description="Of the document, which stays at the department.")
+    valid_from: date | None = Field(None, description="First day; left out = that of the last night.")
+    valid_to: date = Field(description="Last day.")
+
+
+class RegisteredConsent(_Answer):
+    """A consent of the department; the person is known by the department's own reference."""
+
+    consent_id: UUID
+    purpose: str
+    reference: str
+    valid_from: date
+    valid_to: date
+    registered_at: datetime
+    registered_by: str = Field(description="The client.")
+    withdrawn_at: datetime | None = Field(description="From then on it does not hold; null = it was not withdrawn.")
+
+
+class ConsentPage(_Answer):
+    """The department's consents, oldest first."""
+
+    consents: list[RegisteredConsent]
+    next_cursor: UUID | None
+
+
 class EmergencyRequest(_Question):
     """Who breaks the glass, and why. No value of a person."""
 

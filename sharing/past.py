@@ -117,8 +117,9 @@ def _told(question: Question, at: past.Moment, person_id: str) -> Told | None:
             return None
         born = known.person["birth_date"]
         subject = Subject(
-            known.person["area_code"], date.fromisoformat(born) if born else None, frozenset(stem for stem, _ in known.records.values())
-        )
+            known.person["area_code"], date.fromisoformat(born) if born else None, frozenset(stem for stem, _ in known.records.values()),
+            _programs(connection, question.grant.rows.programs, known), is_consenting=True,  # a consent is of the present, and PostgreSQL asked for it
+        )  # fmt: skip
         day = at.valid or question.moment.night
         if day is None or not decide.covers(question.grant.rows, subject, day):
             return None
@@ -132,6 +133,19 @@ def _told(question: Question, at: past.Moment, person_id: str) -> Told | None:
             "households": orjson.dumps([{"household_id": h, "kind": kind} for kind, h in known.homes]),
         }  # fmt: skip
     return Told(row, tuple(sorted(h for h in holders if h is not None)))
+
+
+def _programs(connection: sa.Connection, programs: tuple[str, ...], known: recalls.Known) -> frozenset[str]:
+    """The programs the person was in then."""
+    questions = recalls.questions(connection) if programs else {}
+    return frozenset(
+        code
+        for code in programs
+        for stem, row in known.records.values()
+        if code in questions
+        and stem == questions[code][0]
+        and recalls.evaluated(connection, agency_tables.core_table(stem), row, {code: questions[code][1]})[code]
+    )
 
 
 def _records(connection: sa.Connection, contracts: dict[str, Contract], asked: Asked, known: recalls.Known) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Purpose(_Frozen):
     Attributes:
         legal_basis: law or document and its article.
         retention_days: how long the department may keep an answer.
-        consent: whether the law asks for the person's authorisation, whose reference then comes with each question.
+        consent: whether the law asks for the person's authorisation; its reference then comes with each question, or it is registered before.
         bulk: how many persons one call may ask about, and one subscription name.
         retry_days: how long a notice that a subscriber does not take is tried again; then it is a dead letter.
     """
@@ -100,12 +100,17 @@ class Rows(_Frozen):
         territory: area codes; a person lives in one that begins so. Empty = anywhere.
         min_age, max_age: whole years on the day of the night, both included; None = no limit.
         known_to: agencies of which one at least holds a record of the person. Empty = no such condition.
+        programs: questions of which one at least is answered yes, such as who receives housing assistance. Empty = no such condition.
+        consent: ``registered`` = a consent of the person for the department and purpose is registered (`/v1/consents`) and holds; None = no such
+            condition, and where the purpose needs consent its reference comes with each question.
     """
 
     territory: tuple[str, ...] = ()
     min_age: int | None = Field(default=None, ge=0, le=150)
     max_age: int | None = Field(default=None, ge=0, le=150)
     known_to: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    consent: Literal["registered"] | None = None
 
     @cached_property
     def prefixes(self) -> tuple[str, ...]:
@@ -190,6 +195,10 @@ class Policy(_Frozen):
         found = self._by_name.get((department, purpose))
         return found if found is not None and found.is_valid_on(day) else None
 
+    def needs_reference(self, grant: Grant) -> bool:
+        """Whether a reference of the person's authorisation must come with each question under a grant."""
+        return self.purposes[grant.purpose].consent == "required" and grant.rows.consent is None
+
 
 def _is_sensitive(question: Question) -> bool:
     """Whether a question's answer follows from a sensitive field."""
@@ -238,12 +247,13 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
             found.append((where, "there is no such purpose"))
         found += [(f"{where}.rows.territory", f"there is no area {a!r}") for a in grant.rows.territory if a not in areas]
         found += [(f"{where}.rows.known_to", "there is no such source") for s in grant.rows.known_to if s not in stems()]
+        found += [(f"{where}.rows.programs", f"there is no question {q!r}") for q in grant.rows.programs if q not in policy.questions]
         found += [(f"{where}.questions", f"there is no question {q!r}") for q in grant.questions if q not in policy.questions]
         if "condition" in grant.subscribe and not grant.questions:
             found.append((f"{where}.subscribe", "a condition is a question, and the grant has none"))
         known_purpose = policy.purposes.get(grant.purpose)
-        if known_purpose is not None and known_purpose.consent == "required" and (grant.export or "condition" in grant.subscribe):
-            found.append((where, "tells of persons who are not named, so no reference of their authorisation can be"))
+        if known_purpose is not None and policy.needs_reference(grant) and (grant.export or "condition" in grant.subscribe):
+            found.append((where, "tells of persons who are not named, so their authorisation must be registered: rows.consent"))
         if grant.emergency is not None and (
             grant.subscribe
             or grant.export
@@ -256,7 +266,8 @@ def _complaints(policy: Policy) -> list[tuple[str, str]]:
             )
         if "household" in grant.subscribe and not any(n.startswith("household.") and e != "refused" for n, e in grant.attributes.items()):
             found.append((f"{where}.subscribe", "the grant tells nothing of households"))
-        told_sensitive = any(_is_sensitive(policy.questions[q]) for q in grant.questions if q in policy.questions)
+        # Whoever is told of a person at all knows that it is in one of the grant's programs.
+        told_sensitive = any(_is_sensitive(policy.questions[q]) for q in (*grant.questions, *grant.rows.programs) if q in policy.questions)
         for name, effect in grant.attributes.items():
             attribute = known.get(name)
             if attribute is None:

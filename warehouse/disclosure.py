@@ -16,6 +16,7 @@ from schemas.contract import load_contracts
 from warehouse import agency_tables, database, forms
 from warehouse.forms import Form
 
+_COVERING = "%\\_\\_covers"
 # Column → the form it is granted in; None = clear.
 Columns = dict[str, Form | None]
 _IDENTIFIER_CHARS = 63  # of PostgreSQL
@@ -34,6 +35,8 @@ class RowRule:
     """About whom a grant speaks; a value that decides and is null leaves the person out.
 
     Attributes:
+        programs: code and source of questions of which one at least is answered yes.
+        consent: name of the grant, if it speaks only of those of whom a consent is registered for it.
         emergency: name of the grant, if it speaks of anybody only while an emergency is open for it.
     """
 
@@ -41,6 +44,8 @@ class RowRule:
     min_age: int | None = None
     max_age: int | None = None
     known_to: tuple[str, ...] = ()
+    programs: tuple[tuple[str, str], ...] = ()
+    consent: str | None = None
     emergency: str | None = None
 
 
@@ -125,8 +130,30 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def condition_sql(rows: RowRule) -> str:
-    """The row condition as an expression over the columns of ``core.person``."""
+def condition_sql(rows: RowRule, stems: list[str], person: str = "person") -> str:
+    """The whole row condition as an expression over the columns of ``core.person``, for its owner.
+
+    Args:
+        rows: the condition.
+        stems: sources that have a table; nobody is in a program of another.
+        person: what the table is called where the expression stands.
+    """
+    parts = [_own_columns_sql(rows)]
+    if rows.consent is not None:
+        parts.append(f"share.is_consenting({quoted(rows.consent)}, {person}.resident_id)")
+    if rows.programs:
+        held = [
+            f"EXISTS (SELECT FROM identity.link l JOIN {agency_tables.core_table(stem)} r USING (record_id) WHERE l.person_id = {person}.person_id"
+            f" AND r.withdrawn_date IS NULL AND r.{_ident(question_column(code))})"
+            for code, stem in rows.programs
+            if stem in stems
+        ]
+        parts.append(f"({' OR '.join(held) or 'false'})")
+    return " AND ".join(parts)
+
+
+def _own_columns_sql(rows: RowRule) -> str:
+    """What of it the person's own columns decide."""
     parts = []
     if rows.emergency is not None:
         parts.append(f"(SELECT share.is_emergency({quoted(rows.emergency)}))")
@@ -215,6 +242,7 @@ def withdraw(connection: sa.Connection) -> None:
     take_down(connection)
     _drop_finders(connection)
     _drop_policies(connection, "polname LIKE 'share\\_%' AND polname <> 'share_owner'")
+    _drop_functions(connection, _COVERING)
     tables = connection.scalars(
         sa.text(
             "SELECT DISTINCT attrelid::regclass::text FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid"
@@ -304,6 +332,14 @@ def _ground(connection: sa.Connection, password: str) -> None:
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE, DELETE ON share.compare_job, share.compare_part TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT, INSERT, UPDATE (closed_at) ON share.emergency TO "{login}"'))
     connection.execute(sa.text(f'GRANT INSERT, DELETE, SELECT (named_at) ON share.operator TO "{login}"'))
+    # It keeps the number of who consented, and cannot read it back.
+    own = "client_id, department, purpose, reference, valid_during"
+    connection.execute(
+        sa.text(
+            f"GRANT INSERT ({own}, resident_id), SELECT (consent_id, {own}, registered_at, withdrawn_at, withdrawn_by), UPDATE (withdrawn_at, withdrawn_by)"
+            f' ON share.consent TO "{login}"'
+        )
+    )
     connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))
     connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION audit.append TO "{login}"'))
 
@@ -337,17 +373,33 @@ def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> Non
     for stem in stems:
         conditions[agency_tables.core_table(stem)] = f'EXISTS (SELECT FROM identity.link l WHERE l.record_id = "{stem}".record_id)'
     _drop_policies(connection, "polname LIKE 'share\\_%'")
+    _drop_functions(connection, _COVERING)
     for table in (_PERSON, *conditions):
         connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
         connection.execute(sa.text(f"CREATE POLICY share_owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)"))
     for role in plan.roles:
         name = role_name(connection, role.name)
         _ensure_role(connection, name, "NOLOGIN")
-        connection.execute(
-            sa.text(f'CREATE POLICY "share_{role.name}" ON {_PERSON} FOR SELECT TO "{name}" USING ({condition_sql(role.rows)})')
-        )
+        condition = _own_columns_sql(role.rows)
+        if role.rows.programs or role.rows.consent is not None:
+            condition += f" AND {_covering(connection, role, name, stems)}(person_id)"
+        connection.execute(sa.text(f'CREATE POLICY "share_{role.name}" ON {_PERSON} FOR SELECT TO "{name}" USING ({condition})'))
     for table, condition in conditions.items():
         connection.execute(sa.text(f"CREATE POLICY share_by_person ON {table} FOR SELECT USING ({condition})"))
+
+
+def _covering(connection: sa.Connection, role: RoleRule, name: str, stems: list[str]) -> str:
+    """A function that says whether a grant covers a person, where other tables decide that: those would be held by row-level security, which asks
+    for the person. It says nothing the role could not see by reading the person."""
+    function = f'share."{role.name}__covers"'
+    condition = condition_sql(role.rows, stems).replace(":", "\\:")
+    query = f"SELECT EXISTS (SELECT FROM {_PERSON} WHERE person.person_id = asked AND {condition})"
+    connection.execute(
+        sa.text(f"CREATE FUNCTION {function}(asked uuid) RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog AS $$ {query} $$")
+    )  # fmt: skip
+    connection.execute(sa.text(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC"))
+    connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION {function} TO "{name}"'))
+    return function
 
 
 def _role(connection: sa.Connection, role: RoleRule, stems: list[str], tables: list[str]) -> None:
@@ -395,25 +447,26 @@ def _role(connection: sa.Connection, role: RoleRule, stems: list[str], tables: l
                 f"SELECT l.person_id, r.record_id, r.as_of_date, {listed} FROM {table} r JOIN identity.link l USING (record_id)"
                 " WHERE r.withdrawn_date IS NULL",
             )
-    _finders(connection, role, name)
+    _finders(connection, role, name, stems)
 
 
 def _ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _drop_finders(connection: sa.Connection) -> None:
-    query = (
-        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'share'::regnamespace"
-        " AND (proname LIKE '%\\_\\_find' OR proname LIKE '%\\_\\_find\\_named')"
-    )
-    for function in connection.scalars(sa.text(query)).all():
+def _drop_functions(connection: sa.Connection, *names: str) -> None:
+    query = "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE pronamespace = 'share'::regnamespace AND proname LIKE ANY(:names)"
+    for function in connection.scalars(sa.text(query), {"names": list(names)}).all():
         connection.execute(sa.text(f"DROP FUNCTION {function}"))
 
 
-def _finders(connection: sa.Connection, role: RoleRule, name: str) -> None:
+def _drop_finders(connection: sa.Connection) -> None:
+    _drop_functions(connection, "%\\_\\_find", "%\\_\\_find\\_named")
+
+
+def _finders(connection: sa.Connection, role: RoleRule, name: str, stems: list[str]) -> None:
     """Functions that lead from a number, or a name and birth date, to persons of the grant: a role need not see what it asks by."""
-    condition = condition_sql(role.rows).replace(":", "\\:")
+    condition = condition_sql(role.rows, stems, "p").replace(":", "\\:")
     made = []
     if "resident_id" in role.lookup:
         made.append(
@@ -430,7 +483,7 @@ def _finders(connection: sa.Connection, role: RoleRule, name: str) -> None:
                 f'share."{role.name}__find_named"(asked_name text, asked_birth date, most integer)',
                 "TABLE (person_id uuid, records bigint, by_number bigint)",
                 "SELECT l.person_id, count(*), count(r.id_key) FROM identity.record r JOIN identity.link l USING (record_id)"
-                f" JOIN (SELECT person_id AS id FROM core.person WHERE {condition}) AS p ON p.id = l.person_id"
+                f" JOIN (SELECT person_id AS id FROM core.person p WHERE {condition}) AS covered ON covered.id = l.person_id"
                 " WHERE r.name_key = asked_name AND r.birth_date = asked_birth GROUP BY l.person_id ORDER BY 2 DESC, 1 LIMIT most",
             )
         )

@@ -1,11 +1,11 @@
-"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`, `hub job`, `hub emergency`, `hub key`: the sharing side of the command line."""
+"""`hub serve`, `hub client`, `hub policy`, `hub audit`, `hub recall`, `hub subscription`, `hub dci`, `hub job`, `hub emergency`, `hub consent`, `hub key`: the sharing side of the command line."""
 
 import sys
 
 import typer
 
 from hub.settings import get_settings
-from sharing.cli import audit, client, dci, emergency, job, key, policy, recall, subscription
+from sharing.cli import audit, client, consent, dci, emergency, job, key, policy, recall, subscription
 
 
 def serve() -> None:
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
         ("dci", dci),
         ("job", job),
         ("emergency", emergency),
+        ("consent", consent),
         ("key", key),
     ):
         app.add_typer(module.app, name=name)

@@ -96,7 +96,9 @@ def policy_explain(
     on: Annotated[str | None, typer.Option("--on", help="Day, 2026-03-01; today's policy if not given.")] = None,
     area: Annotated[str | None, typer.Option("--area", help="Decide for a person who lives in this area,")] = None,
     born: Annotated[str | None, typer.Option("--born", help="born on this day,")] = None,
-    known_to: Annotated[list[str] | None, typer.Option("--known-to", help="known to this source.")] = None,
+    known_to: Annotated[list[str] | None, typer.Option("--known-to", help="known to this source,")] = None,
+    program: Annotated[list[str] | None, typer.Option("--program", help="of whom this question is answered yes,")] = None,
+    registered: Annotated[bool, typer.Option("--registered", help="of whom a consent is registered.")] = False,
     consent: Annotated[bool, typer.Option("--consent/--no-consent", help="With the person's authorisation.")] = True,
     file: FileOption = None,
     as_json: AsJson = False,
@@ -107,8 +109,8 @@ def policy_explain(
     policy = _policy(file, on)
     day = parse_date(on, "--on") or (policy.valid_from if file else enforcement.policy_today(get_settings())[1])
     subject = None
-    if area or born or known_to:
-        subject = decide.Subject(area, parse_date(born, "--born"), frozenset(known_to or ()))
+    if area or born or known_to or program or registered:
+        subject = decide.Subject(area, parse_date(born, "--born"), frozenset(known_to or ()), frozenset(program or ()), registered)
     told = explain.explained(policy, department, purpose, attribute or None, subject, day, has_consent=consent)
     if as_json:
         print_json(told)

@@ -94,6 +94,16 @@ def test_no_value_of_an_erased_person_is_left_anywhere_and_the_former_bytes_cann
         before = {d.delivery_id: d for d in landing.deliveries(connection)}
         salts = object_keys.salts(connection)
         others = connection.scalar(sa.text("SELECT count(*) FROM core.person"))
+        # What a department registered about the person.
+        connection.execute(sa.text("INSERT INTO share.client (client_id, department, title) VALUES ('desk', 'housing_bureau', 'x')"))
+        connection.execute(
+            sa.text(
+                "INSERT INTO share.consent (client_id, department, purpose, resident_id, reference, valid_during) SELECT 'desk', 'housing_bureau', 'housing_aid',"
+                " resident_id, 'SQ-1', daterange('2026-01-01', '2026-12-31') FROM core.person WHERE person_id = CAST(:person AS uuid)"
+            ),
+            {"person": person},
+        )
+        connection.commit()
     copies = {d.object: (hub.settings.home / "landing" / d.object).read_bytes() for d in before.values()}
 
     done = erase(hub, person)

@@ -20,7 +20,9 @@ subjects = st.builds(
     st.one_of(
         st.none(), st.dates(date(1920, 1, 1), date(2026, 2, 28)), st.sampled_from([date(2008, 2, 29), date(2012, 3, 1), date(2012, 3, 2)])
     ),
-    st.just(frozenset()),
+    st.frozensets(st.sampled_from(["education", "disability", "health"])),
+    st.frozensets(st.sampled_from([*policies.QUESTIONS])),
+    st.booleans(),
 )
 
 
@@ -31,7 +33,7 @@ def test_the_decision_is_that_of_a_second_opinion_over_the_whole_matrix(policy, 
         for purpose in (*policies.PURPOSES, "nothing"):
             found = decide.decide(policy, department, purpose, catalogue(), subject, day, has_consent=True)
             for attribute, decision in found.items():
-                told = policies.effect(policy, department, purpose, attribute, subject.area_code, subject.birth_date, day)
+                told = policies.effect(policy, department, purpose, attribute, subject, day)
                 assert (decision.effect, decision.effect == "refused") == (told, decision.reason is not Reason.GRANTED)
 
 

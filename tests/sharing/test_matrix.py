@@ -26,6 +26,7 @@ STEMS = ("disability", "education", "health", "housing", "medical_insurance")
 NAMES, QUESTIONS = list(catalogue()), list(POLICY["questions"])
 CONSENT = {"consent": "SQ-2026-0001"}
 CHILD = 14
+CONSENTING: set[str] = set()  # numbers of those who consent, as the fixture of the desks registers them
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def everybody(pool: Pool) -> list[Somebody]:
 def met(grant: dict[str, Any], one: Somebody, day: date) -> dict[str, bool]:
     """Each condition of the grant's rows, and whether a person meets it."""
     rows, age = grant["rows"], one.age(day)
-    assert rows.keys() <= {"territory", "min_age", "max_age", "known_to"}
+    assert rows.keys() <= {"territory", "min_age", "max_age", "known_to", "programs", "consent"}
     found = {}
     if "territory" in rows:
         found["territory"] = any(lives_in(one.golden["area_code"], t) for t in rows["territory"])
@@ -88,7 +89,15 @@ def met(grant: dict[str, Any], one: Somebody, day: date) -> dict[str, bool]:
         found["max_age"] = age is not None and age <= rows["max_age"]
     if "known_to" in rows:
         found["known_to"] = any(one.records.get(stem) for stem in rows["known_to"])
+    if "programs" in rows:
+        found["programs"] = any(verdict(program, one)[0] == "yes" and one.records.get(source_of(program)) for program in rows["programs"])
+    if "consent" in rows:
+        found["consent"] = one.golden["resident_id"] in CONSENTING
     return found
+
+
+def source_of(question: str) -> str:
+    return str(POLICY["questions"][question]["source"])
 
 
 def chosen(grant: dict[str, Any], everybody: list[Somebody], day: date) -> dict[str, Somebody]:
@@ -188,10 +197,23 @@ def ask(asker: Asker, grant: dict[str, Any], one: Somebody) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def desks(pool: Pool) -> Iterator[dict[str, Asker]]:
-    pool.run("DELETE FROM share.emergency")
-    yield {d: pool.asker(f"matrix-{d.replace('_', '-')}", d) for d in POLICY["departments"]}
-    pool.run("DELETE FROM share.emergency")
+def desks(pool: Pool, everybody: list[Somebody], night: date) -> Iterator[dict[str, Asker]]:
+    """A desk of each department. Of the numbers that are somebody's alone every other one is of a person who consents, to whatever asks for it."""
+    for table in ("emergency", "consent"):
+        pool.run(f"DELETE FROM share.{table}")
+    found = {d: pool.asker(f"matrix-{d.replace('_', '-')}", d) for d in POLICY["departments"]}
+    CONSENTING.update(s.golden["resident_id"] for s in [s for s in everybody if s.is_sole][::2])
+    for grant in POLICY["grants"]:
+        if "consent" in grant["rows"]:
+            pool.run(
+                "INSERT INTO share.consent (client_id, department, purpose, resident_id, reference, valid_during)"
+                " SELECT :client, :department, :purpose, n, 'SQ-1', daterange(:day, :day, '[]') FROM unnest(:numbers) AS n",
+                client=found[grant["department"]].client_id, department=grant["department"], purpose=grant["purpose"], day=night, numbers=[*CONSENTING],
+            )  # fmt: skip
+    yield found
+    for table in ("emergency", "consent"):
+        pool.run(f"DELETE FROM share.{table}")
+    CONSENTING.clear()
 
 
 @pytest.fixture
