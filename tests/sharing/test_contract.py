@@ -44,6 +44,7 @@ ANSWERED = PLAIN | {
     "POST /v1/subscriptions/{subscription_id}/replay", "POST /v1/subscriptions/{subscription_id}/secret",
     "POST /v1/subscriptions/{subscription_id}/test", "GET /v1/subscriptions/{subscription_id}/notices",
     "POST /v1/emergencies", "DELETE /v1/emergencies/{emergency_id}",
+    "POST /v1/consents", "GET /v1/consents", "GET /v1/consents/{consent_id}", "DELETE /v1/consents/{consent_id}",
     "GET /v1/recalls", "GET /v1/recalls/{recall_id}", "GET /v1/recalls/{recall_id}/values", "POST /v1/recalls/{recall_id}/acknowledge",
     "GET /v1/receipts", "GET /v1/receipts/{receipt_id}", "GET /v1/log/consistency",
     "POST /registry/sync/search", "POST /registry/search", "POST /registry/subscribe", "POST /registry/unsubscribe",
@@ -100,6 +101,12 @@ class Desk:
             subject = [{"id": self.things["person_id"]}]
             wanted = {**GRANTED[REVIEW], "kind": "person", "subjects": subject, "address": "https://127.0.0.1/hook"}  # never called
             return str(asker.post("/v1/subscriptions", **wanted).json()["subscription_id"])
+        if name == "consent_id":
+            return str(
+                asker.post("/v1/consents", purpose=REVIEW, resident_id=self.number, reference=CONSENT, valid_to="2099-12-31").json()[
+                    "consent_id"
+                ]
+            )
         self.forget("emergency")
         return str(asker.post("/v1/emergencies", **RESCUE).json()["emergency_id"])
 
@@ -126,7 +133,7 @@ def desk(pool: Pool) -> Iterator[Desk]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "settings", service.settings.model_copy(update={"dci_is_lenient": True}))
         yield made
-    for table in ("compare_job", "export", "subscription", "emergency", "recall", "dci_transaction"):
+    for table in ("compare_job", "export", "subscription", "emergency", "consent", "recall", "dci_transaction"):
         made.forget(table)
 
 
@@ -180,6 +187,8 @@ def body_of(desk: Desk, name: str, body: dict[str, Any], purpose: str) -> dict[s
     if path == "/v1/subscriptions":
         subject = desk.things["household_id" if body.get("kind") == "household" else "person_id"]
         return {**without("consent", "address"), **GRANTED[purpose], "subjects": [{"id": subject}]}
+    if path == "/v1/consents":
+        return {**without("valid_from"), "purpose": REVIEW, "resident_id": desk.number, "valid_to": "2099-12-31"}
     return {**body, "purpose": RESCUE["purpose"]} if path == "/v1/emergencies" else body
 
 

@@ -51,6 +51,8 @@ def test_a_sound_policy_is_read() -> None:
         ("grants/0/questions", ["happy"], "no question"),
         ("grants/0/rows", {"territory": ["999999"]}, "no area"),
         ("grants/0/rows", {"known_to": ["police"]}, "no such source"),
+        ("grants/0/rows", {"programs": ["police"]}, "no question"),
+        ("grants/0/rows", {"consent": "promised"}, "Input should be"),
         ("grants/0/rows", {"everybody": True}, "Extra inputs"),
         ("grants/0/sudo", True, "Extra inputs"),
         ("purposes/review/legal_basis", [], "at least 1"),
@@ -70,6 +72,29 @@ def test_what_cannot_be_meant_is_refused_with_its_place(path: str, value: object
         policies.parse(changed(path, value), "p.yml")
     assert told in refused.value.message
     assert (refused.value.where or "").startswith("p.yml ")
+
+
+def test_who_is_not_named_is_told_of_only_where_the_consent_is_registered() -> None:
+    text = (policies.FOLDER / "2026-01-01.yml").read_text(encoding="utf-8")
+    policy = policies.parse(text, "p.yml")
+    (grant,) = [g for g in policy.grants if g.name == "disabled_federation__rehabilitation_aid"]
+    assert grant.export and not policy.needs_reference(grant)
+    with pytest.raises(ConfigError, match="must be registered"):
+        policies.parse(text.replace(", consent: registered}", "}"), "p.yml")
+
+
+def test_being_in_a_program_that_a_sensitive_field_decides_is_told_with_the_person() -> None:
+    for stem, field, is_sensitive in (("disability", "grade", True), ("medical_insurance", "enrolment_status", False)):
+        document = yaml.safe_load(yaml.safe_dump(GOOD))
+        asked = {**GOOD["questions"]["insured"], "source": stem, "all_of": [{"field": field, "equals": "1"}]}  # type: ignore[index]
+        document["questions"]["held"] = asked
+        document["grants"][0]["rows"] = {"programs": ["held"]}
+        text = yaml.safe_dump(document, allow_unicode=True)
+        if is_sensitive:
+            with pytest.raises(ConfigError, match="under 14"):
+                policies.parse(text, "p.yml")
+        else:
+            assert policies.parse(text, "p.yml")
 
 
 @pytest.mark.parametrize("text", ["a: [", "", "- 1", "grants: 7"])
