@@ -2,10 +2,12 @@
 
 from datetime import date
 
+import sqlalchemy as sa
+
 from hub.settings import Settings
 from sharing import policy as policies
 from sharing.attributes import Room, catalogue
-from sharing.policy import Policy, Question, form_of
+from sharing.policy import Grant, Policy, Question, form_of
 from warehouse import database, disclosure
 
 _PASSWORD = "sharing.password"
@@ -19,6 +21,19 @@ def _question(code: str, question: Question) -> disclosure.QuestionRule:
         if getattr(c, test) is not None
     )
     return disclosure.QuestionRule(code, question.source, conditions)
+
+
+def _rows(policy: Policy, grant: Grant) -> disclosure.RowRule:
+    rows = grant.rows
+    return disclosure.RowRule(
+        rows.prefixes, rows.min_age, rows.max_age, rows.known_to, tuple((code, policy.questions[code].source) for code in rows.programs),
+        grant.name if rows.consent else None, grant.name if grant.emergency else None,
+    )  # fmt: skip
+
+
+def somebody(connection: sa.Connection, policy: Policy, grant: Grant) -> tuple[str, str | None] | None:
+    """Id and number of a person a grant covers, to try things with; see :func:`warehouse.disclosure.somebody`."""
+    return disclosure.somebody(connection, _rows(policy, grant))
 
 
 def plan(policy: Policy, day: date) -> disclosure.Plan:
@@ -41,15 +56,7 @@ def plan(policy: Policy, day: date) -> disclosure.Plan:
             disclosure.RoleRule(
                 name=grant.name,
                 department=grant.department,
-                rows=disclosure.RowRule(
-                    grant.rows.prefixes,
-                    grant.rows.min_age,
-                    grant.rows.max_age,
-                    grant.rows.known_to,
-                    tuple((code, policy.questions[code].source) for code in grant.rows.programs),
-                    grant.name if grant.rows.consent else None,
-                    grant.name if grant.emergency else None,
-                ),
+                rows=_rows(policy, grant),
                 person={a.column: form_of(e) for a, e in told.items() if a.room is Room.PERSON},
                 sources=sources,
                 questions=questions,

@@ -5,7 +5,7 @@ forced row-level security on persons; everything else is visible where its perso
 none. The programs' login has no right of its own on any person's value: it puts on the role of the grant it answers under.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -104,19 +104,11 @@ def role_name(connection: sa.Connection, name: str) -> str:
     return f"{connection.scalar(sa.text('SELECT current_database()'))}_{name}"
 
 
-def somebody(connection: sa.Connection, name: str) -> tuple[str, str | None] | None:
-    """Id and number of a person a role is told of, as row-level security says, to try things with; None = it is told of nobody now."""
-    role = role_name(connection, name)
-    if not connection.scalar(sa.text("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = :role)"), {"role": role}):
-        return None
-    with connection.begin_nested():
-        connection.execute(sa.text(f'SET LOCAL ROLE "{role}"'))
-        found = connection.scalars(sa.text("SELECT person_id::text FROM core.person ORDER BY person_id LIMIT 50")).all()
-        connection.execute(sa.text("RESET ROLE"))
-    row = connection.execute(
-        sa.text("SELECT person_id::text, resident_id FROM core.person WHERE person_id = ANY(CAST(:ids AS uuid[])) ORDER BY resident_id IS NULL, person_id LIMIT 1"),
-        {"ids": list(found)},
-    ).one_or_none()  # fmt: skip
+def somebody(connection: sa.Connection, rows: RowRule) -> tuple[str, str | None] | None:
+    """Id and number of a person a grant covers, or would once an emergency is open and a consent registered, to try things with; None = nobody."""
+    condition = condition_sql(replace(rows, emergency=None, consent=None), _present(connection, sorted(load_contracts())))
+    query = f"SELECT CAST(person_id AS text), resident_id FROM {_PERSON} WHERE {condition} ORDER BY resident_id IS NULL, person_id LIMIT 1"
+    row = connection.execute(sa.text(query.replace(":", "\\:"))).one_or_none()
     return None if row is None else (row[0], row[1])
 
 
@@ -130,20 +122,20 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def condition_sql(rows: RowRule, stems: list[str], person: str = "person") -> str:
+def condition_sql(rows: RowRule, stems: list[str], table: str = "person") -> str:
     """The whole row condition as an expression over the columns of ``core.person``, for its owner.
 
     Args:
         rows: the condition.
         stems: sources that have a table; nobody is in a program of another.
-        person: what the table is called where the expression stands.
+        table: what it is called where the expression stands.
     """
     parts = [_own_columns_sql(rows)]
     if rows.consent is not None:
-        parts.append(f"share.is_consenting({quoted(rows.consent)}, {person}.resident_id)")
+        parts.append(f"share.is_consenting({quoted(rows.consent)}, {table}.resident_id)")
     if rows.programs:
         held = [
-            f"EXISTS (SELECT FROM identity.link l JOIN {agency_tables.core_table(stem)} r USING (record_id) WHERE l.person_id = {person}.person_id"
+            f"EXISTS (SELECT FROM identity.link l JOIN {agency_tables.core_table(stem)} r USING (record_id) WHERE l.person_id = {table}.person_id"
             f" AND r.withdrawn_date IS NULL AND r.{_ident(question_column(code))})"
             for code, stem in rows.programs
             if stem in stems

@@ -166,11 +166,11 @@ def client_list(as_json: AsJson = False) -> None:
 
 @app.command("sandbox")
 def client_sandbox(as_json: AsJson = False) -> None:
-    """A client for each department and purpose of the policy, and a person each is told of, to try things with; for a sandbox alone. Running it again gives new secrets."""
+    """A client for each department and purpose of the policy, and a person each is told of (where the grant asks for it, once an emergency is open or a consent registered), to try things with; for a sandbox alone. Running it again gives new secrets."""
     import json
 
     from sharing import enforcement, secret
-    from warehouse import clients, disclosure
+    from warehouse import clients
 
     settings = get_settings()
     if settings.business_clock != "sandbox":
@@ -186,7 +186,7 @@ def client_sandbox(as_json: AsJson = False) -> None:
                 clients.add(connection, name, department=grant.department, title="sandbox", purposes=(grant.purpose,))
             secret_ = secret.make()
             clients.add_secret(connection, name, secret.hashed(secret_), keep_former_s=0)
-            person = disclosure.somebody(connection, grant.name)
+            person = enforcement.somebody(connection, policy, grant)
             made[name] = {
                 "client_secret": secret_, "department": grant.department, "purpose": grant.purpose,
                 "person_id": person and person[0], "resident_id": person and person[1],

@@ -229,10 +229,20 @@ def test_in_a_sandbox_there_is_a_client_to_try_each_grant_with(hub, pool):
     file = Path(again["file"])
     made = json.loads(file.read_text(encoding="utf-8"))
     assert len(made) == len(policy.grants) and file.stat().st_mode & 0o077 == 0
-    for name, of in list(made.items())[:3]:
-        own = Asker(pool.http, name, of["client_secret"]).renew().get("/v1/catalogue").json()["purposes"]
-        assert [p["purpose"] for p in own] == [of["purpose"]]
-    of = made["try-civil-affairs-roster-monitoring"]
-    asked = {"purpose": of["purpose"], "resident_id": of["resident_id"], "questions": ["insured"]}
-    told = Asker(pool.http, "try-civil-affairs-roster-monitoring", of["client_secret"]).renew().post("/v1/persons/lookup", **asked)
-    assert told.status_code == 200 and told.json()["person_id"] == of["person_id"], "with somebody it is told of"
+    for name, of in made.items():
+        asker = Asker(pool.http, name, of["client_secret"]).renew()
+        (own,) = asker.get("/v1/catalogue").json()["purposes"]
+        assert own["purpose"] == of["purpose"]
+        if own["emergency"]:
+            assert asker.post("/v1/emergencies", purpose=of["purpose"], operator="王工", reason="to try what it is like").status_code == 201
+        elif "consent" in own["rows"]:
+            given = {"reference": "SQ-1", "resident_id": of["resident_id"], "valid_to": "2099-12-31"}
+            assert asker.post("/v1/consents", purpose=of["purpose"], **given).status_code == 201
+        asked = (
+            {"attributes": [own["attributes"][0]["attribute"]]} if own["attributes"] else {"questions": [own["questions"][0]["question"]]}
+        )
+        consent = {"consent": "SQ-1"} if own["consent"] == "required" else {}
+        told = asker.post("/v1/persons/lookup", purpose=of["purpose"], resident_id=of["resident_id"], **asked, **consent)
+        assert told.status_code == 200 and told.json()["person_id"] == of["person_id"], f"{name} is told of somebody"
+    pool.run("DELETE FROM share.emergency")
+    pool.run("DELETE FROM share.consent")
