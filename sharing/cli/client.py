@@ -176,7 +176,8 @@ def client_sandbox(as_json: AsJson = False) -> None:
     if settings.business_clock != "sandbox":
         raise ConfigError("clients to try things with are for a sandbox", where="HUB_BUSINESS_CLOCK", next_step="use `hub client add`")
     engine = migrated(settings)
-    policy, _ = enforcement.policy_today(settings)
+    policy, day = enforcement.policy_today(settings)
+    enforcement.ensure(settings, policy, day)  # whom a grant covers may follow from columns it makes
     made = {}
     with engine.begin() as connection:
         known = {c.client_id for c in clients.listed(connection)}
