@@ -32,8 +32,10 @@ def run(script, folder, variables):
 
 @pytest.fixture
 def pages_client(pool):
-    """The client the pages make, which is gone afterwards."""
+    """The client the pages make, which is gone afterwards, as the other one is."""
     yield "my-desk"
+    for table in ("consent", "client_secret", "client"):
+        pool.run(f"DELETE FROM share.{table} WHERE client_id = 'our-desk'")
     for table in ("recall", "subscription", "export", "compare_job", "emergency", "answered", "client_secret", "client"):
         pool.run(f"DELETE FROM share.{table} WHERE client_id = 'my-desk'")
 
@@ -73,6 +75,7 @@ def test_the_guides_own_commands_lead_from_credentials_to_every_kind_of_answer(p
         answer("values.json")["told"]["answers"][0]["question"] == "insured" and answer("acknowledged.json")["acknowledged_by"] == "my-desk"
     )
     assert '"type":"person"' in Path(tmp_path / "all.ndjson").read_text() and answer("end.json")["type"] == "end"
+    assert answer("consent.json")["withdrawn_at"] is None and answer("withdrawn.json")["withdrawn_at"]
     assert answer("job.json")["state"] == "done" and "row-1" in (tmp_path / "answers.csv").read_text(encoding="utf-8")
     assert answer("subscription.json")["kind"] == "person" and answer("notices.json")["notices"] == []
 
