@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sharing import asking, spelling
+from sharing import asking, named
 from sharing.asking import Question
 from sharing.dci import query, record
 from sharing.dci.codes import NotTaken, Rejected
@@ -22,7 +22,6 @@ from sharing.service import Service
 from sharing.tokens import Caller
 from warehouse import answers
 
-_CANDIDATES = 5  # persons of one name and birth date that are named to be told apart
 _PURPOSE = re.compile(r"[a-z][a-z0-9_]{1,29}")
 _CONSENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9./_-]{0,63}")
 
@@ -172,25 +171,25 @@ async def _found(service: Service, asker: Asker, search: Search, criteria: Searc
     if search.by == "household_id":
         household = await _household(question, search.value)
         return household if household else await _nobody(question, search.value)
-    rows, named = await _persons(question, search)
-    if isinstance(rows, list):
-        return rows
-    if rows is None:
-        return await _nobody(question, named)
+    row, key = await _persons(question, search)
+    if isinstance(row, list):
+        return row
+    if row is None:
+        return await _nobody(question, key)
     day = question.moment.night
-    if day is None or not all(query.holds(part, record.clear(question, rows), day) for part in search.narrowing):
+    if day is None or not all(query.holds(part, record.clear(question, row), day) for part in search.narrowing):
         # That somebody is not as the search narrows it down tells of the values it depends on.
         depends = {name for part in search.narrowing for name in query.attributes(part)}
-        await asking.commit(service, [question.entry("told", rows["person_id"], dict.fromkeys(depends, "clear"))], question.caller)
+        await asking.commit(service, [question.entry("told", row["person_id"], dict.fromkeys(depends, "clear"))], question.caller)
         await asking.beat(question)
         return []
     if search.entity == "Member":
-        (receipt,) = await asking.commit(service, [question.entry("told", rows["person_id"], question.effects)], question.caller)
-        return [_Found(record.member(question, rows, receipt.receipt_id), record.clear(question, rows))]
+        (receipt,) = await asking.commit(service, [question.entry("told", row["person_id"], question.effects)], question.caller)
+        return [_Found(record.member(question, row, receipt.receipt_id), record.clear(question, row))]
     groups = []
-    for household in asking.told(question, rows).get("households", ()):
+    for household in asking.told(question, row).get("households", ()):
         groups += await _household(question, household["household_id"])
-    return groups if groups else await _nobody(question, named)
+    return groups if groups else await _nobody(question, key)
 
 
 async def person(question: Question, search: Search) -> tuple[Any, str]:
@@ -210,33 +209,19 @@ async def _persons(question: Question, search: Search) -> tuple[Any, str]:
     Raises:
         Problem: it fits too many.
     """
-    service = question.service
     if search.by == "person_id":
         try:
-            rows = await asking.read(service.gathering.one(answers.persons, question.asked, _uuid(search.value)))
+            return await named.by_id(question, _uuid(search.value)), search.value
         except ValueError:
-            rows = []
-        return (rows[0] if rows else None), search.value
+            return None, search.value
     if search.by == "resident_id":
-        number = spelling.number(search.value)
-        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, number))
-        if len(rows) > 1:
-            await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
-            raise Problem("subject-ambiguous")
-        return (rows[0] if rows else None), number or search.value
-    key = spelling.name(search.value)
-    named = f"{key} {search.birth_date}"
-    found = await asking.read(answers.named(service.asking, question.grant.name, key, search.birth_date, _CANDIDATES + 1))
-    if len(found) > _CANDIDATES:
-        await asking.commit(service, [question.entry("ambiguous", None)], question.caller)
-        raise Problem("subject-ambiguous")
+        return await named.by_number(question, search.value)
+    found, key = await named.by_name(question, search.value, search.birth_date)
     if len(found) > 1:
-        entries = [question.entry("candidate", r["person_id"], {"person_id": "clear"}) for r in found]
-        receipts = await asking.commit(service, entries, question.caller)
+        receipts = await named.offered(question, found)
         records = [record.candidate(r["person_id"], t.receipt_id) for r, t in zip(found, receipts, strict=True)]
-        return [_Found(r, {}) for r in records], named
-    rows = await asking.read(service.gathering.one(answers.persons, question.asked, found[0]["person_id"])) if found else []
-    return (rows[0] if rows else None), named
+        return [_Found(r, {}) for r in records], key
+    return (await named.by_id(question, found[0]["person_id"]) if found else None), key
 
 
 def _uuid(text: str) -> str:
@@ -270,9 +255,9 @@ async def _household(question: Question, household_id: str) -> list[_Found]:
     return [_Found(record.group(rows[0], rows[0]["size"], members), {})]
 
 
-async def _nobody(question: Question, named: str) -> list[_Found]:
+async def _nobody(question: Question, key: str) -> list[_Found]:
     """Write down that nobody is told of, and wait for the beat."""
-    await asking.miss(question, named)
+    await asking.miss(question, key)
     return []
 
 

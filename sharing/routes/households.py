@@ -7,10 +7,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from schemas.codes import load_code_set
-from sharing import asking, past, spelling
+from sharing import asking, named, past
 from sharing.asking import Question
 from sharing.models import Household, HouseholdLookup, WantedThen
-from sharing.problems import Problem
 from sharing.routes.documented import IF_NONE_MATCH, headers, problems
 from sharing.routes.persons import etag, holds, json
 from warehouse import answers
@@ -66,28 +65,24 @@ async def lookup(request: Request, asked: HouseholdLookup) -> Response:
         request.app.state.service, request, "household", purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
         questions=asked.questions, lookup=way,
     )  # fmt: skip
-    service, role = question.service, question.grant.name
+    role = question.grant.name
     if asked.resident_id is not None:
-        key = spelling.number(asked.resident_id)
-        named = key or asked.resident_id
-        rows = await asking.read(service.gathering.one(answers.by_number, Asked(role, (), (), ()), key))
+        row, key = await named.by_number(question, asked.resident_id, Asked(role, (), (), ()))
     else:
-        key = spelling.name(asked.name)
-        named = f"{key} {asked.birth_date}"
-        rows = await asking.read(answers.named(service.asking, role, key, asked.birth_date, 2))
-    if len(rows) > 1:
-        await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
-        raise Problem("subject-ambiguous")
+        found, key = await named.by_name(question, asked.name, asked.birth_date)
+        if len(found) > 1:
+            raise await named.ambiguous(question, [r["person_id"] for r in found])
+        row = found[0] if found else None
     home = None
-    if rows and any(name.startswith("household.") for name in question.told):
-        home = await asking.read(answers.home(service.asking, role, rows[0]["person_id"], asked.kind))
+    if row is not None and any(name.startswith("household.") for name in question.told):
+        home = await asking.read(answers.home(question.service.asking, role, row["person_id"], asked.kind))
     if home is None:
-        raise await asking.miss(question, named)
-    return await _told(question, home, named, None, None)
+        raise await asking.miss(question, key)
+    return await _told(question, home, key, None, None)
 
 
-async def _told(question: Question, household_id: str, named: str, at: history.Moment | None, asked: Request | None) -> Response:
-    """What is told of a household, with an entry for each of its members; ``named`` is how it was asked for, ``asked`` may say what the caller holds already."""
+async def _told(question: Question, household_id: str, key: str, at: history.Moment | None, asked: Request | None) -> Response:
+    """What is told of a household, with an entry for each of its members; ``key`` is what it was asked by, ``asked`` may say what the caller holds already."""
     told = question.told
     rows: list[Any] = []
     holders: dict[str, tuple[str, ...]] = {}
@@ -102,7 +97,7 @@ async def _told(question: Question, household_id: str, named: str, at: history.M
             )
         )  # fmt: skip
     if not rows:
-        raise await asking.miss(question, named)
+        raise await asking.miss(question, key)
     members = []
     if "household.members" in told:
         for row in rows:

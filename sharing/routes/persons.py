@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 from fastapi import APIRouter, Query, Request, Response
 
-from sharing import asking, past, spelling
+from sharing import asking, named, past, spelling
 from sharing.limits import vain
 from sharing.models import Comparison, ComparisonResult, Found, Lookup, Person, WantedThen
 from sharing.problems import Problem
@@ -16,7 +16,6 @@ from sharing.routes.documented import IF_NONE_MATCH, headers, problems
 from warehouse import answers
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
-_CANDIDATES = 5
 
 
 def json(content: dict[str, Any], **headers: str) -> Response:
@@ -54,8 +53,8 @@ async def person(request: Request, person_id: UUID, asked: Annotated[WantedThen,
     )  # fmt: skip
     question, at = await past.placed(question, asked.as_of, asked.known_at)
     if at is None:
-        rows = await asking.read(question.service.gathering.one(answers.persons, question.asked, str(person_id)))
-        found = past.Told(rows[0], (rows[0]["person_id"],)) if rows else None
+        row = await named.by_id(question, str(person_id))
+        found = None if row is None else past.Told(row, (row["person_id"],))
     else:
         found = await asking.read(past.person(question, at, str(person_id)))
     if found is None:
@@ -83,37 +82,24 @@ async def lookup(request: Request, asked: Lookup) -> Response:
         request.app.state.service, request, way, purpose=asked.purpose, consent=asked.consent, attributes=asked.attributes,
         questions=asked.questions, lookup=way,
     )  # fmt: skip
-    service = question.service
     if asked.resident_id is not None:
-        spelled = spelling.number(asked.resident_id)
-        rows = await asking.read(service.gathering.one(answers.by_number, question.asked, spelled))
-        if not rows:
-            raise await asking.miss(question, spelled or asked.resident_id)
-        if len(rows) > 1:
-            await asking.commit(service, [question.entry("ambiguous", r["person_id"]) for r in rows], question.caller)
-            raise Problem("subject-ambiguous")
-        return await _one(question, rows[0], None)
-    key = spelling.name(asked.name)
-    found = await asking.read(answers.named(service.asking, question.grant.name, key, asked.birth_date, _CANDIDATES + 1))
-    if not found:
-        raise await asking.miss(question, f"{key} {asked.birth_date}")
-    if len(found) > _CANDIDATES:
-        await asking.commit(service, [question.entry("ambiguous", None)], question.caller)
-        raise Problem("subject-ambiguous")
+        row, key = await named.by_number(question, asked.resident_id)
+        if row is None:
+            raise await asking.miss(question, key)
+        return await _one(question, row, None)
+    found, key = await named.by_name(question, asked.name, asked.birth_date)
     records = sum(r["records"] for r in found)
     candidates = [
         {"person_id": r["person_id"], "confidence": round(r["records"] / records, 3), "has_number": r["by_number"] > 0} for r in found
     ]
     if len(found) > 1:
-        receipts = await asking.commit(
-            service, [question.entry("candidate", r["person_id"], {"person_id": "clear"}) for r in found], question.caller
-        )
+        receipts = await named.offered(question, found)
         content = {**question.header(), "person_id": None, "values": [], "answers": [], "candidates": candidates}
         return json({**content, "receipt": asking.note(receipts[0])})
-    rows = await asking.read(service.gathering.one(answers.persons, question.asked, found[0]["person_id"]))
-    if not rows:
-        raise await asking.miss(question, f"{key} {asked.birth_date}")
-    return await _one(question, rows[0], candidates)
+    row = await named.by_id(question, found[0]["person_id"]) if found else None
+    if row is None:
+        raise await asking.miss(question, key)
+    return await _one(question, row, candidates)
 
 
 async def _one(question: asking.Question, row: Any, candidates: list[dict[str, Any]] | None) -> Response:
