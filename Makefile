@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
+.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance dci-messages faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,9 @@ locks: setup ## Attack the sharing side: a table of tries and how many got throu
 
 dci-conformance: setup ## A public conformance suite of the DCI interface against this hub (SUITE=folder, after npm install in it)
 	@$(BIN)/python -m benchmarks.conformance $(SUITE)
+
+dci-messages: setup ## Every message of the DCI tests held against our schemas: a table by kind (SCHEMAS=folder: against the standard's own files too)
+	@DCI_SCHEMAS=$(SCHEMAS) $(BIN)/python -m pytest tests/sharing/test_dci*.py tests/sharing/test_contract.py tests/sharing/test_quick_start.py -q --show-capture=no
 
 faults: setup ## Every fault of docs/faults.md, and 200 kills: a table of what came of them (KILLS=200)
 	@$(BIN)/python -m benchmarks.faults $(if $(KILLS),--kills $(KILLS))

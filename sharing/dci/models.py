@@ -330,13 +330,24 @@ class SearchReply(_Out):
     message: SearchResponse | None = None
 
 
+class SubscribedTo(_Out):
+    """What a subscription was asked for with, without purpose and consent."""
+
+    reg_event_type: str | None
+    filter_type: QueryType | None
+    filter: TypedQuery | list[Predicate]
+    notify_record_type: str | None
+
+
 class SubscriptionInfo(_Out):
-    """A subscription that was made."""
+    """A subscription that was made. The standard describes ``code`` and requires ``subscription_code``: both are here, and are one."""
 
     version: Literal["1.0.0"] = VERSION
     code: str
+    subscription_code: str
     status: Literal["subscribe"]
     timestamp: datetime
+    subscribe_criteria: SubscribedTo
 
 
 class SubscribeAnswer(_Out):

@@ -14,6 +14,7 @@ from sharing.dci.codes import NotTaken, Rejected
 from sharing.dci.mapping import mapping
 from sharing.dci.models import (
     SubscribeAnswer,
+    SubscribedTo,
     SubscribeItem,
     SubscribeResponse,
     SubscriptionInfo,
@@ -64,11 +65,18 @@ async def all_subscribed(
                 status_reason_message=error.words,
             )
         else:
-            made = SubscriptionInfo(code=code, status="subscribe", timestamp=now())
+            made = SubscriptionInfo(code=code, subscription_code=code, status="subscribe", timestamp=now(), subscribe_criteria=_asked(item))
             answer = SubscribeAnswer(reference_id=item.reference_id, timestamp=now(), status="succ", subscriptions=[made])
         seen.add(item.reference_id)
         found.append(answer)
     return SubscribeResponse(transaction_id=transaction_id, correlation_id=correlation_id, subscribe_response=found)
+
+
+def _asked(item: SubscribeItem) -> SubscribedTo:
+    asked = item.subscribe_criteria
+    return SubscribedTo(
+        reg_event_type=asked.reg_event_type, filter_type=asked.filter_type, filter=asked.filter, notify_record_type=asked.notify_record_type
+    )  # fmt: skip
 
 
 async def _subscribed(service: Service, asker: Asker, address: str, received_at: datetime, item: SubscribeItem) -> str:

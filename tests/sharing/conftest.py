@@ -22,6 +22,7 @@ from hub.settings import CHECKOUT, Settings
 from sharing import keys, operator_seal, secret, turns
 from sharing.app import create
 from tests.conftest import Hub
+from tests.sharing.witness import table, watching, witness
 from warehouse import clients, database, embedded
 
 POOL = "sharing_pool"
@@ -131,6 +132,27 @@ class Log:
             if named:
                 connection.execute(sa.text("INSERT INTO share.operator VALUES (:client, :request, :at, :sealed)"), named)
             connection.execute(sa.text("UPDATE audit.log SET size = :size, suite = 'international'"), {"size": size + len(rows)})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _every_dci_message_is_seen() -> Iterator[None]:
+    with watching():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _every_dci_message_is_the_standards() -> Iterator[None]:
+    """Those a test looks on fail it where they pass; those that came to a receiver fail it here."""
+    yield
+    found, witness.behind[:] = witness.behind[:], ()
+    assert not found, "\n".join(found)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if "DCI_SCHEMAS" in os.environ and witness.seen:  # of this process: workers show nothing
+        terminalreporter.section("DCI")
+        for line in table():
+            terminalreporter.write_line(line)
 
 
 @contextmanager

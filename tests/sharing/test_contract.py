@@ -59,6 +59,7 @@ GRANTED: dict[str, dict[str, Any]] = {
     },
     WATCH: {"purpose": WATCH, "questions": ["insured", "seriously_ill"], "attributes": ["person.name", "household.size", "person.phone"]},
 }  # fmt: skip
+SUBSCRIBED_TO = {"reg_event_type": "REGISTER", "notify_record_type": "Member"}
 RESCUE = {"purpose": "emergency_rescue", "operator": "王工", "reason": "landslide in town 1, looking for the missing"}
 
 
@@ -145,7 +146,7 @@ def message_of(desk: Desk, path: str, message: Any) -> tuple[str, dict[str, Any]
     if path.endswith("search"):
         return "search", {**searches(by_id(kind="UIN", value=desk.number, **why)), **kept}, 1
     if path.endswith("/subscribe"):
-        item = {"reference_id": "row-1", "timestamp": now(), "subscribe_criteria": {"filter": person, **why}}
+        item = {"reference_id": "row-1", "timestamp": now(), "subscribe_criteria": {**SUBSCRIBED_TO, "filter": person, **why}}
         return "subscribe", {"transaction_id": "t-1", "subscribe_request": [item], **kept}, 1
     if path.endswith("/unsubscribe"):
         return (

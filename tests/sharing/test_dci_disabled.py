@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.sharing.senders import is_the_hubs, register
+from tests.sharing.witness import lenient_in
 
 pytestmark = pytest.mark.slow
 ALLOWANCE = "disability_allowance"
@@ -41,6 +42,13 @@ def test_whether_somebody_is_disabled_is_told_by_number_or_by_the_hubs_id(desk, 
         assert answer.status_code == 200 and is_the_hubs(desk.asker.http, answer.content), answer.text
         (said,) = answer.json()["message"]["disabled_response"]
         assert (said["status"], said["disabled_status"], said["reference_id"]) == ("succ", "yes", "t-1")
+
+
+def test_whom_a_question_means_may_be_said_by_predicates_as_in_a_search(desk, holder):
+    named = {"expression1": {"attribute_name": "UIN", "operator": "eq", "attribute_value": holder.resident_id}}
+    with lenient_in("a list in the place of an object"):
+        (said,) = ask(desk, "disabled", [named]).json()["message"]["disabled_response"]
+    assert said["disabled_status"] == "yes"
 
 
 def test_how_somebody_is_disabled_is_told_in_the_standards_codes_with_a_receipt(desk, holder, pool):

@@ -11,6 +11,7 @@ from tests.sharing.conftest import Pool, turned_by_hand
 from tests.sharing.senders import authorised, is_the_hubs, now, register
 from tests.sharing.test_answers import REVIEW, WATCH, a_person
 from tests.sharing.test_dci_async import Desk, a_desk
+from tests.sharing.witness import lenient_in
 from warehouse import clients
 
 pytestmark = pytest.mark.slow
@@ -88,6 +89,21 @@ def test_a_subscriber_is_told_of_whom_something_changed_and_no_value(desk):
     assert row.name not in json.dumps(notice, ensure_ascii=False) and "1391" not in json.dumps(record["member_identifier"])
     entry = json.loads(desk.sender.asker.get(f"/v1/receipts/{beside['receipt_id']}").json()["body"])
     assert (entry["decision"], entry["purpose"], entry["told"]) == ("notified", REVIEW, {})
+
+
+def test_what_was_subscribed_to_is_told_again_without_purpose_and_consent(desk):
+    row = a_person(desk.pool)
+    criteria = wanted("UIN", row.resident_id, consent=CONSENT)
+    (made,) = subscribed(desk, criteria)[0]["subscriptions"]
+    assert made["subscription_code"] == made["code"]
+    assert made["subscribe_criteria"] == {name: value for name, value in criteria.items() if name != "consent"}
+
+
+def test_a_subscription_may_leave_out_what_the_hub_has_one_of(desk):
+    row = a_person(desk.pool)
+    with lenient_in("kinds of event and record left out"):
+        (answer,) = subscribed(desk, {"filter": {"type": "UIN", "value": row.resident_id}})
+    assert answer["status"] == "succ" and set(answer["subscriptions"][0]["subscribe_criteria"]) == {"filter"}
 
 
 def test_what_the_grant_does_not_tell_moves_nothing(desk):

@@ -9,6 +9,7 @@ import pytest
 
 from hub.settings import CHECKOUT
 from tests.sharing.test_answers import WATCH, a_person
+from tests.sharing.witness import witness
 
 pytestmark = pytest.mark.slow
 GUIDE = (CHECKOUT / "docs" / "sharing.md").read_text(encoding="utf-8")
@@ -86,4 +87,5 @@ def test_a_dci_program_gets_from_registration_to_an_answer_by_the_pages_own_comm
     start = (CHECKOUT / "docs" / "dci.md").read_text(encoding="utf-8").split("## Quick start")[1].split("\n## ")[0]
     run("\n".join(blocks(start)), tmp_path, {**environment, "HUB": url, "RESIDENT_ID": row.resident_id})
     answer = (tmp_path / "answer.json").read_text(encoding="utf-8")
+    witness.passed("POST", "/registry/sync/search", (tmp_path / "body.json").read_bytes(), 200, answer.encode())
     assert '"status":"succ"' in answer and row.id in answer and row.resident_id not in answer

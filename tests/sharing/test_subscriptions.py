@@ -26,6 +26,7 @@ from sharing.policy import Policy
 from tests.conftest import Hub
 from tests.sharing.conftest import Asker, Pool, turned_by_hand
 from tests.sharing.test_answers import NOBODY, REVIEW, WATCH
+from tests.sharing.witness import witness
 from warehouse import clients, subscriptions
 
 pytestmark = pytest.mark.slow
@@ -61,6 +62,7 @@ class Receiver:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                witness.sent(self.path, body)
                 status = outer.answer(orjson.loads(body))
                 if status < 300:
                     outer.got.append((dict(self.headers), body))
