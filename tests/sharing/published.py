@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from jsonschema.protocols import Validator
 from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
 
-from tests.sharing.dci_messages import ASKED, CALLBACK, Kind, Wrong, broken, node_at, told
+from tests.sharing.dci_messages import ASKED, CALLBACK, Kind, node_at, told
+from tests.sharing.dci_wrongs import Wrong, broken
 
 FOLDER = os.environ.get("DCI_SCHEMAS") or None
 _VERSION = "_v1.0.0.yaml"
@@ -58,7 +59,7 @@ def _one_at_least(validator: Validator, parts: Any, instance: Any, schema: Any) 
     yield from Draft202012Validator.VALIDATORS["anyOf"](validator, parts, instance, schema)
 
 
-_Loose = validators.extend(Draft202012Validator, {"oneOf": _one_at_least})
+_Loose = validators.extend(Draft202012Validator, {"oneOf": _one_at_least})  # type: ignore[no-untyped-call]
 
 
 def _straight(document: Any, place: str) -> str:

@@ -2,13 +2,18 @@
 
 import json
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from hub.settings import Settings
+from sharing.app import create
 from tests.sharing import published
-from tests.sharing.dci_messages import ANSWERED, ASKED, REFUSED, Kind, document, examples, faults, kinds, met, wronged
-from tests.sharing.witness import NotTheStandards, Witness, lenient_in
+from tests.sharing.conftest import AUDIENCE
+from tests.sharing.dci_messages import ANSWERED, ASKED, REFUSED, Kind, document, examples, faults, kinds
+from tests.sharing.dci_wrongs import met, wronged
+from tests.sharing.witness import NotTheStandards, Witness, lenient_in, told
 
 KINDS = [pytest.param(kind, id=str(kind)) for kind in kinds()]
 # Keywords of JSON Schema the oracle speaks; another one is a misspelt rule, which would hold nothing.
@@ -131,3 +136,16 @@ def test_faults_are_told_by_place_and_rule_and_never_by_value():
     record["demographic_info"]["sex"] = record["demographic_info"]["birth_date"] = record["demographic_info"]["name"] = "王伟"
     found = faults(Kind(f"POST {SEARCH}", ANSWERED), wrong)
     assert len(found) == 3 and "王伟" not in "".join(found)
+
+
+def test_what_the_page_of_the_interface_shows_is_the_standards():
+    shown = 0
+    for path, methods in create(Settings(home=Path("/nonexistent")), AUDIENCE).openapi()["paths"].items():
+        for method, operation in methods.items():
+            address = f"{method.upper()} {path}"
+            for status, answer in operation["responses"].items() if Kind(address, ANSWERED) in kinds() else ():
+                content = answer.get("content", {}).get("application/json", {})
+                for example in [content["example"]] if "example" in content else [e["value"] for e in content.get("examples", {}).values()]:
+                    assert faults(Kind(address, told(int(status), example)), example) == [], (address, status)
+                    shown += 1
+    assert shown > 100

@@ -63,7 +63,11 @@ class Witness:
         address = f"{method} {path}"
         if Kind(address, ANSWERED) not in kinds():
             return
-        way, message = _told(status, answer)
+        try:
+            message = orjson.loads(answer)
+        except ValueError:
+            raise NotTheStandards(f"{address}: an answer of status {status} is no JSON") from None
+        way = told(status, message)
         self._held(Kind(address, way), status, message)
         if way == ANSWERED and Kind(address, ASKED) in kinds():
             self._taken(
@@ -119,19 +123,15 @@ class Witness:
         self.repaired[kind, published.needed(kind, status, message)] += 1
 
 
-def _told(status: int, answer: bytes) -> tuple[str, Any]:
-    """Which way an answer is, and its body."""
-    try:
-        message = orjson.loads(answer)
-    except ValueError:
-        raise NotTheStandards(f"an answer of status {status} is no JSON") from None
+def told(status: int, message: Any) -> str:
+    """Which way an answer is."""
     if status >= 400:
-        return REFUSED, message
+        return REFUSED
     header, inner = (message.get(name) if isinstance(message, dict) else None for name in ("header", "message"))
     is_rejected = (
         header.get("status") == "rjct" if isinstance(header, dict) else isinstance(inner, dict) and inner.get("ack_status") == "ERR"
     )
-    return (REJECTED if is_rejected else ANSWERED), message
+    return REJECTED if is_rejected else ANSWERED
 
 
 witness = Witness()
