@@ -65,7 +65,23 @@ def test_a_message_with_any_rule_broken_is_refused(kind):
     assert [f"{wrong.place} {wrong.how}" for wrong in tried if not faults(kind, wrong.message)] == []
 
 
-@pytest.mark.skipif(published.FOLDER is None, reason="DCI_SCHEMAS names no folder of the standard's own files")
+own_files = pytest.mark.skipif(published.FOLDER is None, reason="DCI_SCHEMAS names no folder of the standard's own files")
+
+
+@own_files
+def test_every_repair_of_the_standards_own_files_changes_what_they_take():
+    idle = set(published.NAMES)
+    for kind in kinds():
+        status = STATUS.get(kind.way, 200)
+        for message in (*examples(kind), *(wrong.message for wrong in wronged(kind))):
+            is_refused = bool(published.faults(kind, status, message, published.NAMES))
+            idle = {name for name in idle if bool(published.faults(kind, status, message, published.NAMES - {name})) is is_refused}
+        if not idle:
+            return
+    assert idle == set()
+
+
+@own_files
 def test_what_breaks_any_rule_of_the_standards_own_files_is_refused_and_the_examples_are_theirs():
     tried, taken = 0, []
     for kind in kinds():
