@@ -142,7 +142,8 @@ def message_of(desk: Desk, path: str, message: Any) -> tuple[str, dict[str, Any]
     """Action, message and count of requests: as it was made up, of somebody who is there, for a purpose that is granted."""
     person = {"type": "UIN", "value": desk.number}
     why = {"authorize": {"purpose": {"code": REVIEW}}, "consent": {"@id": CONSENT, "purpose": {"code": REVIEW}}}
-    kept = {k: v for k, v in message.items() if k == "transaction_id"} if isinstance(message, dict) else {}
+    made_up = message.get("transaction_id") if isinstance(message, dict) else None
+    kept = {"transaction_id": made_up} if isinstance(made_up, str) else {}  # a number is let pass, and not the standard's
     if path.endswith("search"):
         return "search", {**searches(by_id(kind="UIN", value=desk.number, **why)), **kept}, 1
     if path.endswith("/subscribe"):

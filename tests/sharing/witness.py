@@ -71,7 +71,9 @@ class Witness:
         self._held(Kind(address, way), status, message)
         if way == ANSWERED and Kind(address, ASKED) in kinds():
             self._taken(
-                Kind(address, ASKED), status, dict(parse_qsl(asked.decode())) if path.startswith("/oauth2") else orjson.loads(asked)
+                Kind(address, ASKED),
+                status,
+                dict(parse_qsl(asked.decode(errors="replace"))) if path.startswith("/oauth2") else orjson.loads(asked),
             )
 
     def sent(self, path: str, body: bytes) -> None:
