@@ -1,15 +1,17 @@
 """A recall leads to what was told and what is true now: a disclosure of its own, under the policy of today, written down before it leaves."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from typer.testing import CliRunner
 
-from hub import settings as hub_settings
 from hub.crypto_suite import chosen
+from hub.settings import CHECKOUT
 from pipeline import erasure, review, rulings
-from pipeline.cli.main import app
 from sharing import checkpoint, keys, merkle, recall
 from sharing.recalled import lesser
 from sharing.receipts import commitment
@@ -208,16 +210,16 @@ def test_no_recall_tells_what_the_policy_of_today_does_not(borrowed: Hub, served
     refused(values_of(civil, mine["recall_id"]), 401, "client-revoked")
 
 
-def test_the_operator_sees_how_it_was_told_and_no_value(borrowed: Hub, served: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_operator_sees_how_it_was_told_and_no_value(borrowed: Hub, served: Pool) -> None:
     pool, wrongly = served, Wrongly(borrowed, served)
-    monkeypatch.setenv("HUB_HOME", str(pool.settings.home))
-    monkeypatch.setenv("HUB_DATABASE_URL", pool.settings.database_url.get_secret_value())  # type: ignore[union-attr]
-    monkeypatch.setenv("COLUMNS", "400")
-    hub_settings.get_settings.cache_clear()
-    try:
-        text, rows = CliRunner().invoke(app, ["recall", "list"]).stdout, CliRunner().invoke(app, ["recall", "list", "--json"]).stdout
-    finally:
-        hub_settings.get_settings.cache_clear()
+    address: Any = pool.settings.database_url
+    environment = {**os.environ, "HUB_HOME": str(pool.settings.home), "HUB_DATABASE_URL": address.get_secret_value(), "COLUMNS": "400"}
+
+    def listed(*options: str) -> str:
+        command = [str(Path(sys.executable).with_name("hub")), "recall", "list", *options]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=CHECKOUT).stdout
+
+    text, rows = listed(), listed("--json")
     assert {"disability.grade (clear)", "disability.grade (yes_no)", "?certificate_valid (question)"} <= {
         t.strip() for line in text.splitlines() for cell in line.split("│") for t in cell.split(",")
     }
@@ -227,7 +229,7 @@ def test_the_operator_sees_how_it_was_told_and_no_value(borrowed: Hub, served: P
     assert number not in text + rows
 
 
-def test_a_correction_tells_both_values_and_an_erasure_neither(borrowed: Hub, served: Pool) -> None:
+def test_a_withdrawal_and_its_release_tell_both_values_and_an_erasure_neither(borrowed: Hub, served: Pool) -> None:
     hub, pool = borrowed, served
     civil = pool.asker("civil-desk", "civil_affairs")
     person, attribute, delivery = a_change(pool)
@@ -264,6 +266,22 @@ def test_a_correction_tells_both_values_and_an_erasure_neither(borrowed: Hub, se
         assert (gone.status_code, gone.json()["code"]) == (410, "erased-by-law")
     assert pool.entries() == before + 2
     assert civil.post(f"/v1/recalls/{last['recall_id']}/acknowledge").status_code == 200
+
+
+def test_where_one_of_two_was_erased_the_others_present_alone_is_told(borrowed: Hub, served: Pool) -> None:
+    """What was told mixed both, and half of it is nobody's to tell any more."""
+    hub, wrongly = borrowed, Wrongly(borrowed, served)
+    mine = wrongly.recall("civil")
+    with hub.landing_kept():
+        erasure.carry_out(
+            hub.settings, wrongly.other, basis="law", reason="decision", by="one", confirmed_by="other",
+            confirm=erasure.plan(hub.settings, wrongly.other).confirm,
+        )  # fmt: skip
+    looked_back(served)
+    body = wrongly.civil.get(mine["values"]).json()
+    assert body["told"] is None and [(p["person_id"], p["status"]) for p in body["now"]] == [(wrongly.person, "told")]
+    now = wrongly.civil.person(wrongly.person, WATCH, "disability.grade").json()
+    assert shown(body["now"][0], "disability.grade") == shown(now, "disability.grade")
 
 
 @pytest.mark.parametrize(
