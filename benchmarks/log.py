@@ -31,22 +31,22 @@ _BATCHES = 20
 
 
 @contextlib.contextmanager
-def scratch() -> Iterator[Settings]:
-    """Settings of a hub whose warehouse is a new database."""
+def scratch(name: str = _NAME) -> Iterator[Settings]:
+    """Settings of a hub whose warehouse is a new database of a name."""
     url = database.engine(get_settings()).url
     server = sa.create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection, tempfile.TemporaryDirectory() as home:
-        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {_NAME} WITH (FORCE)"))
-        connection.execute(sa.text(f"CREATE DATABASE {_NAME}"))
-        address = url.set(database=_NAME).render_as_string(hide_password=False)
+        connection.execute(sa.text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        address = url.set(database=name).render_as_string(hide_password=False)
         settings = Settings(home=Path(home), database_url=address)  # type: ignore[call-arg, arg-type]
         try:
             yield settings
         finally:
             database.engine(settings).dispose()
-            connection.execute(sa.text(f"DROP DATABASE {_NAME} WITH (FORCE)"))
+            connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
             roles = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, :prefix) ORDER BY length(rolname) DESC"
-            for role in connection.scalars(sa.text(roles), {"prefix": f"{_NAME}_"}).all():
+            for role in connection.scalars(sa.text(roles), {"prefix": f"{name}_"}).all():
                 connection.execute(sa.text(f'DROP ROLE "{role}"'))
 
 

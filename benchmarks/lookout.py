@@ -7,8 +7,10 @@ are so many a day, up to today, the new ones are of today. Half are about one pe
 """
 
 import argparse
+import contextlib
 import statistics
 import time
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
@@ -32,7 +34,7 @@ INSERT INTO audit.entry
         'desk-' || n % :clients, 'department-' || n % 5, 'roster_monitoring',
         CASE WHEN n % 50 = 7 THEN 'not_available' ELSE 'told' END, subject,
         :asked || CASE WHEN n % 40 < 20 THEN 'person' ELSE 'compare' END || :request || :size + n || :told, '\\x00'
-    FROM generate_series(0, :entries - 1) AS n JOIN subject ON number = (:size + n) * 7919 % :persons
+    FROM generate_series(0, :entries - 1) AS n JOIN subject ON number = CAST(:size + n AS bigint) * 7919 % :persons
 """
 
 
@@ -68,39 +70,39 @@ def _plant(settings: Settings, size: int, entries: int, days: int, persons: int)
             connection.execute(sa.text("INSERT INTO share.operator VALUES (:client, :request, :at, :sealed)"), named)
 
 
-def _measured(entries: int, a_day: int, new: int, persons: int) -> tuple[float, float]:
-    """Seconds of a look at new entries behind others, the median; seconds of the first count of those."""
-    with scratch() as settings:
-        database.migrate(settings)
-        engine = database.engine(settings)
-        with engine.begin() as connection:
-            connection.execute(sa.text(_PERSONS), {"persons": persons})
-            ids = connection.scalars(sa.text("SELECT person_id::text FROM core.person")).all()
-            pseudonyms = keys.Pseudonyms(settings)
-            connection.execute(sa.text("CREATE TABLE subject (number bigint PRIMARY KEY, subject bytea)"))
-            connection.execute(
-                sa.text(
-                    "INSERT INTO subject SELECT n - 1, subject FROM unnest(CAST(:subjects AS bytea[])) WITH ORDINALITY AS s(subject, n)"
-                ),
-                {"subjects": [pseudonyms.of(i) for i in ids]},
-            )
-        _plant(settings, 0, entries, entries // a_day, persons)
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(sa.text("VACUUM ANALYZE"))
-        began = time.perf_counter()
-        with engine.begin() as connection:  # what is there is habit
-            counted = client_days.count(connection, 0, entries)
-            findings.done(connection, entries)
-        first_s = time.perf_counter() - began
-        took = []
-        for n in range(_LOOKS):
-            _plant(settings, entries + n * new, new, 0, persons)
-            began = time.perf_counter()
-            lookout.look(settings)
-            took.append(time.perf_counter() - began)
-        if not counted:
-            raise RuntimeError("nothing was counted")
-    return statistics.median(took), first_s
+@dataclass
+class _Measured:
+    """A log of so many entries, and what looks at new ones took."""
+
+    settings: Settings
+    entries: int
+    first_s: float
+    looks_s: list[float] = field(default_factory=list)
+
+
+def _begun(settings: Settings, entries: int, a_day: int, persons: int) -> _Measured:
+    """A log whose entries are habit."""
+    database.migrate(settings)
+    engine = database.engine(settings)
+    with engine.begin() as connection:
+        connection.execute(sa.text(_PERSONS), {"persons": persons})
+        ids = connection.scalars(sa.text("SELECT person_id::text FROM core.person")).all()
+        pseudonyms = keys.Pseudonyms(settings)
+        connection.execute(sa.text("CREATE TABLE subject (number bigint PRIMARY KEY, subject bytea)"))
+        connection.execute(
+            sa.text("INSERT INTO subject SELECT n - 1, subject FROM unnest(CAST(:subjects AS bytea[])) WITH ORDINALITY AS s(subject, n)"),
+            {"subjects": [pseudonyms.of(i) for i in ids]},
+        )
+    _plant(settings, 0, entries, entries // a_day, persons)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("VACUUM ANALYZE"))
+    began = time.perf_counter()
+    with engine.begin() as connection:
+        counted = client_days.count(connection, 0, entries)
+        findings.done(connection, entries)
+    if not counted:
+        raise RuntimeError("nothing was counted")
+    return _Measured(settings, entries, time.perf_counter() - began)
 
 
 def main() -> None:
@@ -111,14 +113,25 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=10_000)
     parser.add_argument("--persons", type=int, default=100_000)
     given = parser.parse_args()
-    found = {}
-    for entries in given.entries:
-        found[entries], first_s = _measured(entries, given.a_day, given.new, given.persons)
+    with contextlib.ExitStack() as held:
+        logs = [
+            _begun(held.enter_context(scratch(f"benchmark_lookout_{n}")), entries, given.a_day, given.persons)
+            for n, entries in enumerate(given.entries)
+        ]
+        for n in range(_LOOKS):  # in turn, so that whatever else the machine does is done to all
+            for log in logs:
+                _plant(log.settings, log.entries + n * given.new, given.new, 0, given.persons)
+                began = time.perf_counter()
+                lookout.look(log.settings)
+                log.looks_s.append(time.perf_counter() - began)
+    for log in logs:
+        median_s = statistics.median(log.looks_s)
         print(
-            f"{entries:>12,} entries there, {given.a_day:,} a day: a look at {given.new:,} new ones {found[entries]:.2f} s; the first count of all {first_s:.1f} s"
+            f"{log.entries:>12,} entries there, {given.a_day:,} a day: a look at {given.new:,} new ones {median_s:.2f} s; the first count of all {log.first_s:.1f} s"
         )
-    if len(found) > 1:
-        print(f"ratio of the last to the first {found[given.entries[-1]] / found[given.entries[0]]:.2f}")
+    if len(logs) > 1:
+        ratios = [one / other for one, other in zip(logs[-1].looks_s, logs[0].looks_s, strict=True)]
+        print(f"ratio of the last to the first, the median of {_LOOKS}: {statistics.median(ratios):.2f}")
 
 
 if __name__ == "__main__":

@@ -57,29 +57,22 @@ def count(connection: sa.Connection, since: int, until: int) -> dict[date, list[
     Returns:
         Clients that asked, by day.
     """
-    given = {"since": since, "until": until}
-    first = connection.scalar(
-        sa.text(
-            "SELECT least(:since, (SELECT min(first_leaf) FROM share.client_day WHERE day >= (SELECT CAST(min(at) AT TIME ZONE 'Asia/Shanghai' AS date)"
-            " FROM audit.entry WHERE leaf_index >= :since AND leaf_index < :until)))"
-        ),
-        given,
-    )
     rows = connection.execute(
         sa.text(
             f"WITH e AS MATERIALIZED ({_ASKED} AND leaf_index >= :since AND leaf_index < :until),"
-            # Of each person asked about now, all that day's entries: those counted before stand elsewhere in the log.
-            " one AS (SELECT client_id, day, max(n) AS most FROM (SELECT client_id, day, (SELECT count(*) FROM audit.entry a WHERE a.subject = s.subject"
-            " AND a.leaf_index >= :first AND a.leaf_index < :until AND a.client_id = s.client_id AND a.decision <> 'notified'"
-            " AND CAST(a.at AT TIME ZONE 'Asia/Shanghai' AS date) = s.day) AS n"
-            " FROM (SELECT DISTINCT client_id, day, subject FROM e WHERE subject IS NOT NULL) AS s) AS c GROUP BY client_id, day),"
+            # Of each person asked about now, that day's entries that were counted before: they stand elsewhere in the log.
+            " one AS (SELECT client_id, day, max(n) AS most FROM (SELECT client_id, day, s.n + CASE WHEN d.first_leaf IS NULL THEN 0 ELSE"
+            " (SELECT count(*) FROM audit.entry a WHERE a.subject = s.subject AND a.leaf_index >= d.first_leaf AND a.leaf_index < :since"
+            " AND a.client_id = s.client_id AND a.decision <> 'notified' AND CAST(a.at AT TIME ZONE 'Asia/Shanghai' AS date) = s.day) END AS n"
+            " FROM (SELECT client_id, day, subject, count(*) AS n FROM e WHERE subject IS NOT NULL GROUP BY client_id, day, subject) AS s"
+            " LEFT JOIN share.client_day d USING (client_id, day)) AS c GROUP BY client_id, day),"
             f" counted AS (SELECT client_id, day, {_COUNTS})"
             f" INSERT INTO share.client_day AS d ({_COLUMNS}) SELECT {_COLUMNS} FROM counted ON CONFLICT (client_id, day) DO UPDATE SET"
             " entries = d.entries + excluded.entries, misses = d.misses + excluded.misses, refusals = d.refusals + excluded.refusals,"
             " off_hours = d.off_hours + excluded.off_hours, most_on_one = greatest(d.most_on_one, excluded.most_on_one), last_leaf = excluded.last_leaf"
             " RETURNING client_id, day"
         ),
-        {**given, "first": first},
+        {"since": since, "until": until},
     )
     found: dict[date, list[str]] = {}
     for row in rows:

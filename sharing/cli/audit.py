@@ -90,7 +90,7 @@ def audit_key() -> None:
 
 
 _HEADINGS = {
-    "day": "日 day", "hour": "时 hour", "department": "部门 department", "client": "客户端 client", "purpose": "用途 purpose", "decision": "决定 decision",
+    "day": "日\nday", "hour": "时\nhour", "department": "部门\ndepartment", "client": "客户端\nclient", "purpose": "用途\npurpose", "decision": "决定\ndecision",
 }  # fmt: skip
 
 
@@ -127,10 +127,12 @@ def audit_report(
     if not found:
         print("没有留痕 / no entry")
         return
-    table = plain_table(*(_HEADINGS[name] for name in named))
-    for name in ("次数 entries", "人数 persons"):
+    table = plain_table()
+    for name in named:  # a name that is cut off is none
+        table.add_column(_HEADINGS[name], overflow="fold", no_wrap=name in ("day", "hour"))
+    for name in ("次数\nentries", "人数\npersons"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("最近 last", no_wrap=True)
+    table.add_column("最近\nlast", no_wrap=True)
     for r in found:
         table.add_row(*(getattr(r, column.value) or "—" for column in columns), f"{r.entries:,}", f"{r.persons:,}", shown(r.last_at))
     screen().print(table)
