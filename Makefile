@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance dci-messages faults bench bench-history bench-sharing bench-log bench-night bench-setup bench-identity audit-setup sbom audit lock clean
+.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance dci-messages faults bench bench-history bench-sharing bench-log bench-lookout bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,9 @@ bench-sharing: setup ## What an answer costs, beside a bare endpoint on the same
 
 bench-log: setup ## The log of disclosures with ten million entries: appending, proving
 	@$(BIN)/python -m benchmarks.log
+
+bench-lookout: setup ## What looking for unusual access costs behind a short log and one of a million entries
+	@$(BIN)/python -m benchmarks.lookout
 
 bench: setup ## Score the last night against the county's truth
 	$(BIN)/python -m benchmarks.truth
