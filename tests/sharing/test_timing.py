@@ -61,6 +61,13 @@ def children(pool: Pool) -> list[str]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def fresh(civil: Asker, town: Asker) -> None:
+    """Tokens that last longer than the rounds do."""
+    for asker in (civil, town):
+        asker.renew()
+
+
 def by_id(civil: Asker, children: list[str]) -> tuple[Ask, Ask]:
     return (
         lambda: civil.person(unused(), REVIEW, "person.name", **CONSENT),
