@@ -15,9 +15,9 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from hub.working_days import working_days
 from pipeline import tickets
-from schemas.contract import Contract, load_contract
-from warehouse import database, disputes, questions
-from warehouse.disputes import Stored
+from schemas.contract import Contract
+from warehouse import database, disputes, ledger, questions
+from warehouse.disputes import By, Stored
 from warehouse.survivorship import COLUMNS
 
 
@@ -42,6 +42,8 @@ class Dispute:
     """A dispute as it stands on a day.
 
     Attributes:
+        attribute: as the catalogue names it: a golden value, or a field of the record.
+        department: that disputes it over the service; None = it was opened at the hub.
         person_id: whose record it is about now; None when the record is gone.
         outcome: answered (the agency delivered another value, or no longer holds the record), refused, withdrawn; None while open.
         age_days: working days from the opening to the end, or to the day it is looked at.
@@ -52,8 +54,10 @@ class Dispute:
     reason: Reason
     attribute: str
     stem: str
+    record_id: str
     person_id: str | None
     asker: str
+    department: str | None
     owner: str
     opened_date: date
     due_date: date
@@ -69,8 +73,8 @@ class Dispute:
 def _as_of(settings: Settings, day: date, found: Stored) -> Dispute:
     until = found.ended_date or day
     return Dispute(
-        found.dispute_id, Kind(found.kind), Reason(found.reason), found.attribute, found.stem, found.person_id, found.asker, found.owner,
-        found.opened_date, found.due_date, found.is_due_provisional, found.outcome, found.ended_date, found.delivery_id, found.words,
+        found.dispute_id, Kind(found.kind), Reason(found.reason), found.attribute, found.stem,
+        found.record_id, found.person_id, found.asker, found.department, found.owner, found.opened_date, found.due_date, found.is_due_provisional, found.outcome, found.ended_date, found.delivery_id, found.words,
         working_days(settings).between(found.opened_date, until), until > found.due_date,
     )  # fmt: skip
 
@@ -82,42 +86,80 @@ def listed(connection: sa.Connection, settings: Settings, *, person_id: str | No
         person_id: only about this person.
         closed: those that have ended as well.
     """
-    day = tickets.today(settings, connection)
+    day = ledger.today(settings, connection)
     return [_as_of(settings, day, d) for d in disputes.stored(connection, person_id=person_id) if closed or d.outcome is None]
 
 
-def open_dispute(settings: Settings, person_id: str, attribute: str, *, kind: str, reason: str, asker: str) -> Dispute:
-    """Dispute a value of a person; it is routed to the agency the value comes from.
+def open_dispute(
+    settings: Settings,
+    person_id: str,
+    attribute: str,
+    *,
+    kind: str,
+    reason: str,
+    asker: str,
+    record_key: str | None = None,
+    details: str | None = None,
+) -> list[Dispute]:
+    """Dispute a value of a person; it is routed to the agency whose record it is in, or comes from. One dispute a record.
+
+    Args:
+        settings: whose pool.
+        person_id: of the person.
+        attribute: as the catalogue names it, ``person.NAME`` or ``SOURCE.FIELD``; NAME alone is the golden value.
+        kind: one of :class:`Kind`.
+        reason: one of :class:`Reason`.
+        asker: who says so.
+        record_key: only this record of the agency; None = each that the person has there.
+        details: what the agency is told beside, kept sealed.
 
     Raises:
-        ConfigError: no such person, attribute, kind or reason; the person has no such value; or it is disputed already.
+        ConfigError: no such person, attribute, kind or reason; the id was merged into another person's; the person has no such value; or it is
+            disputed already.
     """
-    for name, value, known in (("ATTRIBUTE", attribute, COLUMNS), ("--kind", kind, list(Kind)), ("--reason", reason, list(Reason))):
+    for name, value, known in (("--kind", kind, list(Kind)), ("--reason", reason, list(Reason))):
         if value not in known:
             raise ConfigError(f"{value!r} is not known", where=name, next_step=f"one of: {', '.join(known)}")
+    attribute = attribute if "." in attribute else f"{disputes.GOLDEN}.{attribute}"
+    if not disputes.is_known(attribute):
+        golden = ", ".join(COLUMNS)
+        raise ConfigError(
+            f"{attribute!r} is not known",
+            where="ATTRIBUTE",
+            next_step=f"one of: {golden}; or SOURCE.FIELD of a source's contract, see docs/catalogue.md",
+        )
+    if details is not None and (len(details) > disputes.DETAILS_CHARS or not details.isprintable()):
+        raise ConfigError(f"at most {disputes.DETAILS_CHARS} characters, none of control", where="--details")
     database.migrate(settings)
     with database.engine(settings).begin() as connection:
-        disputes.lock(connection)
-        person = str(questions.person(connection, person_id)["person_id"])
-        source = disputes.source(connection, person, attribute)
-        if source is None:
+        person = str(questions.person(connection, questions.unmerged(connection, person_id, "PERSON"))["person_id"])
+        found = disputes.sources(connection, person, attribute, record_key)
+        if not found:
             raise ConfigError(f"no agency gives a {attribute} for this person", where="ATTRIBUTE", next_step="see `hub person ID`")
-        if any((d.record_id, d.attribute) == (source.record_id, attribute) and d.outcome is None for d in disputes.stored(connection)):
-            raise ConfigError("this value is disputed already", where="ATTRIBUTE", next_step="see `hub dispute list`")
-        contract, day = load_contract(source.stem), tickets.today(settings, connection)
-        due = working_days(settings).after(day, settings.dispute_due_days)
-        key = disputes.add(
-            connection, source, kind=kind, reason=reason, attribute=attribute, asker=asker, owner=tickets.owner_of(contract), opened_date=day,
-            due_date=due.day, is_due_provisional=due.is_provisional,
-        )  # fmt: skip
-        return _one(connection, settings, key)
+        try:
+            made = disputes.open_(connection, settings, attribute, found, By(asker, kind, reason, details))
+        except disputes.Disputed:
+            raise ConfigError("this value is disputed already", where="ATTRIBUTE", next_step="see `hub dispute list`") from None
+        day = ledger.today(settings, connection)
+        return [_as_of(settings, day, one) for one in made]
+
+
+def details(settings: Settings, dispute_id: str) -> tuple[Dispute, str | None]:
+    """A dispute with what the agency is told beside; None = nothing.
+
+    Raises:
+        ConfigError: no such dispute.
+    """
+    with database.engine(settings).connect() as connection:
+        found = _one(connection, settings, dispute_id)
+        return found, disputes.details(connection, settings, found.dispute_id)
 
 
 def _one(connection: sa.Connection, settings: Settings, dispute_id: str) -> Dispute:
     found = disputes.stored(connection, dispute_id=dispute_id) if dispute_id else []
     if len(found) != 1:
         raise ConfigError(f"{len(found)} disputes begin with that id", where="DISPUTE", next_step="see `hub dispute list --all`")
-    return _as_of(settings, tickets.today(settings, connection), found[0])
+    return _as_of(settings, ledger.today(settings, connection), found[0])
 
 
 def end(settings: Settings, dispute_id: str, outcome: str, *, actor: str, words: str | None = None) -> Dispute:
@@ -136,10 +178,10 @@ def end(settings: Settings, dispute_id: str, outcome: str, *, actor: str, words:
             raise ConfigError(f"this dispute has ended: {found.outcome}", where="DISPUTE", next_step="open another one")
         if outcome == "refused" and not (words or "").strip():
             raise ConfigError("a refusal has a reason", where="--because", next_step="write what the agency says, without a person's value")
-        disputes.note(connection, found.dispute_id, outcome, tickets.today(settings, connection), actor, words)
+        disputes.note(connection, found.dispute_id, outcome, ledger.today(settings, connection), actor, words)
         return _one(connection, settings, found.dispute_id)
 
 
 def answered(connection: sa.Connection, contract: Contract, day: date, delivery_id: str) -> int:
     """End what a delivery answers; part of the transaction that publishes it, after its records are written. How many."""
-    return disputes.answer(connection, contract.stem, delivery_id, day, tickets.NIGHT)
+    return disputes.answer(connection, contract, delivery_id, day, tickets.NIGHT)

@@ -72,7 +72,7 @@ class Plan:
 
 
 def _found(connection: sa.Connection, contracts: dict[str, Contract], person: str) -> tuple[str, list[Record], Plan]:
-    person_id = str(questions.person(connection, person)["person_id"])
+    person_id = str(questions.person(connection, questions.unmerged(connection, person, "ID"))["person_id"])
     records = erasures.records_of(connection, contracts, person_id)
     by_source: dict[str, int] = {}
     for record in records:

@@ -19,10 +19,11 @@ from jinja2 import Environment, FileSystemLoader, select_autoescape
 from hub.errors import ConfigError
 from hub.settings import Settings
 from hub.working_days import working_days
-from pipeline import parsing, tickets, writers
+from pipeline import disputes, parsing, tickets, writers
+from pipeline.disputes import Dispute
 from pipeline.tickets import Ticket
 from schemas.contract import Contract, load_contract
-from warehouse import database, scores
+from warehouse import database, ledger, scores
 from warehouse.scores import NightCounts
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape())
@@ -79,6 +80,25 @@ class Corrections:
 
 
 @dataclass(frozen=True)
+class Disputed:
+    """Values of an agency that somebody said were wrong, in a month.
+
+    Attributes:
+        opened: in the month.
+        answered: ended in it, by a delivery or by a refusal with its reason.
+        in_time: of those, not after their due date.
+        open: not ended at the month's end, or today.
+        overdue: of those, past their due date by then.
+    """
+
+    opened: int
+    answered: int
+    in_time: int
+    open: int
+    overdue: int
+
+
+@dataclass(frozen=True)
 class Scorecard:
     """A month of one agency.
 
@@ -100,6 +120,7 @@ class Scorecard:
     before: dict[str, Share]
     nights: list[NightCounts]
     corrections: Corrections
+    disputes: Disputed
     tickets: list[Ticket]
 
     def as_json(self) -> dict[str, Any]:
@@ -157,6 +178,18 @@ def _corrections(settings: Settings, found: list[Ticket], first: date, until: da
     )  # fmt: skip
 
 
+def _disputed(found: list[Dispute], first: date, until: date) -> Disputed:
+    def ended(one: Dispute) -> date:
+        return one.ended_date or date.max
+
+    answered = [d for d in found if d.outcome in ("answered", "refused") and first <= ended(d) <= until]
+    still = [d for d in found if d.opened_date <= until < ended(d)]
+    return Disputed(
+        sum(first <= d.opened_date <= until for d in found), len(answered), sum(ended(d) <= d.due_date for d in answered), len(still),
+        sum(d.due_date < until for d in still),
+    )  # fmt: skip
+
+
 def scorecard(settings: Settings, stem: str, month: date) -> Scorecard:
     """The scorecard of an agency's month.
 
@@ -168,7 +201,7 @@ def scorecard(settings: Settings, stem: str, month: date) -> Scorecard:
     database.migrate(settings)
     with database.engine(settings).connect() as connection:
         last = month.replace(day=calendar.monthrange(month.year, month.month)[1])
-        until = min(last, tickets.today(settings, connection))
+        until = min(last, ledger.today(settings, connection))
         nights = scores.nights(connection, stem, month, last)
         if not nights:
             raise ConfigError(f"no night of {month:%Y-%m} was published for {stem}", where="--month", next_step="see `hub status`")
@@ -178,6 +211,7 @@ def scorecard(settings: Settings, stem: str, month: date) -> Scorecard:
         return Scorecard(
             stem, contract.agency_zh, contract.agency_en, month, until, _shares(connection, contract, nights),
             _shares(connection, contract, earlier) if earlier else {}, nights, _corrections(settings, found, month, until),
+            _disputed([d for d in disputes.listed(connection, settings, closed=True) if d.stem == stem], month, until),
             [t for t in found if t.opened_date <= until and (t.closed_date is None or t.closed_date >= month)],
         )  # fmt: skip
 
@@ -209,7 +243,7 @@ def as_html(card: Scorecard) -> str:
 def as_workbook(card: Scorecard) -> bytes:
     """The scorecard as a workbook: shares, nights, tickets, definitions."""
     held = io.BytesIO()
-    c = card.corrections
+    c, d = card.corrections, card.disputes
     sheets: dict[str, list[list[Any]]] = {
         "评分 Scores": [
             ["指标", "Indicator", "符合 good", "总数 of", "比例 share", "上月 month before"],
@@ -218,6 +252,9 @@ def as_workbook(card: Scorecard) -> bytes:
             [], ["更正", "Corrections", "件 tickets"],
             ["新开", "opened", c.opened], ["关闭", "closed", c.closed], ["按期关闭", "closed in time", c.in_time],
             ["更正用时中位数（工作日）", "median working days to close", c.median_days], ["未关闭", "open", c.open], ["超期", "overdue", c.overdue],
+            [], ["异议", "Disputes", "件 disputes"],
+            ["新提出", "opened", d.opened], ["办结", "answered", d.answered], ["按期办结", "answered in time", d.in_time],
+            ["办理中", "open", d.open], ["超期", "overdue", d.overdue],
         ],
         "逐夜 Nights": [
             ["业务日期 night", "情况", "state", "交付行数 rows delivered", "未放行行数 rows kept out"],

@@ -22,6 +22,7 @@ from pipeline.tickets import Ticket
 from schemas.contract import Contract, load_contract
 from warehouse import database, landing
 from warehouse import tickets as ledger
+from warehouse.ledger import today
 
 # Columns added behind the agency's own.
 REASON, FIELD, POINTER = "退回原因", "问题字段", "退回行号"
@@ -128,7 +129,7 @@ def export(settings: Settings, ticket_id: str, folder: Path, *, actor: str) -> E
         draft = _write(path, sealed)
         try:
             detail = {"rows": rows.height, "sha256": sha256, "file": path.name}
-            ledger.note(connection, ticket_id, "exported", tickets.today(settings, connection), actor, detail)
+            ledger.note(connection, ticket_id, "exported", today(settings, connection), actor, detail)
             connection.commit()
         except BaseException:
             draft.unlink(missing_ok=True)

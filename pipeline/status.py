@@ -6,7 +6,7 @@ from typing import Any
 
 from hub.errors import ConfigError
 from hub.settings import Settings
-from pipeline import tickets
+from pipeline import disputes, tickets
 from schemas.contract import readable_contracts
 from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, subscriptions, unusual
 
@@ -66,6 +66,21 @@ class OpenTickets:
 
 
 @dataclass(frozen=True)
+class OpenDisputes:
+    """A source's disputed values that are not answered.
+
+    Attributes:
+        oldest_days: age of the oldest, working days.
+        overdue: past their due date.
+    """
+
+    stem: str
+    disputes: int
+    overdue: int
+    oldest_days: int
+
+
+@dataclass(frozen=True)
 class Status:
     """How the hub stands after a night.
 
@@ -73,6 +88,7 @@ class Status:
         published_at: None until the night is in the pool.
         quarantine: rows that this night's deliveries left in quarantine, by source and rule, most first.
         tickets: those that are not closed, by source, oldest first; ages count to the night.
+        disputes: values somebody says are wrong that their source has not answered; counted to the hub's day.
         recalls: departments that have not acknowledged that something they were told turned out otherwise.
         receivers: clients that do not take the notices they subscribed to.
         erasures: persons erased by law whom landing still holds.
@@ -87,6 +103,7 @@ class Status:
     households: int | None
     quarantine: list[quarantine.RuleCount]
     tickets: list[OpenTickets]
+    disputes: list[OpenDisputes]
     recalls: list[recalls.OpenRecalls]
     receivers: list[subscriptions.Troubled]
     erasures: int
@@ -129,6 +146,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
         broken_glass = emergencies.waiting(connection)
         to_be_reviewed = unusual.open_by_department(connection)
+        disputed = _disputed(disputes.listed(connection, settings))
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
     sources = []
     for i in intakes:
@@ -159,6 +177,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         night.households,
         rules,
         waiting,
+        disputed,
         told_wrongly,
         away,
         to_be_erased,
@@ -167,6 +186,15 @@ def status(settings: Settings, day: date | None = None) -> Status:
         night.fingerprint,
         night.seconds,
     )
+
+
+def _disputed(found: list[disputes.Dispute]) -> list[OpenDisputes]:
+    """Disputes that are open, by source, oldest first."""
+    by_source: dict[str, list[disputes.Dispute]] = {}
+    for one in found:
+        by_source.setdefault(one.stem, []).append(one)
+    counted = [OpenDisputes(stem, len(of), sum(d.is_overdue for d in of), max(d.age_days for d in of)) for stem, of in by_source.items()]
+    return sorted(counted, key=lambda c: (-c.oldest_days, c.stem))
 
 
 def _waiting(found: list[tickets.Ticket]) -> list[OpenTickets]:

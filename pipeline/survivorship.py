@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from hub.errors import ConfigError
 from hub.settings import Settings
-from pipeline import tickets
 from schemas import survivorship as policies
 from schemas.contract import stems
 from schemas.survivorship import Survivorship
@@ -57,7 +56,7 @@ def _admitted(connection: sa.Connection, settings: Settings, file: Path) -> tupl
             raise ConfigError(
                 f"version {policy.version} was in force with other rules, or lies behind", where=f"{file.name} version", next_step=step
             )
-        first, today = max(p.decided_date for p in known), tickets.today(settings, connection)
+        first, today = max(p.decided_date for p in known), ledger.today(settings, connection)
         if not first <= policy.decided_date <= today:
             told = f"the date lies outside {first} (the former policy's) … {today} (today)"
             raise ConfigError(told, where=f"{file.name} decided_date", next_step="write the day on which it was decided")

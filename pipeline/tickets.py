@@ -91,19 +91,6 @@ def _counts(group: Group) -> dict[str, int]:
     return {name: getattr(group, name) for name in ("rows", "open", "passed", "withdrawn", "again")}
 
 
-def today(settings: Settings, connection: sa.Connection) -> date:
-    """The day by which ages count: the clock in China, or the newest night where the county's calendar rules."""
-    if settings.business_clock == "wall":
-        return datetime.now(CHINA).date()
-    last = ledger.last_night(connection)
-    return last.business_date if last else settings.sandbox_epoch
-
-
-def owner_of(contract: Contract) -> str:
-    """Who at the agency is asked."""
-    return "，".join(filter(None, (contract.team, contract.contact)))
-
-
 # -- what the night does -------------------------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +195,7 @@ def _open(connection: sa.Connection, settings: Settings, contract: Contract, gro
         group,
         title_zh=zh,
         title_en=en,
-        owner=owner_of(contract),
+        owner=contract.owner,
         due_date=due.day,
         is_due_provisional=due.is_provisional,
     )
@@ -249,7 +236,7 @@ def listed(connection: sa.Connection, settings: Settings, *, stem: str | None = 
     Args:
         day: by which ages count; None = today, see :func:`today`.
     """
-    day = day or today(settings, connection)
+    day = day or ledger.today(settings, connection)
     contracts = readable_contracts()
     found = {(g.stem, g.rule_id, g.opened_date): g for g in tickets.groups(connection, stem)}
     return [
@@ -269,7 +256,7 @@ def find(connection: sa.Connection, settings: Settings, ticket_id: str) -> tuple
         for group in tickets.groups(connection, stored.stem):
             if (group.rule_id, group.opened_date) == (stored.rule_id, stored.opened_date):
                 contract = readable_contracts().get(stored.stem)
-                return _as_of(settings, today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
+                return _as_of(settings, ledger.today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
     raise ConfigError(f"there is no ticket {ticket_id!r}", where="TICKET", next_step="see `hub ticket list --all`")
 
 
@@ -291,5 +278,5 @@ def send(settings: Settings, ticket_id: str, *, actor: str, words: str | None = 
                 f"a ticket that is {ticket.state} cannot be sent", where="TICKET", next_step=f"see `hub ticket show {ticket_id}`"
             )
         detail = {**_counts(group), **({"words": words} if words else {})}
-        tickets.note(connection, ticket_id, State.SENT, today(settings, connection), actor, detail)
+        tickets.note(connection, ticket_id, State.SENT, ledger.today(settings, connection), actor, detail)
         return find(connection, settings, ticket_id)[0]

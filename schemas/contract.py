@@ -30,6 +30,8 @@ Severity = Literal["critical", "error", "warning"]
 Level = Literal["delivery", "row"]
 
 # ODCS logical type → PostgreSQL type when the contract names none.
+# Concepts of keys and marks of an agency's own bookkeeping: they say nothing about a person.
+BOOKKEEPING = ("record.key", "record.updated_at", "record.change_flag")
 _PHYSICAL_TYPES = {
     "string": "text",
     "integer": "bigint",
@@ -233,6 +235,11 @@ class Contract:
     delivery: Delivery
     synthetic: dict[str, Any]
     path: Path
+
+    @property
+    def owner(self) -> str:
+        """Who at the agency is asked."""
+        return "，".join(filter(None, (self.team, self.contact)))
 
     @cached_property
     def key(self) -> Field:

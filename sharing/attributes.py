@@ -9,7 +9,7 @@ from functools import cache
 from typing import Literal
 
 from schemas.concepts import load_concepts
-from schemas.contract import Contract, load_contracts
+from schemas.contract import BOOKKEEPING, Contract, load_contracts
 from warehouse.forms import PERSON_COLUMNS, Form, forms_of_type
 
 Classification = Literal["public", "internal", "personal", "sensitive"]
@@ -54,8 +54,6 @@ _HOUSEHOLD = (
         "household.relation", Room.HOUSEHOLD, None, "", "与户主关系", "Relation to head", "personal", frozenset(), "relation_to_head"
     ),
 )
-# Keys and marks of the agencies' own bookkeeping say nothing about a person.
-_BOOKKEEPING = ("record.key", "record.updated_at", "record.change_flag")
 
 
 def _of_contract(contract: Contract) -> list[Attribute]:
@@ -65,7 +63,7 @@ def _of_contract(contract: Contract) -> list[Attribute]:
             f.classification, forms_of_type(f.physical_type), f.code_set,  # type: ignore[arg-type]
         )
         for f in contract.fields
-        if f.concept not in _BOOKKEEPING
+        if f.concept not in BOOKKEEPING
     ]  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 from fastapi import Header, Request, Response
 from fastapi.routing import APIRoute
 
+from hub.seal import Seal
 from sharing import asking
 from sharing.problems import Problem
-from sharing.seal import Seal
 from sharing.service import Service
 from warehouse import answered
 

@@ -2,8 +2,8 @@
 
 from cryptography.exceptions import InvalidTag
 
+from hub.seal import Seal
 from hub.settings import Settings
-from sharing.seal import Seal
 
 LEAST, MOST = 2, 60  # characters
 _SEALED_BYTES = MOST * 4  # of one length, so that it does not tell the name's

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import zstandard
 
+from hub.seal import Seal
 from hub.settings import Settings
-from sharing.seal import Seal
 
 PART = 1 << 20  # plain bytes of a part
 

@@ -1,16 +1,23 @@
 """Disputed values: by record and attribute, never by value."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import survivorship
+from hub.seal import Seal
+from hub.settings import Settings
+from hub.working_days import working_days
+from schemas.contract import BOOKKEEPING, Contract, load_contract, load_contracts
+from warehouse import agency_tables, ledger, survivorship
 from warehouse.survivorship import COLUMNS
 
+GOLDEN = "person"
+_SEALED_BYTES = 2048  # of one length, so that it does not tell the text's
+DETAILS_CHARS = 500
 _REF = "md5({record}::text || chr(31) || coalesce({value}::text, ''))::uuid"
-_VALUE = "CASE d.attribute " + " ".join(f"WHEN '{name}' THEN r.{column}::text" for name, column in COLUMNS.items()) + " END"
 
 
 @dataclass(frozen=True)
@@ -23,8 +30,35 @@ class Source:
 
 
 @dataclass(frozen=True)
+class By:
+    """Who disputes what for, in the words they chose.
+
+    Attributes:
+        department, client_id, receipt_id: of a dispute over the service; None = it is opened at the hub.
+        details: what the agency is told beside; None = nothing. It is kept sealed.
+    """
+
+    asker: str
+    kind: str
+    reason: str
+    details: str | None = None
+    department: str | None = None
+    client_id: str | None = None
+    receipt_id: str | None = None
+
+
+class Disputed(Exception):
+    """Every record's value is disputed already."""
+
+
+@dataclass(frozen=True)
 class Stored:
-    """A dispute with how it ended; the last four are None while it is open."""
+    """A dispute with how it ended; the last four are None while it is open.
+
+    Attributes:
+        attribute: as the catalogue names it.
+        department, receipt_id: of a dispute over the service; None = it was opened at the hub.
+    """
 
     dispute_id: str
     kind: str
@@ -38,6 +72,8 @@ class Stored:
     opened_date: date
     due_date: date
     is_due_provisional: bool
+    department: str | None
+    receipt_id: str | None
     outcome: str | None
     ended_date: date | None
     delivery_id: str | None
@@ -49,8 +85,21 @@ def lock(connection: sa.Connection) -> None:
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(1953063788)"))
 
 
+def is_known(attribute: str) -> bool:
+    """Whether an attribute can be disputed: a golden one, or a field of an agency's records that says something about a person."""
+    room, _, name = attribute.partition(".")
+    if room == GOLDEN:
+        return name in COLUMNS
+    contract = load_contracts().get(room)
+    return contract is not None and name in _fields(contract)
+
+
+def _fields(contract: Contract) -> list[str]:
+    return [f.name for f in contract.fields if not f.is_key and f.concept not in BOOKKEEPING]
+
+
 def source(connection: sa.Connection, person_id: str, attribute: str) -> Source | None:
-    """The record a person's value comes from now; None where no record has one."""
+    """The record a person's golden value comes from now; None where no record has one."""
     column, policy = COLUMNS[attribute], survivorship.in_force(connection)
     held = "(SELECT o.* FROM identity.link l JOIN identity.record o USING (record_id) WHERE l.person_id = CAST(:person AS uuid))"
     row = connection.execute(
@@ -64,23 +113,75 @@ def source(connection: sa.Connection, person_id: str, attribute: str) -> Source 
     return Source(**row._mapping) if row else None
 
 
-def add(connection: sa.Connection, found: Source, **told: Any) -> str:
-    """Write a dispute down, open; its id.
+def sources(connection: sa.Connection, person_id: str, attribute: str, record_key: str | None = None) -> list[Source]:
+    """The records a person's value is in: of a golden one the record it comes from, of an agency's each that the person has there, whatever it says.
 
     Args:
-        found: where the value comes from.
-        told: ``kind``, ``reason``, ``attribute``, ``asker``, ``owner``, ``opened_date``, ``due_date``, ``is_due_provisional``.
+        connection: an open connection.
+        person_id: of the person.
+        attribute: that :func:`is_known`.
+        record_key: only this record of the agency; None = each.
     """
-    key = connection.scalar(
+    room, _, name = attribute.partition(".")
+    if room == GOLDEN:
+        golden = source(connection, person_id, name)
+        return [golden] if golden is not None else []
+    table = agency_tables.core_table(room)
+    if not connection.scalar(sa.text("SELECT to_regclass(:table)"), {"table": table}):
+        return []
+    column = f'r."{name}"'
+    rows = connection.execute(
         sa.text(
-            "INSERT INTO ops.dispute (kind, reason, attribute, stem, record_id, value_ref, asker, owner, opened_date, due_date,"
-            " is_due_provisional) VALUES (:kind, :reason, :attribute, :stem, CAST(:record_id AS uuid), CAST(:value_ref AS uuid), :asker, :owner,"
-            " :opened_date, :due_date, :is_due_provisional) RETURNING dispute_id::text"
+            f"SELECT CAST(:stem AS text) AS stem, r.record_id::text, {_REF.format(record='r.record_id', value=column)}::text AS value_ref"
+            f" FROM {table} r JOIN identity.link l USING (record_id) WHERE l.person_id = CAST(:person AS uuid) AND r.withdrawn_date IS NULL"
+            " AND (CAST(:key AS text) IS NULL OR r.record_key = :key) ORDER BY r.record_key"
         ),
-        {**vars(found), **told},
+        {"stem": room, "person": person_id, "key": record_key},
     )
-    note(connection, str(key), "open", told["opened_date"], told["asker"])
-    return str(key)
+    return [Source(**row._mapping) for row in rows]
+
+
+def open_(connection: sa.Connection, settings: Settings, attribute: str, found: Sequence[Source], by: By) -> list[Stored]:
+    """Dispute a value in records where it is not disputed yet, each asked of its agency; the legal clock begins today.
+
+    Args:
+        connection: in a transaction of the owner of the tables.
+        settings: whose calendar and secrets.
+        attribute: that :func:`is_known`.
+        found: the records, at least one.
+        by: who disputes it.
+
+    Raises:
+        Disputed: it is in every one of them.
+    """
+    lock(connection)
+    ids = [s.record_id for s in found]
+    taken = connection.scalars(
+        sa.text("SELECT record_id::text FROM share.disputed WHERE attribute = :attribute AND record_id = ANY(CAST(:ids AS uuid[]))"),
+        {"attribute": attribute, "ids": ids},
+    ).all()
+    day = ledger.today(settings, connection)
+    due = working_days(settings).after(day, settings.dispute_due_days)
+    made = []
+    for one in found:
+        if one.record_id in taken:
+            continue
+        key = str(connection.scalar(sa.text("SELECT uuidv7()")))
+        connection.execute(
+            sa.text(
+                "INSERT INTO ops.dispute (dispute_id, kind, reason, attribute, stem, record_id, value_ref, asker, owner, opened_date, due_date,"
+                " is_due_provisional, department, client_id, receipt_id, details) VALUES (CAST(:key AS uuid), :kind, :reason, :attribute, :stem, CAST(:record_id AS uuid),"
+                " CAST(:value_ref AS uuid), :asker, :owner, :opened_date, :due_date, :is_due_provisional, :department, :client_id,"
+                " CAST(:receipt_id AS uuid), :details)"
+            ),
+            {**vars(one), **vars(by), "attribute": attribute, "owner": load_contract(one.stem).owner, "opened_date": day, "due_date": due.day,
+             "is_due_provisional": due.is_provisional, "key": key, "details": _sealed(settings, key, by.details)},
+        )  # fmt: skip
+        note(connection, key, "open", day, by.asker)
+        made += stored(connection, dispute_id=key)
+    if not made:
+        raise Disputed
+    return made
 
 
 def note(connection: sa.Connection, dispute_id: str, event: str, day: date, actor: str, words: str | None = None) -> None:
@@ -93,18 +194,44 @@ def note(connection: sa.Connection, dispute_id: str, event: str, day: date, acto
     )
 
 
-def answer(connection: sa.Connection, stem: str, delivery_id: str, day: date, actor: str) -> int:
+def _sealed(settings: Settings, dispute_id: str, details: str | None) -> bytes | None:
+    return None if not details else Seal(settings, "dispute.key").close(details.encode().ljust(_SEALED_BYTES, b"\0"), dispute_id)
+
+
+def details(connection: sa.Connection, settings: Settings, dispute_id: str) -> str | None:
+    """What the agency is told beside; None = nothing, or it was erased."""
+    sealed = connection.scalar(sa.text("SELECT details FROM ops.dispute WHERE dispute_id = CAST(:key AS uuid)"), {"key": dispute_id})
+    return None if sealed is None else Seal(settings, "dispute.key").open(bytes(sealed), dispute_id).rstrip(b"\0").decode()
+
+
+def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day: date, actor: str) -> int:
     """End open disputes whose record a delivery that is being published changed in the disputed value, or withdrew; how many."""
+    golden = " ".join(f"WHEN '{GOLDEN}.{name}' THEN r.{column}::text" for name, column in COLUMNS.items())
+    own = " ".join(f"""WHEN '{contract.stem}.{name}' THEN c."{name}"::text""" for name in _fields(contract))
+    value = f"CASE d.attribute {golden} {own} END"
     return connection.execute(
         sa.text(
             "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor, delivery_id)"
-            " SELECT d.dispute_id, 'answered', :day, :actor, CAST(:delivery AS uuid) FROM ops.dispute d"
-            " LEFT JOIN identity.record r USING (record_id) WHERE d.stem = :stem"
-            " AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open')"
-            f" AND (r.record_id IS NULL OR {_REF.format(record='r.record_id', value=_VALUE)} <> d.value_ref)"
+            " SELECT d.dispute_id, 'answered', :day, :actor, CAST(:delivery AS uuid) FROM share.disputed o JOIN ops.dispute d USING (dispute_id)"
+            f" LEFT JOIN identity.record r ON r.record_id = d.record_id LEFT JOIN {agency_tables.core_table(contract.stem)} c ON c.record_id = d.record_id"
+            f" WHERE d.stem = :stem AND (r.record_id IS NULL OR {_REF.format(record='r.record_id', value=value)} <> d.value_ref)"
         ),
-        {"stem": stem, "delivery": delivery_id, "day": day, "actor": actor},
+        {"stem": contract.stem, "delivery": delivery_id, "day": day, "actor": actor},
     ).rowcount
+
+
+def marks(connection: sa.Connection, record_ids: Sequence[str], at: datetime | None = None) -> list[dict[str, Any]]:
+    """Disputes about some records that were open at an instant (None = now), oldest first, as an operator reads them."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT d.attribute, d.kind, d.stem, d.record_id::text, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d"
+            " WHERE d.record_id = ANY(CAST(:ids AS uuid[])) AND d.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')"
+            " AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open'"
+            " AND e.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')) ORDER BY d.dispute_id"
+        ),
+        {"ids": list(record_ids), "at": at},
+    )
+    return [dict(r._mapping) for r in rows]
 
 
 def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_id: str | None = None) -> list[Stored]:
@@ -118,7 +245,7 @@ def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_i
     rows = connection.execute(
         sa.text(
             "SELECT d.dispute_id::text, d.kind, d.reason, d.attribute, d.stem, d.record_id::text, l.person_id::text, d.asker, d.owner,"
-            " d.opened_date, d.due_date, d.is_due_provisional, e.event AS outcome, e.business_date AS ended_date, e.delivery_id::text, e.words"
+            " d.opened_date, d.due_date, d.is_due_provisional, d.department, d.receipt_id::text, e.event AS outcome, e.business_date AS ended_date, e.delivery_id::text, e.words"
             " FROM ops.dispute d LEFT JOIN identity.link l USING (record_id)"
             " LEFT JOIN ops.dispute_event e ON e.dispute_id = d.dispute_id AND e.event <> 'open'"
             " WHERE (CAST(:key AS text) IS NULL OR starts_with(d.dispute_id::text, :key))"

@@ -219,7 +219,12 @@ def forget(connection: sa.Connection, records: Sequence[Record], *, publication:
         connection, "identity.retraction", "UPDATE identity.retraction r SET reason = 'erased' FROM identity.judgement j"
         f" WHERE j.judgement_id = r.judgement_id AND (record_a = {of_these} OR record_b = {of_these})", values,
     )  # fmt: skip
-    _unlocked(connection, "ops.dispute", f"UPDATE ops.dispute SET value_ref = gen_random_uuid() WHERE record_id = {of_these}", values)
+    _unlocked(
+        connection,
+        "ops.dispute",
+        f"UPDATE ops.dispute SET value_ref = gen_random_uuid(), details = NULL WHERE record_id = {of_these}",
+        values,
+    )
     _unlocked(
         connection, "ops.dispute_event", "UPDATE ops.dispute_event e SET words = 'erased' FROM ops.dispute d WHERE d.dispute_id = e.dispute_id"
         f" AND d.record_id = {of_these} AND words IS NOT NULL", values,

@@ -7,6 +7,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hub.dates import CHINA
+from hub.settings import Settings
+
 _INTAKE = (
     "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated, past,"
     " erased, keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
@@ -101,6 +104,14 @@ def night_opened_for(connection: sa.Connection, instant: datetime) -> date | Non
     """The business date that was opened for a scheduled instant; None when none was."""
     day: date | None = connection.scalar(sa.text("SELECT business_date FROM ops.night WHERE opened_for = :instant"), {"instant": instant})
     return day
+
+
+def today(settings: Settings, connection: sa.Connection) -> date:
+    """The day by which ages count: the clock in China, or the newest night where the county's calendar rules."""
+    if settings.business_clock == "wall":
+        return datetime.now(CHINA).date()
+    last = last_night(connection)
+    return last.business_date if last else settings.sandbox_epoch
 
 
 def last_night(connection: sa.Connection, *, published: bool = False) -> Night | None:

@@ -1,12 +1,15 @@
 """Questions to the pool about one person or one household."""
 
 import uuid
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from hub.dates import CHINA
 from hub.errors import ConfigError
-from warehouse import erasures
+from warehouse import disputes, erasures
 
 
 def as_uuid(text: str, where: str = "ID", what: str = "ids are UUIDs") -> str:
@@ -25,14 +28,61 @@ def _rows(connection: sa.Connection, query: str, key: str) -> list[dict[str, Any
     return [dict(r._mapping) for r in connection.execute(sa.text(query), {"key": key})]
 
 
+@dataclass(frozen=True)
+class Merged:
+    """An id that leads to another person's.
+
+    Attributes:
+        person_id: as it was asked for.
+        into: whose it is now.
+        since: when that was published; None = it is not told.
+    """
+
+    person_id: str
+    into: str
+    since: datetime | None
+
+
+def merged(connection: sa.Connection, person_id: str) -> Merged | None:
+    """Where an id leads that is no person's any more; None = it is not known to lead anywhere."""
+    row = connection.execute(
+        sa.text(
+            "SELECT r.old_person_id::text AS person_id, r.person_id::text AS into, (SELECT p.published_at FROM history.link h"
+            " JOIN ops.published p ON p.number = upper(h.known_during) WHERE h.record_id = r.old_person_id AND (h.row ->> 'person_id')::uuid = h.record_id"
+            " ORDER BY upper(h.known_during) DESC LIMIT 1) AS since FROM identity.redirect r WHERE r.old_person_id = CAST(:key AS uuid)"
+        ),
+        {"key": person_id},
+    ).one_or_none()
+    return Merged(**row._mapping) if row else None
+
+
+def unmerged(connection: sa.Connection, person_id: str, where: str) -> str:
+    """A person's id as it was given, for what is done to a person and must not meet another one.
+
+    Raises:
+        ConfigError: not an id, or it was merged into another person's.
+    """
+    key = as_uuid(person_id, where)
+    leads = merged(connection, key)
+    if leads is not None:
+        since = "" if leads.since is None else f" since {leads.since.astimezone(CHINA):%Y-%m-%d %H:%M}"
+        raise ConfigError(
+            f"this id was merged into another person's{since}: nothing was done",
+            where=where,
+            next_step=f"look at `hub person {leads.into}`; if that is who is meant, repeat with {leads.into}",
+        )
+    return key
+
+
 def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
-    """One person with records, households and open disputes; an id that leads elsewhere is followed.
+    """One person with records, households and open disputes; an id that leads elsewhere is followed, and ``merged`` says so.
 
     Raises:
         ConfigError: no such person.
     """
-    key = as_uuid(person_id)
-    key = str(connection.scalar(sa.text("SELECT person_id FROM identity.redirect WHERE old_person_id = :key"), {"key": key}) or key)
+    asked = as_uuid(person_id)
+    leads = merged(connection, asked)
+    key = asked if leads is None else leads.into
     found = _rows(
         connection,
         "SELECT person_id::text, resident_id, name, sex, birth_date, phone, address, area_code, as_of_date FROM core.person WHERE person_id = :key",
@@ -43,7 +93,7 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
         raise ConfigError("there is no such person", where="ID")
     records = _rows(
         connection,
-        "SELECT r.stem, r.record_key, l.rule_id, r.as_of_date, r.delivery_id::text FROM identity.link l JOIN identity.record r USING (record_id) WHERE l.person_id = :key ORDER BY r.stem, r.record_key",
+        "SELECT r.record_id::text, r.stem, r.record_key, l.rule_id, r.as_of_date, r.delivery_id::text FROM identity.link l JOIN identity.record r USING (record_id) WHERE l.person_id = :key ORDER BY r.stem, r.record_key",
         key,
     )
     homes = _rows(
@@ -51,14 +101,8 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
         "SELECT kind, household_id::text, relation, stem, evidence FROM core.household_member WHERE person_id = :key ORDER BY kind",
         key,
     )
-    disputes = _rows(
-        connection,
-        "SELECT d.attribute, d.kind, d.stem, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d JOIN identity.link l USING (record_id)"
-        " WHERE l.person_id = :key AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open')"
-        " ORDER BY d.dispute_id",
-        key,
-    )
-    return {**found[0], "records": records, "households": homes, "disputes": disputes}
+    told = {**found[0], "records": records, "households": homes, "disputes": disputes.marks(connection, [r["record_id"] for r in records])}
+    return told if leads is None else {**told, "merged": [vars(leads)]}
 
 
 def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:

@@ -22,16 +22,50 @@ OUTCOMES = {None: "办理中 open", "answered": "已更正 answered", "refused":
 @app.command("open")
 def open_dispute(
     person: Annotated[str, typer.Argument(help="Id of a person.")],
-    attribute: Annotated[str, typer.Argument(help="Which value, as `hub person` names it.")],
+    attribute: Annotated[
+        str,
+        typer.Argument(
+            help="Which value: as `hub person` names it, or SOURCE.FIELD for what an agency's record says, housing.monthly_rent_yuan."
+        ),
+    ],
     kind: Annotated[str, typer.Option("--kind", help=" | ".join(KINDS))] = "correction",
     reason: Annotated[str, typer.Option("--reason", help=" | ".join(REASONS))] = "wrong",
+    record: Annotated[
+        str | None, typer.Option("--record", help="Key of the agency's record, where the person has several there; each if not given.")
+    ] = None,
+    details: Annotated[
+        str | None, typer.Option("--details", help="What the agency is told beside; kept sealed, see `hub dispute show`.")
+    ] = None,
     by: By = None,
 ) -> None:
     """Say that a value is wrong: it is asked of the agency it comes from, and marked while that lasts."""
     from pipeline import disputes
 
-    done = disputes.open_dispute(get_settings(), person, attribute, kind=kind, reason=reason, asker=by or getpass.getuser())
-    screen().print(Text(f"{done.dispute_id} · {KINDS[done.kind]} · {done.stem} · 期限 due {done.due_date}"), soft_wrap=True)
+    asker = by or getpass.getuser()
+    made = disputes.open_dispute(
+        get_settings(), person, attribute, kind=kind, reason=reason, asker=asker, record_key=record, details=details
+    )
+    for done in made:
+        screen().print(Text(f"{done.dispute_id} · {KINDS[done.kind]} · {done.stem} · 期限 due {done.due_date}"), soft_wrap=True)
+
+
+@app.command()
+def show(dispute: Id, as_json: AsJson = False) -> None:
+    """One dispute, with what the agency is to be told."""
+    from pipeline import disputes
+
+    found, details = disputes.details(get_settings(), dispute)
+    if as_json:
+        print_json({**asdict(found), "details": details})
+        return
+    rows = {
+        "编号 dispute": found.dispute_id, "类别 kind": KINDS[found.kind], "字段 value": found.attribute, "理由 reason": REASONS[found.reason],
+        "说明 details": details, "提出 opened": f"{found.opened_date} · {found.department or found.asker}",
+        "期限 due": f"{found.due_date}{' 超期 overdue' if found.is_overdue else ''}", "来源 source": f"{found.stem} · {found.owner}",
+        "人员 person": found.person_id, "结果 outcome": f"{OUTCOMES[found.outcome]} {found.words or ''}".rstrip(),
+    }  # fmt: skip
+    for name, value in rows.items():
+        screen().print(Text(f"{name}  {value or '—'}"), soft_wrap=True)
 
 
 @app.command("list")

@@ -20,7 +20,8 @@ _TITLES = {
     "relation": "关系 relation", "evidence": "依据 evidence", "stem": "来源 source", "record_key": "记录 record",
     "rule_id": "归并规则 rule", "delivery_id": "交付 delivery", "records": "记录 records", "households": "家庭 households",
     "members": "成员 members", "disputes": "办理中的异议 disputes", "attribute": "字段 value", "opened_date": "提出 opened",
-    "due_date": "期限 due", "dispute_id": "编号 dispute",
+    "due_date": "期限 due", "dispute_id": "编号 dispute", "merged": "所查编号已并入 the id asked for was merged", "into": "并入 into", "since": "自 since",
+    "record_id": "记录编号 record id",
     "valid_on": "有效日 valid on", "publication": "发布 publication", "known_at": "知悉 known at",
     "valid_from": "有效自 valid from", "valid_to": "有效至 valid to",
 }  # fmt: skip
@@ -48,7 +49,7 @@ def print_found(console: Console, found: dict[str, Any]) -> None:
     disputed = {d["attribute"] for d in found.get("disputes", ())}
     for name, value in found.items():
         if not isinstance(value, list):
-            mark = Text.assemble("  ", ("⚠ 有异议 disputed", "yellow")) if name in disputed else Text()
+            mark = Text.assemble("  ", ("⚠ 有异议 disputed", "yellow")) if f"person.{name}" in disputed else Text()
             values.add_row(_title(name), Text(_shown(name, value)) + mark)
     console.print(values)
     for name, rows in found.items():
@@ -87,7 +88,8 @@ def person(
     person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_of: AsOf = None, known_at: KnownAt = None, as_json: AsJson = False
 ) -> None:
     """One person: golden values, records, households; today's, or those of another day, by what was known at another time."""
-    from warehouse import database, past, questions
+    from warehouse import database, disputes, past, questions
+    from warehouse.questions import as_uuid
 
     day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
     with database.engine(get_settings()).connect() as connection:
@@ -95,6 +97,10 @@ def person(
             found = questions.person(connection, person_id)
         else:
             found = past.person(connection, person_id, past.moment(connection, as_of=day, known_at=instant))
+            found["disputes"] = disputes.marks(connection, [r["record_id"] for r in found["records"]], instant)
+            asked = as_uuid(person_id)
+            if found["person_id"] != asked:
+                found["merged"] = [{"person_id": asked, "into": found["person_id"]}]
     print_json(found) if as_json else print_found(screen(), found)
 
 

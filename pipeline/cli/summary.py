@@ -119,6 +119,18 @@ def _tickets(console: Console, found: Status) -> None:
         console.print(said + late, soft_wrap=True)
 
 
+def _disputes(console: Console, found: Status) -> None:
+    if not found.disputes:
+        return
+    console.print("[bold]未办结的异议 open disputes[/bold]   hub dispute list")
+    width = max(len(d.stem) for d in found.disputes)
+    for d in found.disputes:
+        late = f"  [red]超期 overdue {d.overdue}[/red]" if d.overdue else ""
+        console.print(
+            f"  {d.stem:<{width}}  {d.disputes:>3} 件 disputes  最久 oldest {d.oldest_days} 个工作日 working days" + late, soft_wrap=True
+        )
+
+
 def _recalls(console: Console, found: Status) -> None:
     if not found.recalls:
         return
@@ -180,6 +192,7 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
         console.print(print_ + (f" · 指纹 fingerprint {found.fingerprint[:16]}" if found.fingerprint else ""))
     _quarantine(console, found)
     _tickets(console, found)
+    _disputes(console, found)
     _recalls(console, found)
     _receivers(console, found)
     if found.erasures:

@@ -10,11 +10,11 @@ import orjson
 from pydantic import BaseModel
 
 from hub.errors import HubError
+from hub.seal import Seal
 from sharing import webhook
 from sharing.dci.codes import NotTaken, Rejected, codes
 from sharing.dci.models import Header, SearchAnswer, SearchResponse, Status, TxnStatus, TxnStatusRequest, TxnStatusResponse
 from sharing.dci.reception import Sender
-from sharing.seal import Seal
 from sharing.service import Service
 from warehouse import transactions
 from warehouse.asking import Refused

@@ -364,11 +364,11 @@ def moved(hub: Hub, until: int) -> str:
 def test_a_disputed_value_is_asked_of_its_agency_marked_and_answered_by_what_it_delivers_next(desk: Hub) -> None:
     night = 12
     person = moved(desk, night)
-    dispute = disputes.open_dispute(desk.settings, person, "address", kind="objection", reason="outdated", asker="本人")
+    (dispute,) = disputes.open_dispute(desk.settings, person, "address", kind="objection", reason="outdated", asker="本人")
     assert (dispute.stem, dispute.outcome, dispute.due_date) == ("health", None, date(2026, 3, 13))
     with database.engine(desk.settings).connect() as connection:
         shown = questions.person(connection, person)
-    assert [d["attribute"] for d in shown["disputes"]] == ["address"]
+    assert [d["attribute"] for d in shown["disputes"]] == ["person.address"]
     with pytest.raises(ConfigError, match="disputed already"):
         disputes.open_dispute(desk.settings, person, "address", kind="correction", reason="wrong", asker="民政")
     desk.night(night, only="health")
@@ -399,6 +399,107 @@ def test_a_refusal_has_a_reason_and_ends_a_dispute_once(desk: Hub, command: Call
     listed = command("dispute", "list", "--all")
     assert "核实无误" in listed.out and number not in command("dispute", "list").out
     assert population.told(population.search(population.of(desk.settings, [1]), {"list": listed.out})) == {}
+
+
+def amount(contract: Contract) -> str:
+    """A field of an agency's records that is an amount of money."""
+    return next(f.name for f in contract.fields if f.name.endswith("_yuan"))
+
+
+def paid(hub: Hub, until: int) -> tuple[str, str, str]:
+    """Somebody of whom the health commission tells another amount by a later night: person, key of the record, attribute."""
+    contract = load_contract("health")
+    key, field = contract.key, contract.by_name(amount(contract))
+    before, after = (
+        agency.snapshot(contract, n, hub.settings).select(key.physical_name, value=field.physical_name) for n in (1, until)
+    )  # fmt: skip
+    changed = before.join(after, on=key.physical_name).filter(pl.col("value") != pl.col("value_right"))[key.physical_name].to_list()
+    with database.engine(hub.settings).connect() as connection:
+        found = connection.execute(
+            sa.text(
+                "SELECT l.person_id::text, r.record_key FROM identity.record r JOIN identity.link l USING (record_id)"
+                " WHERE stem = 'health' AND record_key = ANY(:keys) ORDER BY 1 LIMIT 1"
+            ),
+            {"keys": changed},
+        ).one()
+    return str(found[0]), str(found[1]), f"health.{field.name}"
+
+
+def test_an_amount_of_an_agencys_record_is_disputed_in_that_record_and_answered_when_the_agency_delivers_another(
+    desk: Hub, command: Callable[..., Told]
+) -> None:
+    night = 12
+    person, key, attribute = paid(desk, night)
+    opened = command(
+        "dispute", "open", person, attribute, "--kind", "recheck", "--record", key, "--details", "发票为准", "--by", "申请人"
+    )  # fmt: skip
+    assert opened.status == 0, opened.err
+    number = opened.out.split()[0]
+    shown = json.loads(command("dispute", "show", number, "--json").out)
+    assert (shown["stem"], shown["attribute"], shown["details"], shown["outcome"]) == ("health", attribute, "发票为准", None)
+    with database.engine(desk.settings).connect() as connection:
+        kept = connection.scalar(sa.text("SELECT details FROM ops.dispute WHERE dispute_id::text = :key"), {"key": number})
+        instant = connection.scalar(sa.text("SELECT clock_timestamp()"))
+    assert "发票为准".encode() not in bytes(kept)
+    assert command("dispute", "open", person, attribute, "--record", key).status == 2
+    assert [d["attribute"] for d in json.loads(command("person", person, "--json").out)["disputes"]] == [attribute]
+    status = command("status")
+    assert "open disputes" in status.out and json.loads(command("status", "--json").out)["disputes"] == [
+        {"stem": "health", "disputes": 1, "overdue": 0, "oldest_days": 0}
+    ]
+    desk.night(night, only="health")
+    with database.engine(desk.settings).connect() as connection:
+        (ended,) = disputes.listed(connection, desk.settings, closed=True)
+        assert connection.scalar(sa.text("SELECT count(*) FROM share.disputed")) == 0
+    assert (ended.outcome, ended.ended_date) == ("answered", date(2026, 3, night))
+    assert json.loads(command("person", person, "--json").out)["disputes"] == []
+    then = json.loads(command("person", person, "--known-at", instant.isoformat(), "--json").out)
+    assert [d["attribute"] for d in then["disputes"]] == [attribute], "as the hub knew it at that instant"
+    card = scorecard.scorecard(desk.settings, "health", MARCH)
+    assert card.disputes == scorecard.Disputed(opened=1, answered=1, in_time=1, open=0, overdue=0)
+    assert "Disputed values" in scorecard.as_html(card)
+    (sheet, *_) = CalamineWorkbook.from_filelike(io.BytesIO(scorecard.as_workbook(card))).sheet_names
+    rows = CalamineWorkbook.from_filelike(io.BytesIO(scorecard.as_workbook(card))).get_sheet_by_name(sheet).to_python()
+    assert ["按期办结", "answered in time", 1.0] in [row[:3] for row in rows]
+    assert population.told(population.search(population.of(desk.settings, [1]), {"list": command("dispute", "list", "--all").out})) == {}
+
+
+def test_a_value_is_disputed_in_each_record_the_person_has_at_the_agency(desk: Hub) -> None:
+    field = amount(load_contract("health"))
+    with database.engine(desk.settings).connect() as connection:
+        person, records = connection.execute(
+            sa.text(
+                "SELECT l.person_id::text, count(*) FROM core.health JOIN identity.link l USING (record_id) WHERE withdrawn_date IS NULL"
+                " GROUP BY 1 HAVING count(*) > 1 LIMIT 1"
+            )
+        ).one()
+    made = disputes.open_dispute(desk.settings, person, f"health.{field}", kind="correction", reason="wrong", asker="民政")
+    assert len(made) == records == len({d.record_id for d in made})
+    for unknown in ("health.shoe_size", "shoes.size", f"health.{load_contract('health').key.name}"):
+        with pytest.raises(ConfigError, match="not known"):
+            disputes.open_dispute(desk.settings, person, unknown, kind="correction", reason="wrong", asker="民政")
+
+
+def test_what_is_done_to_a_person_is_refused_for_an_id_that_was_merged_and_reading_says_so(desk: Hub, command: Callable[..., Told]) -> None:
+    with database.engine(desk.settings).begin() as connection:
+        merged, into = connection.execute(
+            sa.text(
+                "SELECT l.record_id::text, l.person_id::text FROM identity.link l WHERE l.record_id <> l.person_id"
+                " AND NOT EXISTS (SELECT FROM core.person p WHERE p.person_id = l.record_id) LIMIT 1"
+            )
+        ).one()
+        connection.execute(
+            sa.text("INSERT INTO identity.redirect VALUES (CAST(:m AS uuid), CAST(:i AS uuid)) ON CONFLICT DO NOTHING"),
+            {"m": merged, "i": into},
+        )
+    for arguments in (("dispute", "open", merged, "name"), ("erasure", "plan", merged)):
+        done = command(*arguments)
+        assert done.status == 2 and "was merged into another" in done.err and f"repeat with {into}" in done.err.replace("\n", " "), done.err
+    with database.engine(desk.settings).connect() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM ops.dispute")) == 0
+    assert json.loads(command("person", merged, "--json").out)["merged"][0]["into"] == into
+    assert "merged" not in json.loads(command("person", into, "--json").out)
+    assert "the id asked for was merged" in command("person", merged).out
 
 
 # -- the file ------------------------------------------------------------------------------------------------------------------------------
