@@ -11,7 +11,7 @@ _TABLES = """
 ALTER TABLE ops.dispute DISABLE TRIGGER only_appended;
 UPDATE ops.dispute SET attribute = 'person.' || attribute;
 ALTER TABLE ops.dispute ENABLE TRIGGER only_appended;
-ALTER TABLE ops.dispute ADD COLUMN department text, ADD COLUMN client_id text REFERENCES share.client, ADD COLUMN receipt_id uuid, ADD COLUMN details bytea,
+ALTER TABLE ops.dispute ADD COLUMN department text, ADD COLUMN client_id text, ADD COLUMN receipt_id uuid, ADD COLUMN details bytea,
     ADD CHECK ((department IS NULL) = (client_id IS NULL) AND (department IS NULL) = (receipt_id IS NULL));
 CREATE INDEX dispute_department ON ops.dispute (department, dispute_id) WHERE department IS NOT NULL;
 COMMENT ON COLUMN ops.dispute.attribute IS 'As the catalogue names it: person.FIELD is the golden value, SOURCE.FIELD what the record says.';
