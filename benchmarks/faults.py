@@ -30,8 +30,11 @@ from hub import log
 from hub.screen import screen
 from hub.settings import CHECKOUT
 from sandbox import clock
+from sandbox.servers.catalogue import FAULTS
+from tests import oracle
 from tests.conftest import Hub, NeverBegan
-from tests.pipeline.test_kills import VERBS, Reader, kill_server
+from tests.oracle import Held
+from tests.pipeline.test_kills import VERBS, kill_server
 from warehouse import database
 
 PAGE = CHECKOUT / "docs" / "faults.md"
@@ -49,12 +52,15 @@ class Tally:
     Attributes:
         kills: how many struck.
         late: how many came when the night had ended.
+        nights: how many were looked at.
+        looks: how often readers were answered.
         faults: one sentence for each night that did not end as it should.
     """
 
     kills: Counter[str] = field(default_factory=Counter)
     late: int = 0
     nights: int = 0
+    looks: int = 0
     faults: dict[str, list[str]] = field(default_factory=lambda: {"fingerprint": [], "books": [], "readers": [], "told": []})
 
 
@@ -96,7 +102,7 @@ def kills(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, conso
     a_night = max(1, round(wanted / (4 * len(NIGHTS))))
     while sum(tally.kills.values()) < wanted:
         hub.restore("night_0")
-        reader = Reader(hub)
+        reader = oracle.Reader(hub.settings)
         reader.start()
         for night in NIGHTS:
             clock.set_night(hub.settings, night)
@@ -107,10 +113,8 @@ def kills(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, conso
             if sum(tally.kills.values()) >= wanted:
                 break
         reader.end()
-        mixed = [number for number, seen in reader.seen.items() if len(seen) > 1]
-        torn = [s for seen in reader.seen.values() for s in seen if s[2] != s[3] or s[4] != s[5] or s[4] != s[6]]
-        if mixed or torn or not reader.looks:
-            tally.faults["readers"].append(f"publications seen in two states: {mixed}, torn: {len(torn)}, looks: {reader.looks}")
+        tally.looks += reader.looks
+        tally.faults["readers"] += reader.confusion()
     return tally
 
 
@@ -145,34 +149,95 @@ def _look(hub: Hub, night: int, expected: Expected, tally: Tally) -> None:
     if done.returncode != 0:
         tally.faults["books"].append(f"night {night}, run again: status {done.returncode}")
         return
-    for stem, books in json.loads(done.stdout)["sources"].items():
-        if books["state"] not in ("ok", "not_due"):
-            tally.faults["books"].append(f"night {night}: {stem} is {books['state']}")
-        elif books["state"] == "ok" and books["delivered"] != sum(
-            books[k] for k in ("rejected", "quarantined", "unchanged", "inserted", "updated")
-        ):
-            tally.faults["books"].append(f"night {night}: the books of {stem} do not balance")
+    sources = json.loads(done.stdout)["sources"]
+    away = [f"night {night}: {stem} is {books['state']}" for stem, books in sources.items() if books["state"] not in ("ok", "not_due")]
+    tally.faults["books"] += away
+    tally.faults["books"] += [f"night {night}: the books of {stem} do not balance" for stem in oracle.imbalance(sources)]
     if hub.fingerprint() != expected.fingerprint:
         tally.faults["fingerprint"].append(f"night {night}")
     if _history(hub) != expected.history:
         tally.faults["books"].append(f"night {night}: quarantine or tickets differ")
 
 
-def page() -> list[tuple[str, list[str]]]:
-    """The rows of docs/faults.md: fault, and the tests that inject it."""
+@dataclass(frozen=True)
+class Row:
+    """A fault of the page.
+
+    Attributes:
+        fault: as the page has it; a fault of the catalogue stands alone.
+        injected: how.
+        tests: that inject it, as ``folder/file.py::name``.
+    """
+
+    fault: str
+    injected: str
+    tests: tuple[str, ...]
+
+    def is_tried_by(self, case: str) -> bool:
+        """Whether a test's case injects this fault: one that is named after a fault injects that one alone."""
+        test, _, parameters = case.partition("[")
+        named = {f for f in FAULTS if re.search(rf"(^|[-\[]){f}([-\]]|$)", parameters)}
+        return test in self.tests and (self.fault not in FAULTS or not named or self.fault in named)
+
+
+def page() -> list[Row]:
+    """The rows of docs/faults.md that tests inject."""
     found = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         cells = [c.strip() for c in line.strip("| ").split(" | ")]
-        tests = re.findall(r"`([^`]*test_[^`]+)`", cells[-1]) if line.startswith("| ") and len(cells) == 3 else []
-        if tests:
-            found.append((cells[0].replace("`", ""), [t if "::" in t else f"pipeline/test_faults.py::{t}" for t in tests]))
+        named = re.findall(r"`([^`]*test_[^`]+)`", cells[-1]) if line.startswith("| ") and len(cells) == 4 else []
+        if not named:
+            continue
+        tests = tuple(t if "::" in t else f"pipeline/test_faults.py::{t}" for t in named)
+        catalogued = [name for name in re.findall(r"`([a-z_0-9]+)`", cells[0]) if name in FAULTS]
+        found += [Row(name, f"{FAULTS[name].zh} {FAULTS[name].en}", tests) for name in catalogued]
+        found += [] if catalogued else [Row(cells[0].replace("`", ""), cells[1].replace("`", ""), tests)]
     return found
 
 
+@dataclass(frozen=True)
+class Case:
+    """What one case of a test came to.
+
+    Attributes:
+        name: ``folder/file.py::name[parameters]``.
+        looked: what it held the pool to, and how each look ended.
+    """
+
+    name: str
+    is_good: bool
+    looked: tuple[tuple[str, bool], ...]
+
+    @classmethod
+    def read(cls, element: ET.Element) -> "Case":
+        """From a JUnit report."""
+        name = f"{element.get('classname', '').removeprefix('tests.').replace('.', '/')}.py::{element.get('name', '')}"
+        looked = ((p.get("name", ""), p.get("value") == "True") for p in element.iter("property"))
+        return cls(
+            name,
+            not any(child.tag in ("failure", "error", "skipped") for child in element),
+            tuple((name.removeprefix(oracle.PROPERTY), held) for name, held in looked if name.startswith(oracle.PROPERTY)),
+        )
+
+
+def _told(cases: list[Case], held: Held) -> str:
+    """In how many of the cases that looked it was so; a dash where none looked."""
+    looked = [[is_so for name, is_so in case.looked if name == held] for case in cases]
+    tried = [all(each) for each in looked if each]
+    return f"{sum(tried)}/{len(tried)}" if tried else "—"
+
+
+def _table() -> Table:
+    return Table(
+        "故障\nfault", "如何注入\ninjected how", "次数\ntimes", "指纹相同\nfingerprint equal", "账目平衡\nbooks balance",
+        "读者一致\nreaders consistent", "未如所述\nnot as told",
+    )  # fmt: skip
+
+
 def run_page(console: Console) -> bool:
-    """Run the page's tests and print a line for each row; whether all of it held."""
+    """Run the page's tests and print a line for each fault; whether all of it held."""
     rows = page()
-    named = sorted({test for _, tests in rows for test in tests})
+    named = sorted({test for row in rows for test in row.tests})
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         side_by_side = ["-n", "2", "--dist", "loadfile"]
@@ -181,20 +246,17 @@ def run_page(console: Console) -> bool:
             cwd=CHECKOUT,
             check=False,
         )
-        cases = list(ET.parse(report).getroot().iter("testcase"))
-    tried, failed = Counter[str](), Counter[str]()
-    for case in cases:
-        test = f"{case.get('classname', '').removeprefix('tests.').replace('.', '/')}.py::{case.get('name', '').split('[')[0]}"
-        tried[test] += 1
-        failed[test] += any(child.tag in ("failure", "error", "skipped") for child in case)
-    table = Table("故障 fault", "次数 times", "未如所述 not as told")
-    for fault, tests in rows:
-        table.add_row(fault, str(sum(tried[t] for t in tests)), str(sum(failed[t] for t in tests)))
+        cases = [Case.read(element) for element in ET.parse(report).getroot().iter("testcase")]
+    table = _table()
+    for row in rows:
+        of = [case for case in cases if row.is_tried_by(case.name)]
+        table.add_row(row.fault, row.injected, str(len(of)), *(_told(of, held) for held in Held), str(sum(not c.is_good for c in of)))
     console.print(table)
-    untried = [t for t in named if not tried[t]]
-    for test in untried:
-        print(f"✗ not run: {test}", file=sys.stderr)
-    return not untried and not sum(failed.values())
+    untried = [row.fault for row in rows if not any(row.is_tried_by(case.name) for case in cases)]
+    untried += [test for test in named if not any(case.name.partition("[")[0] == test for case in cases)]
+    for fault in untried:
+        print(f"✗ not run: {fault}", file=sys.stderr)
+    return not untried and all(case.is_good for case in cases)
 
 
 def run_kills(wanted: int, seed: int, console: Console) -> bool:
@@ -206,13 +268,14 @@ def run_kills(wanted: int, seed: int, console: Console) -> bool:
         of = {verb: tally.kills[f"{victim} · {verb}"] for verb in VERBS}
         table.add_row(victim, str(sum(of.values())), *(str(n) for n in of.values()))
     console.print(table)
-    oracle = Table("判据 oracle", "夜 nights", "不符 failed")
-    for name, title in (
-        ("fingerprint", "指纹相同 fingerprint equal"), ("books", "账目平衡 books balance"),
-        ("readers", "读者所见一致 readers consistent"), ("told", "无堆栈、退出码有义 told in a sentence"),
-    ):  # fmt: skip
-        oracle.add_row(title, str(tally.nights), str(len(tally.faults[name])))
-    console.print(oracle)
+    came_out = _table()
+    lives = f"{tally.looks} 次 looks, {len(tally.faults['readers'])} ✗"
+    came_out.add_row(
+        "各动作中被杀 killed in each verb", "随机时刻 kill -9 at any moment of a verb", str(sum(tally.kills.values())),
+        *(f"{tally.nights - len({f.partition(':')[0] for f in tally.faults[held]})}/{tally.nights}" for held in (Held.FINGERPRINT, Held.BOOKS)),
+        lives, str(len(tally.faults["told"])),
+    )  # fmt: skip
+    console.print(came_out)
     console.print(f"另有 {tally.late} 次来迟（当夜已毕）/ {tally.late} more came when the night had ended", highlight=False)
     for name, sentences in tally.faults.items():
         for sentence in sentences:

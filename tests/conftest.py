@@ -30,6 +30,7 @@ from pipeline.services import agencies
 from sandbox import clock, faults
 from sandbox.endpoints import provision
 from schemas.contract import stems
+from tests import oracle
 from warehouse import database, embedded, fingerprint, quarantine
 
 PERSONS = 1200
@@ -37,6 +38,13 @@ PERSONS = 1200
 examples.register_profile("same", derandomize=True, database=None)
 examples.register_profile("search", derandomize=False, database=None, print_blob=True)
 examples.load_profile("same")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """What a test held a pool to is noted with it."""
+    with oracle.noting(item.user_properties):
+        return (yield)
 
 
 class NeverBegan(AssertionError):
@@ -63,11 +71,13 @@ class Hub:
             path.write_text(json.dumps(source), encoding="utf-8")
         agencies.start(self.settings)
 
-    def night(self, number: int, only: str | None = None) -> run.NightReport:
-        """Run the county's night of a number."""
-        clock.set_night(self.settings, number)
+    def night(self, number: int, only: str | None = None, *, still_since: int | None = None) -> run.NightReport:
+        """Run the county's night of a number; its books must balance. Since another night nothing may have happened to anybody."""
+        clock.set_night(self.settings, number, still_since=still_since)
         day = nights.open_night(self.settings, day=clock.date_of(self.settings, number))
-        return run.run(self.settings, day, only=only)
+        report = run.run(self.settings, day, only=only)
+        oracle.balanced(report.sources)
+        return report
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command line, as a person runs it."""

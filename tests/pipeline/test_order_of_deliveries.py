@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import run
 from sandbox import clock
+from tests import oracle
 from tests.conftest import Hub
 from warehouse import database, landing
 
@@ -27,7 +28,7 @@ def test_the_same_delivery_replayed_changes_nothing(borrowed: Hub, stem: str) ->
     again = run.replay(hub.settings, deliveries[0].delivery_id).sources[stem]
     assert again["inserted"] == again["updated"] == again["withdrawn"] == 0
     assert again["unchanged"] + again["quarantined"] + again["rejected"] == again["delivered"] > 0
-    assert hub.fingerprint() == before
+    oracle.same_fingerprint(hub.fingerprint(), before)
     assert landed(hub, stem) == deliveries
 
 
