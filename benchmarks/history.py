@@ -2,7 +2,8 @@
 survivorship policy tried.
 
 Run: ``python -m benchmarks.history [--persons 50000] [--nights 4] [--json]``. A hub of its own in a temporary folder runs some nights; then, in one
-process and in turn, the present and the past are asked for the same persons, some of whom changed; the last night is run again; and a
+process and in turn, the present and the past are asked for the same persons, some of whom changed; on the first of the next two months every
+agency sends its stock in full, and in between nothing happened to anybody; and a
 wrong merge that gave a person twelve records is judged away and published by the verbs of a night (resolve and merge). Last, a policy that asks for agreement first is tried on the whole pool, and rates of disagreement are counted. All figures are medians of one run.
 """
 
@@ -12,7 +13,7 @@ import random
 import statistics
 import time
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import sqlalchemy as sa
 
@@ -23,7 +24,7 @@ from sandbox import clock
 from warehouse import database, identity_pool, past, pool, questions, weighing
 
 _ASKED = 200
-_HISTORY = ("record", "record_revised", "link", "person", "household_member", "household")
+_HISTORY = ("record", "record_revised", "link", "person", "household_member", "household", "change")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class Found:
         ratio: of the two.
         history_rows: rows of history after all nights.
         rows_of_change: records inserted, updated or withdrawn in the nights after the first.
-        rows_of_unchanged_night: rows that running the last night again added.
+        unchanged_delivered: rows of the night on which all agencies sent in full what they had sent before.
+        unchanged_not_taken: of those, rows that were refused or quarantined, as they had been before.
+        unchanged_changed: of those, rows that inserted, updated or withdrew anything.
+        unchanged_night_s: that night, from fetch to share.
+        rows_of_unchanged_night: rows of history that night added, apart from the line for each delivery.
         unmerge_s: from the judgement to the published pool, of a person of twelve records.
         unmerged_records: how many it had.
         dry_run_s: of a survivorship policy by which every attribute is decided otherwise.
@@ -51,6 +56,10 @@ class Found:
     ratio: float
     history_rows: int
     rows_of_change: int
+    unchanged_delivered: int
+    unchanged_not_taken: int
+    unchanged_changed: int
+    unchanged_night_s: float
     rows_of_unchanged_night: int
     unmerge_s: float
     unmerged_records: int
@@ -144,6 +153,36 @@ def _try_policy(settings: Settings, day: date) -> tuple[float, int, float]:
     return between - started, found.effect.persons, time.perf_counter() - between
 
 
+def _unchanged(settings: Settings) -> tuple[int, int, int, float, int]:
+    """Rows delivered, not taken and changing anything on a new night whose deliveries, all in full, say what those before them said; its
+    seconds, and the rows of history it added."""
+    month = _next_month(settings.sandbox_epoch)
+    first, second = clock.night_of(settings, month), clock.night_of(settings, _next_month(month))
+    clock.set_night(settings, first)
+    run.run(settings, nights.open_night(settings, day=clock.date_of(settings, first)))
+    engine = database.engine(settings)
+    with engine.connect() as connection:
+        before = _held(connection)
+    clock.set_night(settings, second, still_since=first)
+    day = nights.open_night(settings, day=clock.date_of(settings, second))
+    started = time.perf_counter()
+    told = run.run(settings, day).sources.values()
+    seconds = time.perf_counter() - started
+    with engine.connect() as connection:
+        added = _held(connection) - before
+    delivered, refused, changed = (
+        sum(s[name] for s in told for name in names)
+        for names in (("delivered",), ("rejected", "quarantined"), ("inserted", "updated", "withdrawn"))
+    )
+    if any(s["state"] != "ok" for s in told) or delivered == 0:
+        raise SystemExit("an agency delivered nothing: an unchanged night was not measured")
+    return delivered, refused, changed, round(seconds, 2), added
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
 def measure(persons: int, n_nights: int) -> Found:
     """Run nights at one size and measure."""
     with hub_of(persons) as settings:
@@ -157,13 +196,11 @@ def measure(persons: int, n_nights: int) -> Found:
         engine = database.engine(settings)
         with engine.connect() as connection:
             before = _held(connection)
-        run.run(settings, last)
-        with engine.connect() as connection:
-            after = _held(connection)
             present, then = _ask(connection, random.Random(1))
             connection.rollback()
         seconds, records = _unmerge(settings)
         tried = _try_policy(settings, last)
+        same = _unchanged(settings)
     return Found(
         persons,
         n_nights,
@@ -172,7 +209,7 @@ def measure(persons: int, n_nights: int) -> Found:
         round(then / present, 2),
         before,
         changed,
-        after - before,
+        *same,
         round(seconds, 2),
         records,
         round(tried[0], 2),

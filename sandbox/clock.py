@@ -9,12 +9,26 @@ from hub.settings import Settings
 
 def current_night(settings: Settings) -> int:
     """The county's night, from 1; 0 before the first."""
+    return _read(settings).get("night", 0)
+
+
+def lived_until(settings: Settings, night: int) -> int:
+    """The night up to which anything happened to the county's people, as seen on a night: earlier where it stands still."""
+    return min(night, _read(settings).get("still_since", night))
+
+
+def _read(settings: Settings) -> dict[str, int]:
     path = settings.home / "sandbox" / "clock.json"
-    return int(json.loads(path.read_text(encoding="ascii"))["night"]) if path.exists() else 0
+    return dict(json.loads(path.read_text(encoding="ascii"))) if path.exists() else {}
 
 
-def set_night(settings: Settings, night: int) -> None:
+def set_night(settings: Settings, night: int, *, still_since: int | None = None) -> None:
     """Move the county to a night.
+
+    Args:
+        settings: of the sandbox.
+        night: its number, from 1.
+        still_since: since that night nothing has happened to anybody: agencies deliver, dated as ever, what they held then.
 
     Raises:
         ConfigError: the night is before the first or more than ten years on.
@@ -24,7 +38,9 @@ def set_night(settings: Settings, night: int) -> None:
     path = settings.home / "sandbox" / "clock.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps({"night": night}), encoding="ascii")
+    draft.write_text(
+        json.dumps({"night": night} if still_since is None else {"night": night, "still_since": still_since}), encoding="ascii"
+    )
     draft.replace(path)
 
 

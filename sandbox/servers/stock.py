@@ -24,12 +24,14 @@ class Tonight:
 
     Attributes:
         night: number of the night, from 1.
-        as_of: its business date.
+        lived: the night up to which anything happened to anybody.
+        as_of: the night's business date.
         rows: one row a record, text columns under the agency's names, and the night it last changed.
         spoiled_by: content faults in these rows.
     """
 
     night: int
+    lived: int
     as_of: date
     rows: pl.DataFrame
     spoiled_by: tuple[str, ...]
@@ -37,7 +39,7 @@ class Tonight:
     @property
     def version(self) -> str:
         """Names this state of the stock in this process: equal versions hold equal rows."""
-        return "-".join([f"{self.night:04d}", *self.spoiled_by])
+        return "-".join([f"{self.night:04d}", f"{self.lived:04d}", *self.spoiled_by])
 
     @cached_property
     def digest(self) -> str:
@@ -90,11 +92,12 @@ class Stock:
             night, faults = self.night(), self._switches.content()
             if night < 1:
                 return None
-            if self._held is None or (self._held.night, self._held.spoiled_by) != (night, faults):
-                rows = self._snapshot(self.contract, night, self.settings)
+            lived = clock.lived_until(self.settings, night)
+            if self._held is None or (self._held.night, self._held.lived, self._held.spoiled_by) != (night, lived, faults):
+                rows = self._snapshot(self.contract, lived, self.settings)
                 if faults:
                     rows = _spoiled(rows, self.contract, faults)
-                self._held = Tonight(night, clock.date_of(self.settings, night), rows, faults)
+                self._held = Tonight(night, lived, clock.date_of(self.settings, night), rows, faults)
                 self._selected.clear()
             return self._held
 
