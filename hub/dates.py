@@ -1,6 +1,6 @@
 """Dates and instants as people write them, in the zone the hub works in."""
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hub.errors import ConfigError
@@ -40,3 +40,9 @@ def parse_instant(text: str | None, flag: str) -> datetime | None:
 def shown(instant: datetime) -> str:
     """An instant as people read it where the hub works, to the minute."""
     return f"{instant.astimezone(CHINA):%Y-%m-%d %H:%M}"
+
+
+def shown_exactly(instant: datetime) -> str:
+    """An instant as people read it where the hub works and may type it again: the first full second by which it had come."""
+    begun = instant.astimezone(CHINA).replace(microsecond=0)
+    return f"{begun + timedelta(seconds=begun < instant):%Y-%m-%d %H:%M:%S}"

@@ -74,7 +74,7 @@ def _refuse_contradiction(in_force: pl.DataFrame, standing: pl.DataFrame) -> Non
     raise IdentityConflict(
         f"records {found.cannot[0]} and {found.cannot[1]} would have to be one person over {len(found.chain)} judgement(s), and two by another",
         where="judgements",
-        next_step=f"if one of these is wrong, retract it first: {', '.join(named)}",
+        next_step=f"if one of these is wrong, retract it first: {', '.join(dict.fromkeys(named))}",
     )
 
 

@@ -28,6 +28,11 @@ from warehouse.scores import NightCounts
 
 _PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=select_autoescape())
 
+
+class NoNight(ConfigError):
+    """A source had no published night in a month."""
+
+
 # Dimension → name in Chinese and English, what is counted.
 DEFINITIONS = {
     "timeliness": ("及时性（时效性）", "Timeliness", "应交付的夜次中，首次发布时已有合格交付的比例",
@@ -195,7 +200,7 @@ def scorecard(settings: Settings, stem: str, month: date) -> Scorecard:
 
     Raises:
         ContractError: there is no such source.
-        ConfigError: no night of that month was published.
+        NoNight: no night of that month was published.
     """
     contract = load_contract(stem)
     database.migrate(settings)
@@ -204,7 +209,7 @@ def scorecard(settings: Settings, stem: str, month: date) -> Scorecard:
         until = min(last, ledger.today(settings, connection))
         nights = scores.nights(connection, stem, month, last)
         if not nights:
-            raise ConfigError(f"no night of {month:%Y-%m} was published for {stem}", where="--month", next_step="see `hub status`")
+            raise NoNight(f"no night of {month:%Y-%m} was published for {stem}", where="--month", next_step="see `hub status`")
         end_before = month - timedelta(days=1)
         earlier = scores.nights(connection, stem, end_before.replace(day=1), end_before)
         found = tickets.listed(connection, settings, stem=stem, day=until)
@@ -281,14 +286,13 @@ def as_workbook(card: Scorecard) -> bytes:
     return held.getvalue()
 
 
-def write(settings: Settings, stem: str, month: date, folder: Path) -> list[Path]:
+def write(card: Scorecard, folder: Path) -> list[Path]:
     """Write the page and the workbook of an agency's month into a folder; their paths.
 
     Raises:
-        ConfigError: nothing to tell, or the folder cannot be written to.
+        ConfigError: the folder cannot be written to.
     """
-    card = scorecard(settings, stem, month)
-    page, book = (folder / f"{stem}-{month:%Y-%m}.{end}" for end in ("html", "xlsx"))
+    page, book = (folder / f"{card.stem}-{card.month:%Y-%m}.{end}" for end in ("html", "xlsx"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         page.write_text(as_html(card), encoding="utf-8")

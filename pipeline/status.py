@@ -8,10 +8,10 @@ from hub.errors import ConfigError
 from hub.settings import Settings
 from pipeline import disputes, tickets
 from schemas.contract import readable_contracts
-from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, subscriptions, unusual
+from warehouse import database, emergencies, erasures, ledger, quarantine, questions, recalls, review, rulings, subscriptions, unusual
 
 # State of an intake → how the source stands.
-_STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
+STANDS = {"merged": "ok", "accepted": "waiting", "not_due": "not_due", "held": "held", "withdrawn": "withdrawn", "failed": "failed"}
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "erased", "withdrawn")
 
 
@@ -29,6 +29,8 @@ class SourceStatus:
         books: the night's delivery by column of the books, rows; None = not known.
         error: why it is held or failed; None when it is not.
         notices: what differs from the contract without breaking it, each in Chinese and English.
+        delivery_id: of the night's delivery; None = none landed.
+        rulings: on that delivery, newest first.
     """
 
     stem: str
@@ -44,6 +46,8 @@ class SourceStatus:
     error_where: str | None
     next_step: str | None
     notices: list[list[str]]
+    delivery_id: str | None
+    rulings: list[rulings.Ruling]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ class Status:
         receivers: clients that do not take the notices they subscribed to.
         erasures: persons erased by law whom landing still holds.
         emergencies: how many last, and how many are over and not reviewed.
+        judgements: pairs of records that were judged and wait for another reviewer to agree.
         unusual: departments of whose access something waits to be reviewed.
     """
 
@@ -108,6 +113,7 @@ class Status:
     receivers: list[subscriptions.Troubled]
     erasures: int
     emergencies: tuple[int, int]
+    judgements: int
     unusual: list[unusual.OpenFindings]
     fingerprint: str | None
     seconds: dict[str, float]
@@ -145,6 +151,8 @@ def status(settings: Settings, day: date | None = None) -> Status:
         away = subscriptions.troubled(connection)
         to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
         broken_glass = emergencies.waiting(connection)
+        ruled = rulings.by_delivery(connection)
+        judged = review.waiting(connection)
         to_be_reviewed = unusual.open_by_department(connection)
         disputed = _disputed(disputes.listed(connection, settings))
         waiting = _waiting(tickets.listed(connection, settings, day=night.business_date))
@@ -156,7 +164,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
             SourceStatus(
                 i.stem,
                 contract.agency_zh if contract else "",
-                _STANDS.get(i.state, i.state),
+                STANDS.get(i.state, i.state),
                 last,
                 as_of,
                 i.state not in ("merged", "not_due"),
@@ -167,6 +175,8 @@ def status(settings: Settings, day: date | None = None) -> Status:
                 i.error_where,
                 i.next_step,
                 i.notices,
+                i.delivery_id,
+                ruled.get(i.delivery_id or "", []),
             )  # fmt: skip
         )
     return Status(
@@ -182,6 +192,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         away,
         to_be_erased,
         broken_glass,
+        judged,
         to_be_reviewed,
         night.fingerprint,
         night.seconds,

@@ -5,10 +5,11 @@ from datetime import date
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from hub.errors import ConfigError
 
@@ -82,6 +83,24 @@ def _complaint(policy: Survivorship, sources: frozenset[str]) -> tuple[str, str]
     return None
 
 
+def _misread(error: ErrorDetails) -> str:
+    """What is not of the right form, in the words of this house."""
+    kind, limits = error["type"], error.get("ctx", {})
+    told = {
+        "missing": "this is missing",
+        "extra_forbidden": "there is no such entry in a policy",
+        "int_parsing": "this is not a whole number",
+        "greater_than_equal": f"this is below {limits.get('ge')}",
+        "less_than_equal": f"this is above {limits.get('le')}",
+        "too_short": "at least one is needed",
+        "enum": f"there is no such criterion; known: {', '.join(Criterion)}",
+        "literal_error": f"there is no such attribute; known: {', '.join(get_args(Attribute))}",
+    }
+    if kind.startswith("date_"):
+        return "this is not a date of the calendar; write it as 2026-03-01"
+    return told.get(kind, "this is not of the form that belongs here")
+
+
 def load(path: Path, sources: Iterable[str]) -> Survivorship:
     """Read a policy.
 
@@ -104,7 +123,7 @@ def load(path: Path, sources: Iterable[str]) -> Survivorship:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise ConfigError(first["msg"], where=f"{path.name} {place}".strip(), next_step=step) from None
+        raise ConfigError(_misread(first), where=f"{path.name} {place}".strip(), next_step=step) from None
     complaint = _complaint(found, frozenset(sources))
     if complaint is not None:
         raise ConfigError(complaint[1], where=f"{path.name} {complaint[0]}", next_step=step)

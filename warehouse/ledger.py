@@ -147,6 +147,12 @@ def intakes(connection: sa.Connection, business_date: date) -> list[Intake]:
     return [Intake(**row._mapping) for row in rows]
 
 
+def states(connection: sa.Connection) -> dict[str, str]:
+    """The state of each delivery in its night; one whose place another delivery took is left out."""
+    rows = connection.execute(sa.text("SELECT delivery_id::text, state FROM ops.intake WHERE delivery_id IS NOT NULL"))
+    return dict(rows.tuples().all())
+
+
 def note(
     connection: sa.Connection, business_date: date, stem: str, *, verb: str | None = None, seconds: float | None = None, **values: Any
 ) -> None:

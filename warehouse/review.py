@@ -139,6 +139,16 @@ def in_force(connection: sa.Connection) -> pl.DataFrame:
     )
 
 
+def waiting(connection: sa.Connection) -> int:
+    """Pairs that somebody judged, and of which nothing follows before another reviewer agrees."""
+    query = (
+        "SELECT count(DISTINCT (j.record_a, j.record_b)) FROM identity.judgement j WHERE j.judgement <> 'unsure'"
+        " AND NOT EXISTS (SELECT FROM identity.retraction t WHERE t.judgement_id = j.judgement_id)"
+        " AND NOT EXISTS (SELECT FROM identity.judgement_in_force f WHERE f.record_a = j.record_a AND f.record_b = j.record_b)"
+    )
+    return int(connection.scalar(sa.text(query)) or 0)
+
+
 def listed(
     connection: sa.Connection, *, records: Sequence[str] | None, reviewer: str | None, retracted: bool, limit: int
 ) -> list[dict[str, Any]]:

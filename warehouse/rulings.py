@@ -1,8 +1,30 @@
 """What engineers ruled on whole deliveries, against the gate: withdrawn, released. Appended, never changed."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """What somebody ruled on a delivery: withdrawn or released, by whom, when and why."""
+
+    ruling: str
+    ruled_by: str
+    ruled_at: datetime
+    reason: str
+
+
+def by_delivery(connection: sa.Connection) -> dict[str, list[Ruling]]:
+    """All rulings by delivery, newest first; deliveries on which nobody ruled are left out."""
+    rows = connection.execute(
+        sa.text("SELECT delivery_id::text, ruling, ruled_by, ruled_at, reason FROM ops.ruling ORDER BY ruled_at DESC, ruling_id DESC")
+    )
+    found: dict[str, list[Ruling]] = {}
+    for delivery_id, *ruling in rows:
+        found.setdefault(delivery_id, []).append(Ruling(*ruling))
+    return found
 
 
 def newest(connection: sa.Connection, delivery_id: str) -> tuple[str, str] | None:

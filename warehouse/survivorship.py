@@ -43,6 +43,22 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Example:
+    """A person of whom a golden value changes, by pointers: the record that has it now, and the one that would.
+
+    Attributes:
+        former_stem, former_record_id: whose value is the golden one now; None = nobody's.
+        stem, record_id: whose value would be.
+    """
+
+    person_id: str
+    former_stem: str | None
+    former_record_id: str | None
+    stem: str | None
+    record_id: str | None
+
+
+@dataclass(frozen=True)
 class Effect:
     """What another policy changes.
 
@@ -51,14 +67,14 @@ class Effect:
         values: golden values that change, by attribute.
         households: by kind, those with a member of whom a golden value changes; who is a member, and head, hangs on no golden value.
         where: by attribute and township, most first.
-        examples: ids of some persons by attribute.
+        examples: some persons by attribute.
     """
 
     persons: int
     values: dict[str, int]
     households: dict[str, int]
     where: tuple[Place, ...]
-    examples: dict[str, list[str]]
+    examples: dict[str, list[Example]]
 
 
 @dataclass(frozen=True)
@@ -199,11 +215,26 @@ def effect(connection: sa.Connection, policy: Survivorship) -> Effect:
             f" AS place FROM otherwise, unnest(differing) AS attribute) AS d WHERE place <= {_SHOWN} ORDER BY 1, 2"
         )
     )
-    examples: dict[str, list[str]] = {}
-    for attribute, person_id in shown:
-        examples.setdefault(attribute, []).append(person_id)
+    persons_shown = [tuple(row) for row in shown]
+    now, then = (_winners(connection, by, {p for _, p in persons_shown}) for by in (in_force(connection), policy))
+    examples: dict[str, list[Example]] = {}
+    for attribute, person_id in persons_shown:
+        sides = (now.get((person_id, attribute), (None, None)), then.get((person_id, attribute), (None, None)))
+        examples.setdefault(attribute, []).append(Example(person_id, *sides[0], *sides[1]))
     values = {a: sum(place.values for place in where if place.attribute == a) for a in COLUMNS}
     return Effect(persons, values, dict(homes.tuples().all()), where, examples)
+
+
+def _winners(connection: sa.Connection, policy: Survivorship, persons: set[str]) -> dict[tuple[str, str], tuple[str, str]]:
+    """Source and id of the record that has the golden value, by person and attribute."""
+    source = "(SELECT l.person_id, o.* FROM identity.link l JOIN identity.record o USING (record_id) WHERE l.person_id = ANY(CAST(:ids AS uuid[])))"
+    rows = connection.execute(
+        sa.text(
+            f"SELECT DISTINCT person_id::text, attribute, golden_stem, golden_record_id::text FROM ({_ranked(policy, source)}) AS told"
+        ),
+        {"ids": sorted(persons)},
+    )
+    return {(person_id, attribute): (stem, record_id) for person_id, attribute, stem, record_id in rows}
 
 
 def adopt(connection: sa.Connection, policy: Survivorship, *, by: str, reason: str | None) -> None:

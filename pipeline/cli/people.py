@@ -1,5 +1,6 @@
 """`hub person`, `hub household`: one person or household, readable. Values are shown; the terminal is the operator's own."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -7,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hub.dates import parse_date, parse_instant
+from hub.dates import parse_date, parse_instant, shown_exactly
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.codes import load_code_set
@@ -34,6 +35,8 @@ def _shown(name: str, value: Any) -> str:
         return "—"
     if name in _CODES and (entry := load_code_set(_CODES[name]).get(str(value))):
         return f"{value} {entry.zh}"
+    if isinstance(value, datetime):
+        return shown_exactly(value)
     if name == "kind":
         return _KINDS.get(value, str(value))
     return str(value)[:8] if name == "delivery_id" else str(value)

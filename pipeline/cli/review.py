@@ -43,6 +43,10 @@ def judge(
     print(f"裁定编号 judgement {entered.judgement_id}")
     if entered.needs_second:
         print("抽样双人复核 in the sample on which two reviewers must agree")
+    if entered.standing == review.Standing.WAITS:
+        print(
+            f"尚未生效，须另一人 nothing follows until another reviewer says so too: hub review judge {one} {other} {judgement} --reviewer …"
+        )
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`hub scorecard`: a month of an agency on one page."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,9 +30,21 @@ def command(
     if stem is not None:
         load_contract(stem)
     chosen = [stem] if stem else list(stems())
-    if as_json:
-        print_json([scorecard.scorecard(settings, one, asked).as_json() for one in chosen])
-        return
+    cards, without = [], []
     for one in chosen:
-        for path in scorecard.write(settings, one, asked, out):
-            screen().print(Text(str(path)), soft_wrap=True)
+        try:
+            cards.append(scorecard.scorecard(settings, one, asked))
+        except scorecard.NoNight:
+            if stem is not None:
+                raise
+            without.append(one)
+    if as_json:
+        print_json([card.as_json() for card in cards])
+    else:
+        for card in cards:
+            for path in scorecard.write(card, out):
+                screen().print(Text(str(path)), soft_wrap=True)
+    if without:
+        print(f"当月无已发布的夜，略过 no night of {month} was published, left out: {', '.join(without)}", file=sys.stderr)
+    if not cards:
+        raise ConfigError(f"no night of {month} was published for any source", where="--month", next_step="see `hub status`")

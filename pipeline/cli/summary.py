@@ -6,13 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hub.dates import shown
 from hub.screen import plain_table
 from hub.settings import Settings
 from pipeline import reports
 from pipeline.services import airflow
 from pipeline.status import SourceStatus, Status, status
 
-_STATES = {
+STATES = {
     "ok": "[green]✓ 正常 ok[/green]",
     "not_due": "– 未到期 not due",
     "waiting": "… 待归集 waiting",
@@ -55,7 +56,7 @@ def _books(table: Table, columns: dict[str, str]) -> None:
 def _stands(s: SourceStatus) -> list[str]:
     as_of = f"{s.as_of_date:%m-%d}" if s.as_of_date else "—"
     return [
-        s.stem, _STATES.get(s.state, s.state), f"{s.last_good_night:%m-%d}" if s.last_good_night else "—",
+        s.stem, STATES.get(s.state, s.state), f"{s.last_good_night:%m-%d}" if s.last_good_night else "—",
         f"[yellow]{as_of} 旧[/yellow]" if s.is_stale and s.as_of_date else as_of, f"{s.deadline:%H:%M}" if s.deadline else "—", f"{s.rows:,}",
     ]  # fmt: skip
 
@@ -90,6 +91,11 @@ def _why(console: Console, found: Status) -> None:
                 console.print(f"  [yellow]陈旧 stale[/yellow]: 沿用 {s.as_of_date} 的数据 / its data of that day stays in the pool")
             if s.next_step:
                 console.print(Text(f"  → {s.next_step}"))
+        if s.state == "withdrawn":
+            for ruling in s.rulings[:1]:
+                said = f"{shown(ruling.ruled_at)} 由 {ruling.ruled_by} 收回 withdrawn: {ruling.reason}"
+                console.print(f"[yellow]↩ {s.stem}[/yellow] ", Text(said), sep="")
+                console.print(Text(f"  → 恢复 undo: hub release {(s.delivery_id or '')[:8]} --reason …"))
         for zh, en in s.notices:
             console.print(f"[yellow]! {s.stem}[/yellow] ", Text(f"{zh} / {en}"), sep="")
 
@@ -197,6 +203,11 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
     _receivers(console, found)
     if found.erasures:
         console.print(f"[bold]依法删除尚未清理落地 erasures not whole[/bold]   {found.erasures} 人 persons · hub erasure finish")
+    if found.judgements:
+        said = (
+            f"[bold]待另一人复核的裁定 judgements that wait for another reviewer[/bold]   {found.judgements:,} 对 pairs · hub review list"
+        )
+        console.print(said, soft_wrap=True)
     lasting, unreviewed = found.emergencies
     if lasting or unreviewed:
         said = (

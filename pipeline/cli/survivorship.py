@@ -11,6 +11,7 @@ from rich.table import Table
 from hub.dates import parse_date
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
+from schemas.codes import load_code_set
 
 if TYPE_CHECKING:
     from pipeline.survivorship import Outcome
@@ -51,14 +52,27 @@ def _told(found: "Outcome", as_json: bool) -> None:
         f"金值变更的人 persons whose golden values change: {effect.persons:,} · 其所在家庭 households with such a member: {homes}"
     )
     console.print("户成员、户主与研判结果均不取自金值，不变 · no member, head or finding hangs on golden values: they stay", style="dim")
-    values = _table("字段\nattribute", "金值变更\nvalues", "例 examples", numbers=["金值变更\nvalues"])
+    values = _table(
+        "字段\nattribute",
+        "金值变更\nvalues",
+        "例：人员、现胜记录、改由何者\nexamples: person, record that wins now, then",
+        numbers=["金值变更\nvalues"],
+    )
     for attribute, n in effect.values.items():
-        values.add_row(_ATTRIBUTES[attribute], f"{n:,}", "\n".join(effect.examples.get(attribute, [])[:_SHOWN_PERSONS]))
+        shown = [
+            f"{e.person_id}\n  现 {e.former_stem or '—'}\n    {e.former_record_id or '—'}\n  则 {e.stem or '—'}\n    {e.record_id or '—'}"
+            for e in effect.examples.get(attribute, [])[:_SHOWN_PERSONS]
+        ]
+        values.add_row(_ATTRIBUTES[attribute], f"{n:,}", "\n".join(shown))
     console.print(values)
     if effect.where:
         places = _table("乡镇\ntownship", "字段\nattribute", "金值变更\nvalues", numbers=["金值变更\nvalues"])
+        areas = load_code_set("area")
         for place in effect.where[:_SHOWN_PLACES]:
-            places.add_row(place.township or "—", _ATTRIBUTES[place.attribute], f"{place.values:,}")
+            entry = areas.get(place.township or "")
+            places.add_row(
+                f"{place.township or '—'} {entry.zh if entry else ''}".strip(), _ATTRIBUTES[place.attribute], f"{place.values:,}"
+            )
         console.print(places)
         if len(effect.where) > _SHOWN_PLACES:
             console.print(f"另有 {len(effect.where) - _SHOWN_PLACES} 行，见 more rows: --json")

@@ -1,5 +1,6 @@
 """Whole deliveries, withdrawn and released: stories of a morning."""
 
+import json
 from datetime import date
 
 import pytest
@@ -37,6 +38,12 @@ def test_a_withdrawn_delivery_leaves_the_pool_of_a_night_without_it(borrowed: Hu
     done = rulings.withdraw(hub.settings, delivery[:8], reason="a file of another county", by="engineer", confirm=tried.confirm)
     assert done.is_done and (done.before, done.after) == (tried.before, tried.after)
     oracle.same_fingerprint(hub.fingerprint(), done.fingerprint, without)
+
+    told = next(d for d in json.loads(hub.invoked("deliveries", "--json").stdout) if d["delivery_id"] == delivery)
+    assert (told["state"], [r["ruling"] for r in told["rulings"]]) == ("withdrawn", ["withdrawn"])
+    assert {k: told["rulings"][0][k] for k in ("ruled_by", "reason")} == {"ruled_by": "engineer", "reason": "a file of another county"}
+    for screen in (hub.invoked("deliveries").stdout, hub.screen(date(2026, 3, 2))):
+        assert "engineer" in screen and "a file of another county" in screen, screen
 
     again = hub.night(2, only="health")  # the night run again does not fetch it again
     assert again.sources["health"]["state"] == "withdrawn"

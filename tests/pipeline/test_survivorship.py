@@ -55,7 +55,7 @@ def test_what_a_dry_run_tells_is_what_adopting_changes_and_the_former_policy_bri
     for place in tried.effect.where:
         there = [p for p in changed[place.attribute] if (stood[p].area_code or "")[:9] == (place.township or "")]
         assert place.values == len(there)
-    assert all(set(ids) <= changed[a] for a, ids in tried.effect.examples.items())
+    assert all({e.person_id for e in found} <= changed[a] for a, found in tried.effect.examples.items())
     with database.engine(hub.settings).connect() as connection:
         members = connection.execute(sa.text("SELECT kind, household_id, person_id::text FROM core.household_member")).all()
         entries = feed.since(connection, [], "5", limit=100_000)
@@ -75,7 +75,7 @@ def test_questions_to_the_past_are_answered_by_the_policy_that_was_in_force(borr
     done = policies.adopt(hub.settings, written(tmp_path), by="engineer")
     with database.engine(hub.settings).connect() as connection:
         instants = dict(connection.execute(sa.text("SELECT number, published_at FROM ops.published")).tuples().all())
-        for person_id in done.effect.examples["address"]:
+        for person_id in [e.person_id for e in done.effect.examples["address"]]:
             then = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[5]))
             now = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[6]))
             assert then["address"] == stood[person_id].address != now["address"]
@@ -105,9 +105,11 @@ def test_a_disputed_value_comes_from_the_record_the_policy_chose(borrowed: Hub, 
     hub.restore("night_5")
     done = policies.adopt(hub.settings, written(tmp_path), by="engineer")
     with database.engine(hub.settings).connect() as connection:
-        for person_id in done.effect.examples["address"]:
+        for example in done.effect.examples["address"]:
+            person_id = example.person_id
             source = disputes.source(connection, person_id, "address")
             assert source is not None
+            assert (source.stem, source.record_id) == (example.stem, example.record_id) != (example.former_stem, example.former_record_id)
             query = "SELECT r.address = p.address FROM identity.record r, core.person p WHERE record_id = :r AND person_id = :p"
             assert connection.scalar(sa.text(query), {"r": source.record_id, "p": person_id})
 
@@ -123,7 +125,8 @@ def test_a_policy_that_cannot_be_adopted_is_refused_and_changes_nothing(borrowed
         "version 2 was in force with other rules, or lies behind": written(tmp_path),
         "decided_date: the date lies outside 2026-03-04": written(tmp_path, version=4, day="2026-03-03"),
         "2026-03-05 (today)": written(tmp_path, version=5, day="2026-03-06"),
-        "criteria.0: Input should be": written(tmp_path, version=6, criteria="[beauty]"),
+        "criteria.0: there is no such criterion; known: valid_number": written(tmp_path, version=6, criteria="[beauty]"),
+        "decided_date: this is not a date of the calendar": written(tmp_path, version=8, day="2026-02-30"),
         "there is no source 'police'": written(
             tmp_path, version=7, more="attributes: {phone: {criteria: [authority], authority: {police: 1}}}\n"
         ),
@@ -147,8 +150,12 @@ def test_the_command_line_tells_counts_and_pointers_and_no_value(borrowed: Hub, 
     assert told == json.loads(hub.invoked("survivorship", "dry-run", file, "--json").stdout)
     assert told["effect"]["persons"] > 0 and told["effect"]["where"] and not told["is_adopted"]
     table = hub.invoked("policy", "dry-run", file)
-    assert table.returncode == 0 and "nothing was changed" in table.stdout and told["effect"]["examples"]["address"][0] in table.stdout
-    person = told["effect"]["examples"]["address"][0]
+    assert (
+        table.returncode == 0
+        and "nothing was changed" in table.stdout
+        and told["effect"]["examples"]["address"][0]["record_id"] in table.stdout
+    )
+    person = told["effect"]["examples"]["address"][0]["person_id"]
     found = json.loads(hub.invoked("disagreements", "--person", person, "--json").stdout)
     assert {d["attribute"] for d in found} >= {"address"} and all(
         d["reason"] in ("valid_number", "authority", "recency", "oldest_record") for d in found

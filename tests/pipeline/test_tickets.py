@@ -260,6 +260,16 @@ def test_rows_of_a_delivery_that_another_took_the_place_of_leave_quarantine_but_
 # -- the scorecard -------------------------------------------------------------------------------------------------------------------------
 
 
+def test_a_source_without_a_night_in_the_month_is_left_out_and_said(desk: Hub, tmp_path: Path) -> None:
+    with database.engine(desk.settings).begin() as connection:
+        connection.execute(sa.text("DELETE FROM ops.intake WHERE stem = 'disability'"))
+    done = desk.invoked("scorecard", "--all", "--month", "2026-03", "--out", str(tmp_path))
+    assert done.returncode == 0 and "left out: disability" in done.stderr, done.stderr
+    assert len(list(tmp_path.glob("*.html"))) == 4
+    none = desk.invoked("scorecard", "--all", "--month", "2025-03", "--out", str(tmp_path))
+    assert none.returncode == 2 and "no night of 2025-03 was published for any source" in none.stderr
+
+
 def test_a_months_shares_are_what_the_deliveries_held(desk: Hub) -> None:
     contract, card = load_contract("health"), scorecard.scorecard(desk.settings, "health", MARCH)
     sent = agency.snapshot(contract, 1, desk.settings)

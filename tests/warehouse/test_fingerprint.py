@@ -43,3 +43,12 @@ def test_a_column_gained_is_counted_again(pool):
     pool.execute(sa.text("ALTER TABLE core.person ADD COLUMN shoe_size integer"))
     fingerprint.recount(pool, "core.person")
     assert fingerprint.kept(pool) == fingerprint.scanned(pool)
+
+
+def test_whoever_asks_for_the_fingerprint_is_told_that_something_wrote_past_the_hub(borrowed):
+    assert borrowed.invoked("fingerprint").returncode == 0
+    with database.engine(borrowed.settings).begin() as connection:
+        connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
+        connection.execute(sa.text("DELETE FROM core.household_member WHERE relation = '02'"))
+    told = borrowed.invoked("fingerprint")
+    assert told.returncode == 1 and "something wrote past the hub" in told.stderr

@@ -1,6 +1,7 @@
 """Migrations: the newest is known from the files' names alone, so the names must not lie; a full pool goes down and up."""
 
 import io
+import json
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +12,7 @@ from alembic.script import ScriptDirectory
 from hub.errors import ConfigError
 from pipeline import survivorship
 from schemas.survivorship import SHIPPED
-from warehouse import database, fingerprint
+from warehouse import database, disclosure, fingerprint
 
 
 def test_a_migration_is_named_after_its_revision_and_follows_the_one_before():
@@ -62,6 +63,60 @@ def test_the_clocks_are_taken_from_a_full_pool_and_wound_again(borrowed):
         assert (cause, number) == ("beginning", 5)
     assert {s["state"] for s in borrowed.night(6).sources.values()} == {"ok", "not_due"}
     borrowed.fingerprint()  # fails unless what is kept is what is counted
+
+
+@pytest.mark.slow
+def test_five_nights_go_back_version_by_version_to_the_first_that_keeps_count_and_up_again_with_persons_as_they_were(borrowed):
+    """At each version what is kept of the fingerprint is what is counted, and persons and agencies' records are as they were."""
+    borrowed.restore("night_5")
+    script = ScriptDirectory(str(database.MIGRATIONS))
+    revisions = [r.revision for r in script.walk_revisions()][1:-1]  # newest first, the newest and the first left out
+    with database.engine(borrowed.settings).connect() as connection:
+        before = standing(connection)
+        disclosure.withdraw(connection)
+        connection.commit()
+    kept = [table for table in before if table == "core.person" or table.startswith("core.") and table not in ("core.household_member",)]
+    assert len(revisions) > 25 and len(kept) > 5
+    for revision in revisions:
+        found = moved(borrowed.settings, command.downgrade, revision)
+        assert {t: found[t] for t in kept} == {t: before[t] for t in kept}, revision
+    for revision in reversed(revisions[:-1]):
+        found = moved(borrowed.settings, command.upgrade, revision)
+        assert {t: found[t] for t in kept} == {t: before[t] for t in kept}, revision
+    database.migrate(borrowed.settings)
+    assert {s["state"] for s in borrowed.night(6).sources.values()} == {"ok", "not_due"}
+    gone_back = borrowed.content()
+    borrowed.restore("night_5")
+    borrowed.night(6)
+    assert borrowed.content() == gone_back, "the next night is that of a hub that was never taken back"
+
+
+@pytest.mark.slow
+def test_going_back_is_shown_first_and_done_only_as_it_was_shown(borrowed):
+    borrowed.restore("night_5")
+    with database.engine(borrowed.settings).connect() as connection:
+        before = standing(connection)
+        published = connection.scalar(sa.text("SELECT count(*) FROM ops.published"))
+    stood = borrowed.fingerprint()
+    shown = json.loads(borrowed.invoked("migrate", "--to", "0009", "--json").stdout)
+    assert not shown["is_done"] and [s["revision"] for s in shown["steps"]][-1] == "0010"
+    lost = {loss["table"]: loss for loss in shown["losses"]}
+    assert lost["ops.published"] == {"table": "ops.published", "rows": published, "columns": []}
+    assert lost["core.education"]["columns"] == ["known_from"] and "core.person" not in lost
+    assert borrowed.fingerprint() == stood and database.condition(borrowed.settings).version == database.head()
+
+    other = borrowed.invoked("migrate", "--to", "0009", "--confirm", "00000000")
+    assert other.returncode == 2 and "does not confirm" in other.stderr
+    for to in ("0000", database.head(), "x"):
+        assert borrowed.invoked("migrate", "--to", to).returncode == 2
+    assert database.condition(borrowed.settings).version == database.head()
+
+    done = borrowed.invoked("migrate", "--to", "0009", "--confirm", shown["confirm"])
+    assert done.returncode == 0 and "install the former version" in done.stdout, done.stderr
+    assert database.condition(borrowed.settings).version == "0009"
+    assert json.loads(borrowed.invoked("migrate", "--json").stdout) == {"from": "0009", "version": database.head()}
+    with database.engine(borrowed.settings).connect() as connection:
+        assert standing(connection) == before
 
 
 @pytest.mark.slow

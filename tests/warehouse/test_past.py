@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import pytest
 import sqlalchemy as sa
 
-from hub.dates import parse_date, parse_instant
+from hub.dates import parse_date, parse_instant, shown_exactly
 from hub.errors import ConfigError
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, embedded, ledger, past
@@ -180,6 +180,18 @@ def test_the_command_line_tells_a_person_of_another_day(five_nights, pool):
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
 
 
+def test_an_instant_is_shown_as_it_is_typed_and_typed_again_leads_to_the_same_publication(five_nights, pool):
+    person_id, at = one(
+        pool, "SELECT person_id::text, (SELECT published_at FROM ops.published WHERE number = 1) FROM history.links_known(1)"
+    )
+    shown = shown_exactly(at)
+    known = five_nights.invoked("person", person_id, "--known-at", at.isoformat()).stdout
+    assert shown in known and "+00:00" not in known
+    assert past.moment(pool, as_of=None, known_at=parse_instant(shown, "--known-at")).number == 1
+    early = five_nights.invoked("person", person_id, "--known-at", "2020-01-01")
+    assert early.returncode == 2 and shown in early.stderr
+
+
 def test_a_night_without_a_change_adds_no_row_of_history(borrowed):
     """On the first of April and of May every agency sends its stock in full; in between nothing happened to anybody."""
     april, may = 32, 62
@@ -191,7 +203,7 @@ def test_a_night_without_a_change_adds_no_row_of_history(borrowed):
 
     borrowed.restore("night_5")
     changed = borrowed.night(april).sources
-    before, stood = held(), borrowed.fingerprint()
+    before, stood = held(), borrowed.content()
     assert before["record"] > 10 and before["person"] > 10 and before["change"] > 10
     same = borrowed.night(may, still_since=april).sources
     with database.engine(borrowed.settings).connect() as connection:
@@ -203,4 +215,4 @@ def test_a_night_without_a_change_adds_no_row_of_history(borrowed):
         assert books["unchanged"] == books["delivered"] - books["rejected"] - books["quarantined"] > 0.8 * books["delivered"]
         assert books["inserted"] == books["updated"] == books["withdrawn"] == 0
     assert held() == {**before, "observation": before["observation"] + len(same)}, "a line for each delivery, and nothing else"
-    assert borrowed.fingerprint() == stood
+    assert borrowed.content() == stood

@@ -18,6 +18,12 @@ from pipeline.run import ALL, Reporter
 from schemas.contract import stems
 
 
+def test_a_command_that_stands_in_a_group_is_pointed_to() -> None:
+    asked = [sys.executable, "-m", "pipeline.cli", "judge", "one", "other", "must"]
+    done = subprocess.run(asked, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "hub review judge" in done.stderr
+
+
 def a_night(reporter: Reporter) -> None:
     """Tell a reporter of one source that comes, one that does not, and the night's end."""
     reporter.began("health", "fetch")
