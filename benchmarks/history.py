@@ -22,6 +22,7 @@ from hub.settings import Settings
 from pipeline import identify, nights, run, survivorship
 from sandbox import clock
 from warehouse import database, identity_pool, past, pool, questions, weighing
+from warehouse.homes import Rule
 
 _ASKED = 200
 _HISTORY = ("record", "record_revised", "link", "person", "household_member", "household", "change")
@@ -72,7 +73,7 @@ def _held(connection: sa.Connection) -> int:
     return sum(int(connection.scalar(sa.text(f"SELECT count(*) FROM history.{t}")) or 0) for t in _HISTORY)
 
 
-def _ask(connection: sa.Connection, chance: random.Random) -> tuple[float, float]:
+def _ask(connection: sa.Connection, rule: Rule, chance: random.Random) -> tuple[float, float]:
     """Median milliseconds of a question to the present, and to the first night."""
     query = "SELECT person_id::text FROM core.person WHERE person_id IN (SELECT person_id FROM history.links_known(1)) ORDER BY person_id"
     everyone = list(connection.scalars(sa.text(query)))
@@ -85,7 +86,7 @@ def _ask(connection: sa.Connection, chance: random.Random) -> tuple[float, float
         started = time.perf_counter()
         questions.person(connection, person_id)
         between = time.perf_counter()
-        past.person(connection, person_id, past.moment(connection, as_of=first.business_date, known_at=first.published_at))
+        past.person(connection, person_id, past.moment(connection, as_of=first.business_date, known_at=first.published_at), rule)
         present.append(between - started)
         then.append(time.perf_counter() - between)
     return statistics.median(present[10:]) * 1000, statistics.median(then[10:]) * 1000
@@ -196,7 +197,7 @@ def measure(persons: int, n_nights: int) -> Found:
         engine = database.engine(settings)
         with engine.connect() as connection:
             before = _held(connection)
-            present, then = _ask(connection, random.Random(1))
+            present, then = _ask(connection, identify.homes_rule(settings.pool_id), random.Random(1))
             connection.rollback()
         seconds, records = _unmerge(settings)
         tried = _try_policy(settings, last)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from identity import bonds, context, following, frozen, households, persons
 from identity.frozen import Frozen
 from warehouse import identity_pool, weighing
+from warehouse.homes import Rule
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,15 @@ class Counts:
 
     touched: int
     weighed: int
+
+
+def homes_rule(pool: str) -> Rule:
+    """How persons become households, by which those of another day are made.
+
+    Args:
+        pool: name of the pool.
+    """
+    return Rule(households.resolve, following.follow, following.STEPS, pool)
 
 
 def adopted(connection: sa.Connection, number: int) -> Frozen:

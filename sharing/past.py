@@ -19,7 +19,7 @@ from sharing import asking, decide
 from sharing.asking import Question
 from sharing.decide import Subject
 from sharing.problems import Problem
-from sharing.recall import expression
+from sharing.recall import expression, homes_rule
 from sharing.service import stale
 from warehouse import agency_tables, answers, database, ledger, past, recalls
 from warehouse.answers import Asked
@@ -85,7 +85,7 @@ async def household(question: Question, at: past.Moment, household_id: str) -> l
     def of_then() -> dict[str, Any] | None:
         with database.engine(question.service.settings).connect() as connection:
             try:
-                return past.household(connection, household_id, at)
+                return past.household(connection, household_id, at, homes_rule(question.service.settings))
             except ConfigError:
                 return None
 
@@ -112,7 +112,7 @@ async def _are_covered(question: Question, person_ids: tuple[str, ...]) -> bool:
 def _told(question: Question, at: past.Moment, person_id: str) -> Told | None:
     contracts, asked = load_contracts(), question.asked
     with database.engine(question.service.settings).connect() as connection:
-        known = recalls.known(connection, contracts, person_id, at)
+        known = recalls.known(connection, contracts, person_id, at, homes_rule(question.service.settings))
         if known.person is None or known.person_id is None:
             return None
         born = known.person["birth_date"]

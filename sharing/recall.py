@@ -8,16 +8,18 @@ import orjson
 import sqlalchemy as sa
 
 from hub.settings import Settings
+from identity import following, households
 from schemas.contract import Contract, load_contracts
 from sharing.attributes import Room, catalogue
 from sharing.keys import Pseudonyms
 from sharing.policy import form_of
 from warehouse import agency_tables, database, erasures, past, recalls, survivorship
 from warehouse.forms import Form, definition
+from warehouse.homes import Rule
 from warehouse.recalls import Known
 
 _PERSON = "core.person"
-_OF_IDENTITY = ("parted", "joined")  # homes change with life; only another identity makes a home that was told untrue
+_HOME = "household."
 CAUSES = {
     "parted": ("其中有他人的记录，现已分开", "records of another person were among them; they are apart now"),
     "joined": ("另有属于此人的记录，当时未归并", "more records are this person's than were known then"),
@@ -67,6 +69,11 @@ def told_as(name: str, effect: str | None) -> str | None:
     return "question" if name[:1] == "?" and effect is not None else effect
 
 
+def homes_rule(settings: Settings) -> Rule:
+    """How persons become households of another day: as the night makes them."""
+    return Rule(households.resolve, following.follow, following.STEPS, settings.pool_id)
+
+
 def expression(contracts: dict[str, Contract], stem: str | None, column: str, form: Form | None) -> str:
     """SQL over the columns of a source's table (None = of persons) that gives a column in a form (None = clear)."""
     if form is None:
@@ -90,14 +97,14 @@ def scan(settings: Settings) -> int:
         persons = {pseudonyms.of(key): key for key in recalls.concerned(connection, told.contracts, since, newest)}
         is_withdrawal = recalls.has_withdrawal(connection, since, newest)
         policy = survivorship.in_force(connection)  # the present one, so that another policy makes nothing untrue
-        cache: dict[tuple[str, date, int], Known] = {}
+        rule = homes_rule(settings)
+        cache: dict[tuple[str, date, int, bool], Known] = {}
 
-        def known(person_id: str, day: date, number: int) -> Known:
-            key = (person_id, day, number)
+        def known(person_id: str, day: date, number: int, *, with_homes: bool) -> Known:
+            key = (person_id, day, number, with_homes)
             if key not in cache:
-                # Households as of that publication, not of the day: a person who was parted is to be seen parted.
-                at = past.Moment(number, None, day, number)
-                cache[key] = recalls.known(connection, told.contracts, person_id, at, by=policy)
+                at = past.Moment(number, None, day, number, day if with_homes else None)
+                cache[key] = recalls.known(connection, told.contracts, person_id, at, rule, by=policy)
             return cache[key]
 
         found = _erased(connection, pseudonyms, since, newest)
@@ -107,20 +114,19 @@ def scan(settings: Settings) -> int:
                 continue
             person_id, day = persons[disclosure.subject], date.fromisoformat(body.get("as_of") or body["night"])
             earlier = max(since, disclosure.number)
-            before = known(person_id, day, earlier)
+            with_homes = any(name.startswith(_HOME) and effect != "refused" for name, effect in body["told"].items())
+            before = known(person_id, day, earlier, with_homes=with_homes)
             # Who they are now: whoever was told of a person that proves to be two may have meant either.
             holders = {past.answers_to(connection, key, newest) for key in (person_id, *before.records)} - {None}
             persons_now = sorted(str(h) for h in holders)
-            now = [known(h, day, newest) for h in persons_now]
+            now = [known(h, day, newest, with_homes=with_homes) for h in persons_now]
             cause = _cause(connection, persons_now, before, now, earlier, is_withdrawal=is_withdrawal)
             was, is_now = told.of(body["told"], before), [told.of(body["told"], n) for n in now]
-            changed = sorted(
-                name for name in was if any(was[name] != n[name] for n in is_now) and (name[:10] != "household." or cause in _OF_IDENTITY)
-            )
+            changed = sorted(name for name in was if any(was[name] != n[name] for n in is_now))
             if not changed:
                 continue
-            first = told.of(body["told"], known(person_id, day, disclosure.number))
-            stands = all(first[name] == n[name] for n in is_now for name in first if name[:10] != "household.")
+            first = told.of(body["told"], known(person_id, day, disclosure.number, with_homes=with_homes))
+            stands = all(first[name] == n[name] for n in is_now for name in first)
             found += recalls.add(
                 connection,
                 disclosure,

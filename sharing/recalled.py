@@ -19,6 +19,7 @@ from sharing.asking import Question
 from sharing.attributes import catalogue
 from sharing.ledger import Entry
 from sharing.problems import Problem
+from sharing.recall import homes_rule
 from sharing.service import Service, stale
 from sharing.tokens import Caller
 from warehouse import answers, database, erasures, ledger, recalls
@@ -192,8 +193,8 @@ def _placed(question: Question, recalled: Recalled) -> _Sides:
     with database.engine(question.service.settings).connect() as connection:
         newest = ledger.publication(connection)
         then = history.moment(connection, as_of=recalled.as_of, known_at=recalled.told_at)
-        now = history.Moment(newest, None, recalled.day, newest)  # households too: who was parted is to be seen parted
-        records = recalls.known(connection, load_contracts(), recalled.person_id, then).records
+        now = history.Moment(newest, None, recalled.day, newest, recalled.day)
+        records = recalls.known(connection, load_contracts(), recalled.person_id, then, homes_rule(question.service.settings)).records
         keys = {recalled.person_id, *recalled.persons, *records}
         holders = {history.answers_to(connection, key, newest) for key in keys} - {None}
         named = {recalled.person_id, *recalled.persons, *(h for h in holders if h is not None)}
@@ -229,7 +230,7 @@ def _homes(side: _Side, found: past.Told) -> list[dict[str, Any]]:
     with database.engine(side.question.service.settings).connect() as connection:
         for home in orjson.loads(found.row["households"]):
             try:
-                whole = history.household(connection, home["household_id"], side.at)
+                whole = history.household(connection, home["household_id"], side.at, homes_rule(side.question.service.settings))
             except ConfigError:
                 continue
             relation = next((m["relation"] for m in whole["members"] if m["person_id"] == found.row["person_id"]), None)

@@ -32,6 +32,9 @@ INDEXES = {
     "person_resident_id": "core.person (resident_id)",
     "household_member_household": "core.household_member (household_id)",
 }
+# How persons become households, from identity, which this layer does not know; see :func:`group`.
+Resolve = Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame]
+Follow = Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame]
 _WORK = ("candidate", "gone", "touched", "frontier", "link", "affected", "placed", "member", "seal", *weighing.WORK)
 
 
@@ -375,8 +378,8 @@ def _gather_voices(connection: sa.Connection, steps: int, *, is_first: bool, eve
 
 def group(
     connection: sa.Connection,
-    resolve: Callable[[pl.DataFrame, pl.DataFrame | None], pl.DataFrame],
-    follow: Callable[[pl.DataFrame, pl.DataFrame], pl.DataFrame],
+    resolve: Resolve,
+    follow: Follow,
     steps: int,
     pool: str,
     *,
@@ -394,17 +397,58 @@ def group(
     """
     is_first = is_empty(connection)
     _gather_voices(connection, steps, is_first=is_first, everything=everything)
+    connection.execute(sa.text(f"CREATE UNLOGGED TABLE staging.work_placed ({PLACED})"))
+    place(connection, "staging.work_placed", resolve, follow)
+    connection.execute(sa.text("ANALYZE staging.work_placed"))
+    where = "" if is_first else "WHERE EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
+    anchors = "SELECT record_id, stem, registered_no, living_no FROM staging.work_candidate"
+    if not is_first:  # a candidate takes the place of the record it updates
+        anchors += (
+            " UNION ALL SELECT record_id, stem, registered_no, living_no FROM identity.record old JOIN"
+            " (SELECT DISTINCT anchor_record_id AS record_id FROM staging.work_placed) AS named USING (record_id)"
+            " WHERE NOT EXISTS (SELECT FROM staging.work_candidate c WHERE c.record_id = old.record_id)"
+        )
+    connection.execute(
+        sa.text(
+            f"CREATE UNLOGGED TABLE staging.work_member AS SELECT {MEMBER} FROM staging.work_placed m JOIN voice v ON v.record_id = m.record_id"
+            f" JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"
+        ),
+        {"pool": pool},
+    )
+    connection.execute(sa.text("ANALYZE staging.work_member"))
+
+
+# What the table of places holds, and what a row `m` of it says of a member, with its own record `v` and the anchor's `r`.
+PLACED = "kind text, person_id uuid, record_id uuid, anchor_record_id uuid, anchor_authority smallint, evidence text"
+_STANDS_IN = "m.kind = 'living' AND m.anchor_authority = 0"
+# A household is named by the agency and number of its anchor.
+_BORN = born.household_id(
+    f"CASE WHEN {_STANDS_IN} THEN 'living by register' ELSE m.kind END",
+    "r.stem",
+    f"CASE WHEN m.kind = 'registered' OR {_STANDS_IN} THEN r.registered_no ELSE r.living_no END",
+)
+MEMBER = (
+    "m.kind, m.person_id, v.stem, m.evidence,"
+    # What spouse and child are to the head of the household they follow to, nobody told.
+    " CASE WHEN m.evidence IN ('spouse', 'parent') THEN NULL"
+    " WHEN m.kind = 'registered' OR m.evidence = 'registered_household' THEN v.registered_relation"
+    f" ELSE v.living_relation END AS relation, {_BORN} AS household_id"
+)
+
+
+def place(connection: sa.Connection, table: str, resolve: Resolve, follow: Follow) -> None:
+    """Put everybody whose records are in `voice` into a household of each kind.
+
+    Args:
+        connection: the transaction that has the temporary table `voice`.
+        table: to which the places are added; its columns are :data:`PLACED`.
+        resolve, follow: as for :func:`group`.
+    """
     kinds: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "authority": "smallint", "as_of_date": "date", "group": "bigint"
     }  # fmt: skip
-    connection.execute(
-        sa.text(
-            "CREATE UNLOGGED TABLE staging.work_placed (kind text, person_id uuid, record_id uuid, anchor_record_id uuid,"
-            " anchor_authority smallint, evidence text)"
-        )
-    )
     registered = binary_copy.read(connection, _memberships("registered"), kinds)
-    _place(connection, "registered", resolve(registered, None))
+    _write_places(connection, table, "registered", resolve(registered, None))
     # Where nobody knows with whom a person lives, the register stands in, believed less than any living number.
     stand_in = registered.with_columns(authority=pl.lit(0, dtype=pl.Int16))
     del registered
@@ -416,47 +460,16 @@ def group(
         "person_id": "uuid", "record_id": "uuid", "as_of_date": "date", "group": "bigint", "relation": "smallint", "birth_date": "date",
         "sex": "smallint",
     }  # fmt: skip
-    _place(
-        connection, "living",
-        follow(living, pl.concat([binary_copy.read(connection, _told(kind), of_kin) for kind in ("registered", "living")])),
-    )  # fmt: skip
-    connection.execute(sa.text("ANALYZE staging.work_placed"))
-    # A household is named by the agency and number of its anchor.
-    stands_in = "m.kind = 'living' AND m.anchor_authority = 0"
-    born_id = born.household_id(
-        f"CASE WHEN {stands_in} THEN 'living by register' ELSE m.kind END",
-        "r.stem",
-        f"CASE WHEN m.kind = 'registered' OR {stands_in} THEN r.registered_no ELSE r.living_no END",
-    )
-    where = "" if is_first else "WHERE EXISTS (SELECT FROM staging.work_affected a WHERE a.person_id = m.person_id)"
-    anchors = "SELECT record_id, stem, registered_no, living_no FROM staging.work_candidate"
-    if not is_first:  # a candidate takes the place of the record it updates
-        anchors += (
-            " UNION ALL SELECT record_id, stem, registered_no, living_no FROM identity.record old JOIN"
-            " (SELECT DISTINCT anchor_record_id AS record_id FROM staging.work_placed) AS named USING (record_id)"
-            " WHERE NOT EXISTS (SELECT FROM staging.work_candidate c WHERE c.record_id = old.record_id)"
-        )
-    connection.execute(
-        sa.text(
-            "CREATE UNLOGGED TABLE staging.work_member AS SELECT m.kind, m.person_id, v.stem, m.evidence,"
-            # What spouse and child are to the head of the household they follow to, nobody told.
-            " CASE WHEN m.evidence IN ('spouse', 'parent') THEN NULL"
-            " WHEN m.kind = 'registered' OR m.evidence = 'registered_household' THEN v.registered_relation"
-            f" ELSE v.living_relation END AS relation, {born_id} AS household_id"
-            " FROM staging.work_placed m JOIN voice v ON v.record_id = m.record_id"
-            f" JOIN ({anchors}) AS r ON r.record_id = m.anchor_record_id {where}"
-        ),
-        {"pool": pool},
-    )
-    connection.execute(sa.text("ANALYZE staging.work_member"))
+    told = pl.concat([binary_copy.read(connection, _told(kind), of_kin) for kind in ("registered", "living")])
+    _write_places(connection, table, "living", follow(living, told))
 
 
-def _place(connection: sa.Connection, kind: str, members: pl.DataFrame) -> None:
+def _write_places(connection: sa.Connection, table: str, kind: str, members: pl.DataFrame) -> None:
     ids: dict[str, binary_copy.Kind] = {
         "person_id": "uuid", "record_id": "uuid", "anchor_record_id": "uuid", "anchor_authority": "smallint"
     }  # fmt: skip
     members = members.with_columns(kind=pl.lit(kind))
-    binary_copy.write(connection, "staging.work_placed", members, ids, texts=("kind", "evidence"))
+    binary_copy.write(connection, table, members, ids, texts=("kind", "evidence"))
 
 
 def seal(connection: sa.Connection, publication: int, deliveries: Iterable[str]) -> None:

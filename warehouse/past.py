@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from hub.dates import shown_exactly
 from hub.errors import ConfigError
 from schemas.survivorship import Survivorship, parsed
-from warehouse import erasures, survivorship
+from warehouse import erasures, homes, survivorship
+from warehouse.homes import Rule
 from warehouse.questions import as_uuid
 
 
@@ -24,13 +25,15 @@ class Moment:
         number: the last publication at the instant; the known clock counts publications.
         published_at: its instant; None = the pool was never published.
         valid: the date asked for; None = whatever is newest.
-        night: the last publication of a night up to that date: what is derived (households) is dated by nights.
+        night: the last publication up to the end of that date.
+        homes_on: the date of which households are made anew, by what was learnt of it since; None = those that stood in the publication.
     """
 
     number: int
     published_at: datetime | None
     valid: date | None
     night: int
+    homes_on: date | None = None
 
 
 _MOMENT = """
@@ -63,7 +66,8 @@ def moment(connection: sa.Connection, *, as_of: date | None, known_at: datetime 
         raise ConfigError(f"the date lies after {found.last_night}, the last night the hub had published by then", where="--as-of")
     if found.first_day is None or as_of < found.first_day:
         raise ConfigError(f"the date lies before {found.first_day}, the first day any delivery tells of", where="--as-of")
-    return Moment(found.number, found.published_at, as_of, found.number if found.night is None else found.night)
+    is_latest = found.night is None
+    return Moment(found.number, found.published_at, as_of, found.number if is_latest else found.night, None if is_latest else as_of)
 
 
 def intakes(connection: sa.Connection, at: Moment) -> tuple[date | None, dict[str, str]]:
@@ -181,16 +185,16 @@ def _rows(connection: sa.Connection, query: str, **values: Any) -> list[dict[str
     return [dict(r._mapping) for r in connection.execute(_text(query), values)]
 
 
-def person(connection: sa.Connection, person_id: str, at: Moment, *, by: Survivorship | None = None) -> dict[str, Any]:
+def person(connection: sa.Connection, person_id: str, at: Moment, rule: Rule, *, by: Survivorship | None = None) -> dict[str, Any]:
     """One person as of a moment: golden values, records with the time each version was valid, households.
 
-    An id that led elsewhere then is followed. Golden values are made of the versions valid on the date. Households are those of the last
-    night up to the date.
+    An id that led elsewhere then is followed. Golden values and households are made of the versions valid on the date.
 
     Args:
-        connection: to the pool.
+        connection: to the pool, in a transaction.
         person_id: of the person.
         at: the moment.
+        rule: how persons become households.
         by: survivorship policy; None = the one that was in force at the instant.
 
     Raises:
@@ -218,11 +222,12 @@ def person(connection: sa.Connection, person_id: str, at: Moment, *, by: Survivo
         erasures.tell(connection, leads)
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
-    then = leads if at.night == at.number else answers_to(connection, leads, at.night)
-    homes = _rows(connection, _HOMES, key=then, n=at.night) if then else []
-    return {
-        "person_id": leads, **_shown(at), **told[0], "households": [{k: v for k, v in home.items() if k != "until"} for home in homes],
-    }  # fmt: skip
+    if at.homes_on is None:
+        found_homes = _rows(connection, _HOMES, key=leads, n=at.number)
+    else:
+        found_homes = homes.of_persons(connection, rule, at.homes_on, at.number, [leads])
+    shown = [{name: home[name] for name in ("kind", "household_id", "relation", "stem", "evidence")} for home in found_homes]
+    return {"person_id": leads, **_shown(at), **told[0], "households": shown}
 
 
 def _shown(at: Moment) -> dict[str, Any]:
@@ -253,19 +258,38 @@ ORDER BY m.relation, p.birth_date
 """
 
 
-def household(connection: sa.Connection, household_id: str, at: Moment) -> dict[str, Any]:
-    """One household with its members, as the hub had them after the last night up to the date.
+def household(connection: sa.Connection, household_id: str, at: Moment, rule: Rule) -> dict[str, Any]:
+    """One household as of a moment, with its members.
 
     Raises:
         ConfigError: no such household, or there was none of that id then.
     """
     key = as_uuid(household_id)
-    found = _rows(connection, _HOUSEHOLD, key=key, n=at.night)
+    found = _rows(connection, _HOUSEHOLD, key=key, n=at.number) if at.homes_on is None else _made_anew(connection, key, at, rule)
     if not found:
         is_known = "SELECT EXISTS (SELECT FROM core.household WHERE household_id = :key) OR EXISTS (SELECT FROM history.household WHERE household_id = :key)"
         if connection.scalar(sa.text(is_known), {"key": key}):
-            raise ConfigError(
-                f"there was no such household in publication {at.night}", where="ID", next_step="ask with another --as-of or --known-at"
-            )
+            when = f"in publication {at.number}" if at.valid is None else f"on {at.valid}, by what was known in publication {at.number}"
+            raise ConfigError(f"there was no such household {when}", where="ID", next_step="ask with another --as-of or --known-at")
         raise ConfigError("there is no such household", where="ID")
-    return {**found[0], **_shown(at), "members": _rows(connection, _MEMBERS, key=key, n=at.night)}
+    members = found[0].pop("members", None)
+    return {**found[0], **_shown(at), "members": _rows(connection, _MEMBERS, key=key, n=at.number) if members is None else members}
+
+
+def _made_anew(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> list[dict[str, Any]]:
+    """A household of a date by what was learnt of it since, with its members; none = there was none of that id."""
+    assert at.homes_on is not None
+    found = homes.members(connection, rule, at.homes_on, at.number, key)
+    if not found:
+        return []
+    policy = _person(survivorship.in_force(connection, at.number).model_dump_json())
+    members = []
+    for member in found:
+        person_id = member["person_id"]
+        (golden,) = _rows(connection, policy, key=person_id, n=at.number, day=at.homes_on, dated=True)
+        own = {name: golden[name] for name in ("name", "sex", "birth_date")}
+        members.append({"person_id": person_id, **own, **{n: member[n] for n in ("relation", "stem", "evidence")}})
+    members.sort(key=lambda m: (m["relation"] is None, m["relation"] or "", m["birth_date"] is None, str(m["birth_date"])))
+    # GB/T 4761-2008: 01 self and 02 head both mark the head of a household.
+    head = min((m["person_id"] for m in members if m["relation"] in ("01", "02")), default=None)
+    return [{"household_id": key, "kind": found[0]["kind"], "head_person_id": head, "size": len(members), "members": members}]

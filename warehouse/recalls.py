@@ -19,6 +19,7 @@ from warehouse import agency_tables, database, past, timeline
 from warehouse.asking import Asking
 from warehouse.disclosure import question_column
 from warehouse.forms import PERSON_COLUMNS
+from warehouse.homes import Rule
 
 _WORK = "looking back"  # one program at a time
 
@@ -147,7 +148,13 @@ def disclosures(connection: sa.Connection, subjects: Sequence[bytes], newest: in
 
 
 def known(
-    connection: sa.Connection, contracts: dict[str, Contract], person_id: str, at: past.Moment, *, by: Survivorship | None = None
+    connection: sa.Connection,
+    contracts: dict[str, Contract],
+    person_id: str,
+    at: past.Moment,
+    rule: Rule,
+    *,
+    by: Survivorship | None = None,
 ) -> Known:
     """What is known of a person at a pair of times.
 
@@ -156,10 +163,11 @@ def known(
         contracts: of the sources.
         person_id: of the person.
         at: the pair of times.
+        rule: how persons become households.
         by: survivorship policy of the golden values; None = the one that was in force then.
     """
     try:
-        told = past.person(connection, person_id, at, by=by)
+        told = past.person(connection, person_id, at, rule, by=by)
     except ConfigError:  # nothing was known of it
         return Known(None, {}, ())
     person = {column: told[column] for column in PERSON_COLUMNS}

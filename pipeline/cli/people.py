@@ -91,15 +91,18 @@ def person(
     person_id: Annotated[str, typer.Argument(help="Id of a person.")], as_of: AsOf = None, known_at: KnownAt = None, as_json: AsJson = False
 ) -> None:
     """One person: golden values, records, households; today's, or those of another day, by what was known at another time."""
+    from pipeline import identify
     from warehouse import database, disputes, past, questions
     from warehouse.questions import as_uuid
 
+    settings = get_settings()
     day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
-    with database.engine(get_settings()).connect() as connection:
+    with database.engine(settings).connect() as connection:
         if day is None and instant is None:
             found = questions.person(connection, person_id)
         else:
-            found = past.person(connection, person_id, past.moment(connection, as_of=day, known_at=instant))
+            at = past.moment(connection, as_of=day, known_at=instant)
+            found = past.person(connection, person_id, at, identify.homes_rule(settings.pool_id))
             found["disputes"] = disputes.marks(connection, [r["record_id"] for r in found["records"]], instant)
             asked = as_uuid(person_id)
             if found["person_id"] != asked:
@@ -113,15 +116,18 @@ def household(
     known_at: KnownAt = None,
     as_json: AsJson = False,
 ) -> None:
-    """One household and its members; today's, or those of another night, by what was known at another time."""
+    """One household and its members; today's, or those of another day, by what was known at another time."""
+    from pipeline import identify
     from warehouse import database, past, questions
 
+    settings = get_settings()
     day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
-    with database.engine(get_settings()).connect() as connection:
+    with database.engine(settings).connect() as connection:
         if day is None and instant is None:
             found = questions.household(connection, household_id)
         else:
-            found = past.household(connection, household_id, past.moment(connection, as_of=day, known_at=instant))
+            at = past.moment(connection, as_of=day, known_at=instant)
+            found = past.household(connection, household_id, at, identify.homes_rule(settings.pool_id))
     print_json(found) if as_json else print_found(screen(), found)
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
-from pipeline import erasure, readers, rulings, run
+from pipeline import erasure, identify, readers, rulings, run
 from schemas.contract import load_contract, load_contracts
 from tests import oracle
 from tests.conftest import Hub
@@ -183,7 +183,7 @@ def test_everybody_elses_past_is_what_it_was(five: Hub) -> None:
             days = (date(2026, 3, 1), date(2026, 3, 3), date(2026, 3, 5))
             found = [past.moment(connection, as_of=d, known_at=None) for d in days]
             known_then = [dataclasses.replace(m, number=5, night=min(m.night, 5), published_at=None) for m in found]
-            return [past.person(connection, other, moment) for moment in known_then]
+            return [past.person(connection, other, moment, identify.homes_rule(hub.settings.pool_id)) for moment in known_then]
 
     before = told()
     erase(hub, person)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from expectations import turnover
 from hub.errors import ConfigError
-from pipeline import rulings
+from pipeline import identify, rulings
 from sandbox import clock
 from schemas.contract import load_contract
 from tests import oracle
@@ -17,6 +17,7 @@ from warehouse import absences, database, landing, past
 from warehouse import rulings as ledger_rulings
 
 pytestmark = pytest.mark.slow
+RULE = identify.homes_rule("sandbox-county")
 
 
 def newest(hub: Hub, stem: str) -> str:
@@ -68,11 +69,11 @@ def test_what_a_withdrawn_delivery_said_is_still_what_was_known_then(borrowed: H
             sa.text("SELECT record_id::text, as_of_date FROM identity.record WHERE delivery_id = :id LIMIT 1"), {"id": delivery}
         ).one()
         before = connection.scalar(sa.text("SELECT clock_timestamp()"))
-        then = past.person(connection, moved.record_id, past.moment(connection, as_of=None, known_at=before))
+        then = past.person(connection, moved.record_id, past.moment(connection, as_of=None, known_at=before), RULE)
     tried = rulings.withdraw(hub.settings, delivery, dry_run=True)
     rulings.withdraw(hub.settings, delivery, reason="wrong file", confirm=tried.confirm)
     with database.engine(hub.settings).connect() as connection:
-        again = past.person(connection, moved.record_id, past.moment(connection, as_of=None, known_at=before))
+        again = past.person(connection, moved.record_id, past.moment(connection, as_of=None, known_at=before), RULE)
     assert {**again, "records": None} == {**then, "records": None}
     assert again["records"] == then["records"]
 
@@ -149,7 +150,9 @@ def test_a_snapshot_that_would_withdraw_more_than_usual_goes_in_only_when_anothe
     with database.engine(hub.settings).connect() as connection:
         said = connection.execute(sa.text("SELECT ruled_by, reason FROM ops.ruling ORDER BY ruled_at")).tuples().all()
         gone = "SELECT record_id::text FROM core.education WHERE withdrawn_date IS NOT NULL LIMIT 1"
-        told = past.person(connection, connection.scalar(sa.text(gone)), past.moment(connection, as_of=date(2026, 3, 2), known_at=None))
+        told = past.person(
+            connection, connection.scalar(sa.text(gone)), past.moment(connection, as_of=date(2026, 3, 2), known_at=None), RULE
+        )
     assert said == [(by, "two townships were handed over to the next county") for by in ("one", "other")]
     assert "education" in {r["stem"] for r in told["records"]}, "on that day the agency held it"
 

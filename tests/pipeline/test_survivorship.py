@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
+from pipeline import identify
 from pipeline import survivorship as policies
 from schemas.contract import stems
 from schemas.survivorship import SHIPPED
@@ -14,6 +15,7 @@ from tests.conftest import Hub
 from warehouse import database, feed, past, survivorship
 
 pytestmark = pytest.mark.slow
+RULE = identify.homes_rule("sandbox-county")
 FIRST = date(2026, 3, 1)
 
 
@@ -76,8 +78,8 @@ def test_questions_to_the_past_are_answered_by_the_policy_that_was_in_force(borr
     with database.engine(hub.settings).connect() as connection:
         instants = dict(connection.execute(sa.text("SELECT number, published_at FROM ops.published")).tuples().all())
         for person_id in [e.person_id for e in done.effect.examples["address"]]:
-            then = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[5]))
-            now = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[6]))
+            then = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[5]), RULE)
+            now = past.person(connection, person_id, past.moment(connection, as_of=None, known_at=instants[6]), RULE)
             assert then["address"] == stood[person_id].address != now["address"]
             known = connection.execute(sa.text("SELECT address FROM history.persons_known(5) WHERE person_id = :id"), {"id": person_id})
             assert known.scalar_one() == then["address"]

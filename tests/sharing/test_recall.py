@@ -248,9 +248,10 @@ def test_another_survivorship_policy_makes_nothing_untrue(borrowed: Hub, served:
     looked_back(pool)
     assert recalls_of(civil, open=False) == []
     with database.engine(hub.settings).connect() as connection:
+        rule = recall.homes_rule(hub.settings)
         policy, moments = golden.in_force(connection), [past.Moment(n, None, date(2026, 3, 5), n) for n in (5, 6)]
         for person in changed:
-            then, now = (recalls.known(connection, load_contracts(), person, at) for at in moments)
+            then, now = (recalls.known(connection, load_contracts(), person, at, rule) for at in moments)
             assert then.person != now.person, "each by the policy of its time"
-            then, now = (recalls.known(connection, load_contracts(), person, at, by=policy) for at in moments)
+            then, now = (recalls.known(connection, load_contracts(), person, at, rule, by=policy) for at in moments)
             assert then == now and now.person is not None, "a recall sees both sides by one policy"

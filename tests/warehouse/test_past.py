@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from hub.dates import parse_date, parse_instant, shown_exactly
 from hub.errors import ConfigError
+from pipeline import identify
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, embedded, ledger, past
 
@@ -21,6 +22,7 @@ DERIVED = {
     "identity.link": "history.links_known",
 }
 FIRST = date(2026, 3, 1)
+RULE = identify.homes_rule("sandbox-county")
 
 
 @pytest.fixture
@@ -96,8 +98,8 @@ def test_a_person_not_yet_known_is_said_to_be(moving):
     came = one(connection, "SELECT record_id::text, upper(known_during) - 1 AS n FROM history.link JOIN identity.link USING (record_id)"
                " WHERE row IS NULL LIMIT 1")  # fmt: skip
     with pytest.raises(ConfigError, match="did not know this person yet"):
-        past.person(connection, came.record_id, past.Moment(came.n, None, None, came.n))
-    assert past.person(connection, came.record_id, past.Moment(came.n + 1, None, None, came.n + 1))["records"]
+        past.person(connection, came.record_id, past.Moment(came.n, None, None, came.n), RULE)
+    assert past.person(connection, came.record_id, past.Moment(came.n + 1, None, None, came.n + 1), RULE)["records"]
 
 
 def test_records_valid_on_the_first_day_are_those_of_the_first_night(pool, first_night):
@@ -116,7 +118,7 @@ def test_golden_values_of_another_time_are_made_by_the_same_rule(pool):
     names = ("resident_id", "name", "sex", "birth_date", "phone", "address", "area_code")
     for person_id in changed:
         stood = one(pool, "SELECT row FROM history.person WHERE person_id = :id AND known_during @> 1::bigint", id=person_id).row
-        found = past.person(pool, person_id, at)
+        found = past.person(pool, person_id, at, RULE)
         assert {n: str(found[n]) if found[n] is not None else None for n in names} == {n: stood.get(n) for n in names}
 
 
@@ -124,11 +126,11 @@ def test_a_record_that_changed_is_told_as_it_was(pool):
     was = one(pool, "SELECT h.record_id::text, h.stem, h.record_key, lower(h.valid_during) AS since, upper(h.valid_during) AS until, h.open_until"
                     " FROM history.record h JOIN identity.record USING (record_id) WHERE NOT is_withdrawn LIMIT 1")  # fmt: skip
     now = past.moment(pool, as_of=was.until - timedelta(days=1), known_at=None)
-    told = {(r["stem"], r["record_key"]): r for r in past.person(pool, was.record_id, now)["records"]}[was.stem, was.record_key]
+    told = {(r["stem"], r["record_key"]): r for r in past.person(pool, was.record_id, now, RULE)["records"]}[was.stem, was.record_key]
     assert (told["valid_from"], told["valid_to"]) == (str(was.since), str(was.until))
     before = one(pool, "SELECT published_at FROM ops.published WHERE number = :n", n=was.open_until - 1).published_at
     then = past.moment(pool, as_of=None, known_at=before)
-    told = {(r["stem"], r["record_key"]): r for r in past.person(pool, was.record_id, then)["records"]}[was.stem, was.record_key]
+    told = {(r["stem"], r["record_key"]): r for r in past.person(pool, was.record_id, then, RULE)["records"]}[was.stem, was.record_key]
     assert (told["valid_from"], told["valid_to"]) == (str(was.since), None), "that it would end was not known yet"
 
 
@@ -138,7 +140,7 @@ def test_a_household_is_told_with_the_members_it_had(pool):
         "SELECT household_id::text, row ->> 'members' AS members FROM history.household WHERE row IS NOT NULL AND known_during @> 1::bigint",
     )
     at = past.moment(pool, as_of=FIRST, known_at=None)
-    found = past.household(pool, grown.household_id, at)
+    found = past.household(pool, grown.household_id, at, RULE)
     assert found["size"] == int(grown.members) == len(found["members"])
 
 
@@ -166,9 +168,9 @@ def test_a_time_outside_the_clocks_is_refused(pool, as_of, known_at, said):
 def test_an_unknown_id_is_refused(pool, ask, said):
     at = past.moment(pool, as_of=FIRST, known_at=None)
     with pytest.raises(ConfigError, match=said):
-        ask(pool, NOBODY, at)
+        ask(pool, NOBODY, at, RULE)
     with pytest.raises(ConfigError, match="ids are UUIDs"):
-        ask(pool, "nobody", at)
+        ask(pool, "nobody", at, RULE)
 
 
 def test_the_command_line_tells_a_person_of_another_day(five_nights, pool):

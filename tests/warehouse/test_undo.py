@@ -1,5 +1,6 @@
 """What was taken back leaves nothing behind: the pool is that of the same nights with only what stands."""
 
+import json
 import os
 import random
 from dataclasses import dataclass
@@ -10,11 +11,12 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from hub.errors import ConfigError
 from identity import frozen
 from pipeline import identify, rulings
 from schemas.contract import load_contracts
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, run, settle
-from warehouse import agency_tables, changes, database, fingerprint, identity_pool, landing, ledger, pool
+from warehouse import agency_tables, changes, database, fingerprint, identity_pool, landing, ledger, past, pool
 
 pytestmark = pytest.mark.slow
 __all__ = ["opened"]  # a fixture: a pool of five nights in a transaction that is taken back, blocks bounded so low that many are crossed
@@ -210,7 +212,11 @@ def lived(bare, story, *, surviving=None):
         leads, belongs = redirects(connection), belonging(connection)
         astray = [key for person, key in answered.items() if key in belongs and leads.get(person, person) != belongs[key]]
         assert not astray, "whoever was told an id finds the person by it"
-        return fingerprint.kept(connection), held(connection, DERIVED), spoken
+        return (
+            fingerprint.kept(connection),
+            {**held(connection, DERIVED), "past days": past_days(connection, hub, len(story.nights))},
+            spoken,
+        )
     finally:
         taken_back.rollback()
 
@@ -219,6 +225,30 @@ def held(connection, tables):
     """Rows of some tables, without what tells when the hub came to know of them."""
     left_out = "'{delivery_id,known_from,open_until}'::text[]"
     return {table: set(connection.scalars(sa.text(f"SELECT (to_jsonb(t) - {left_out})::text FROM {table} t"))) for table in tables}
+
+
+def past_days(connection, hub, nights):
+    """What is told of everybody, and of every household, of each day: by day and id, without what tells when the hub came to know of it."""
+    rule, newest = identify.homes_rule(hub.pool_id), ledger.publication(connection)
+    everybody = list(connection.scalars(sa.text("SELECT person_id::text FROM core.person")))
+    found = set()
+    for day in (EPOCH + timedelta(days=n) for n in range(nights)):
+        at = past.Moment(newest, None, day, newest, day)
+        for person_id in everybody:
+            try:
+                told = past.person(connection, person_id, at, rule)
+            except ConfigError:  # nobody held a record of it on that day
+                continue
+            told["records"] = [{k: v for k, v in r.items() if k != "delivery_id"} for r in told["records"]]
+            told |= dict.fromkeys(("publication", "known_at"))
+            found.add(json.dumps(told, default=str, sort_keys=True))
+            for home in told["households"]:
+                whole = past.household(connection, home["household_id"], at, rule)
+                assert told["person_id"] in {m["person_id"] for m in whole["members"]}, (
+                    "who is told to be in a household is among its members"
+                )
+                found.add(json.dumps(whole | dict.fromkeys(("publication", "known_at")), default=str, sort_keys=True))
+    return found
 
 
 def named(connection):

@@ -1,0 +1,156 @@
+"""Households of another day: made anew of the records that were valid on it, by what was known in a publication, as a night makes them.
+
+What a night stored is what it knew. A late delivery, a withdrawal, or a link that was found or taken back since says otherwise of that day;
+who was in whose household then follows from the records, by the very rule and within the very reach of the night (`identity.following`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import sqlalchemy as sa
+
+from warehouse import identity_pool
+from warehouse.identity_pool import Follow, Resolve
+
+_VOICE = "r.record_id, r.stem, authority, as_of_date, r.registered_no, registered_relation, r.living_no, living_relation, birth_date, sex, address_key, phone_key"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How persons become households.
+
+    Attributes:
+        resolve, follow, steps: as for :func:`warehouse.identity_pool.group`.
+        pool: its name, which households' ids are made with.
+    """
+
+    resolve: Resolve
+    follow: Follow
+    steps: int
+    pool: str
+
+
+# Records of some persons: those linked to one in the publication, and those without a link by then that were last linked to it.
+_OF_PERSONS = """
+SELECT l.record_id FROM identity.link l WHERE l.person_id = ANY(CAST(:persons AS uuid[]))
+    AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
+UNION SELECT h.record_id FROM history.link h WHERE (h.row ->> 'person_id')::uuid = ANY(CAST(:persons AS uuid[])) AND lower(h.known_during) <= :n
+"""
+# The person of a record in the publication, or the last one before, where it has none by then.
+_LED = """(SELECT person_id FROM (
+    SELECT l.person_id, 9223372036854775807 AS until FROM identity.link l WHERE l.record_id = r.record_id
+        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
+    UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
+        WHERE h.record_id = r.record_id AND h.row IS NOT NULL AND lower(h.known_during) <= :n
+) AS told ORDER BY until DESC LIMIT 1)"""
+# The versions of records that were valid on the day, each with its person.
+_VALID = f"""
+WITH past AS MATERIALIZED (
+    SELECT v.record_id, v.valid_during, v.is_withdrawn, v.traits FROM history.record v WHERE v.record_id = ANY(CAST(:records AS uuid[]))
+        AND known_from <= :n AND lower(valid_during) <= CAST(:day AS date) AND (CAST(:day AS date) < upper(valid_during) OR :n < open_until)
+    UNION ALL SELECT v.record_id, v.valid_during, v.is_withdrawn, v.traits FROM history.record_revised v
+        WHERE v.record_id = ANY(CAST(:records AS uuid[])) AND known_during @> CAST(:n AS bigint) AND lower(valid_during) <= CAST(:day AS date)
+        AND (CAST(:day AS date) <@ valid_during OR :n < open_until)
+), valid AS (
+    SELECT c.* FROM identity.record c WHERE c.record_id = ANY(CAST(:records AS uuid[])) AND c.as_of_date <= CAST(:day AS date)
+        AND NOT EXISTS (SELECT FROM past p WHERE p.record_id = c.record_id)
+    UNION ALL SELECT c.* FROM past p, jsonb_populate_record(NULL::identity.record, p.traits
+        || jsonb_build_object('record_id', p.record_id, 'as_of_date', lower(p.valid_during))) AS c WHERE NOT p.is_withdrawn
+)
+SELECT {_VOICE}, linked.person_id FROM valid r CROSS JOIN LATERAL {_LED} AS linked
+"""
+# Records that bear one of the numbers of some others, now or in any version; which of them did on the day is for the next question.
+_NEAR = " UNION ".join(
+    [
+        f"SELECT r.record_id FROM hop h JOIN identity.record r ON r.stem = h.stem AND r.{kind}_no = h.{kind}_no"
+        for kind in ("registered", "living")
+    ]
+    + [
+        f"SELECT v.record_id FROM hop h JOIN {table} v ON v.stem = h.stem AND v.traits ->> '{kind}_no' = h.{kind}_no"
+        for table in ("history.record", "history.record_revised")
+        for kind in ("registered", "living")
+    ]
+)
+
+
+def _texts(connection: sa.Connection, query: str, **values: Any) -> list[str]:
+    return [str(v) for v in connection.scalars(sa.text(query), values)]
+
+
+def _voices(connection: sa.Connection, day: date, number: int, persons: Sequence[str], steps: int) -> set[str]:
+    """Make the temporary table `voice` of everybody within some steps of some persons, from number to number; who these are."""
+    at = {"day": day, "n": number}
+    connection.execute(sa.text("DROP TABLE IF EXISTS voice, hop"))
+    connection.execute(sa.text(f"CREATE TEMP TABLE voice ON COMMIT DROP AS {_VALID} LIMIT 0"), {**at, "records": []})
+    known: set[str] = set()
+    fresh = {str(p) for p in persons}
+    for step in range(steps + 1):
+        known |= fresh
+        records = _texts(connection, _OF_PERSONS, persons=sorted(fresh), n=number)
+        query = f"INSERT INTO voice SELECT * FROM ({_VALID}) AS v WHERE person_id = ANY(CAST(:persons AS uuid[]))"
+        connection.execute(sa.text(query), {**at, "records": records, "persons": sorted(fresh)})
+        if step == steps:
+            break
+        connection.execute(
+            sa.text(
+                "CREATE TEMP TABLE hop ON COMMIT DROP AS SELECT DISTINCT stem, registered_no, living_no FROM voice"
+                " WHERE person_id = ANY(CAST(:persons AS uuid[])) AND coalesce(registered_no, living_no) IS NOT NULL"
+            ),
+            {"persons": sorted(fresh)},
+        )
+        near = _texts(connection, _NEAR)
+        connection.execute(sa.text("DROP TABLE hop"))
+        found = _texts(connection, f"SELECT DISTINCT person_id FROM ({_VALID}) AS v", **at, records=near)
+        fresh = set(found) - known
+        if not fresh:
+            break
+    return known
+
+
+def of_persons(connection: sa.Connection, rule: Rule, day: date, number: int, persons: Sequence[str]) -> list[dict[str, Any]]:
+    """The households of some persons on a day, by what was known in a publication.
+
+    Args:
+        connection: a transaction; temporary tables are made in it, and dropped.
+        rule: how persons become households.
+        day: the day.
+        number: the publication.
+        persons: ids, as they led in that publication.
+
+    Returns:
+        One row a person and kind: ``kind``, ``person_id``, ``household_id``, ``relation``, ``stem``, ``evidence``, in their order.
+    """
+    _voices(connection, day, number, persons, rule.steps)
+    return _placed(connection, rule, persons)
+
+
+def members(connection: sa.Connection, rule: Rule, day: date, number: int, household_id: str) -> list[dict[str, Any]]:
+    """The same of a household: a row a member. None of them = there was no such household on that day."""
+    ever = _texts(
+        connection,
+        "SELECT person_id FROM core.household_member WHERE household_id = CAST(:id AS uuid) UNION SELECT person_id FROM history.household_member"
+        " WHERE (row ->> 'household_id')::uuid = CAST(:id AS uuid)",
+        id=household_id,
+    )
+    # Whoever was in it on that day, though no publication ever said so, is as near to those who ever were as a household reaches.
+    led = f"SELECT DISTINCT linked.person_id FROM unnest(CAST(:ever AS uuid[])) AS r(record_id) CROSS JOIN LATERAL {_LED} AS linked"
+    leads = _texts(connection, led, ever=ever, n=number)
+    start = _voices(connection, day, number, leads, rule.steps)
+    _voices(connection, day, number, sorted(start), rule.steps)
+    return [m for m in _placed(connection, rule, sorted(start)) if m["household_id"] == household_id]
+
+
+def _placed(connection: sa.Connection, rule: Rule, persons: Sequence[str]) -> list[dict[str, Any]]:
+    connection.execute(sa.text("DROP TABLE IF EXISTS placed"))
+    connection.execute(sa.text(f"CREATE TEMP TABLE placed ({identity_pool.PLACED}) ON COMMIT DROP"))
+    identity_pool.place(connection, "placed", rule.resolve, rule.follow)
+    query = (
+        f"SELECT kind, person_id::text, household_id::text, relation, stem, evidence FROM (SELECT {identity_pool.MEMBER} FROM placed m"
+        " JOIN voice v ON v.record_id = m.record_id JOIN voice r ON r.record_id = m.anchor_record_id"
+        " WHERE m.person_id = ANY(CAST(:persons AS uuid[]))) AS told ORDER BY kind, person_id"
+    )
+    found = [dict(row._mapping) for row in connection.execute(sa.text(query), {"pool": rule.pool, "persons": list(persons)})]
+    connection.execute(sa.text("DROP TABLE placed, voice"))
+    return found
