@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 import sqlalchemy as sa
 
-from warehouse import binary_copy, blocks, database
+from warehouse import binary_copy, blocks, database, ledger
 
 # What a record is linked and weighed by: a change of anything else leaves persons as they are.
 _EVIDENCE = (
@@ -247,6 +247,7 @@ def keep(connection: sa.Connection, found: pl.DataFrame, persons: pl.DataFrame, 
 def write(connection: sa.Connection) -> None:
     """Publish bonds, crowds, the judgements they heed and the model they are made by; part of the publishing transaction."""
     counted_anew = not connection.scalar(sa.text("SELECT to_regclass('staging.work_crowd_gone')"))
+    number, same = ledger.publication(connection) + 1, "(j.record_a, j.record_b, j.judgement) = (w.record_a, w.record_b, w.judgement)"
     gone = " c USING staging.work_crowd_gone g WHERE c.rule_id = g.rule_id AND c.block = g.block"
     _run(
         connection,
@@ -256,5 +257,9 @@ def write(connection: sa.Connection) -> None:
         "INSERT INTO identity.crowd SELECT DISTINCT rule_id, block, records, open_records FROM staging.work_crowd",
         "DELETE FROM identity.judgement_applied",
         "INSERT INTO identity.judgement_applied SELECT record_a, record_b, judgement FROM staging.work_judged",
+        f"UPDATE history.judgement j SET known_during = int8range(lower(known_during), {number}) WHERE upper_inf(known_during)"
+        f" AND NOT EXISTS (SELECT FROM staging.work_judged w WHERE {same})",
+        f"INSERT INTO history.judgement SELECT record_a, record_b, judgement, int8range({number}, NULL) FROM staging.work_judged w"
+        f" WHERE NOT EXISTS (SELECT FROM history.judgement j WHERE {same} AND upper_inf(known_during))",
         "UPDATE ops.weighing SET made_by = adopted",
     )

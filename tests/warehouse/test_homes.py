@@ -7,9 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from identity import following, households
-from warehouse import database, homes
+from tests.warehouse.test_random_nights import SHIPPED, opened, publish
+from warehouse import database, homes, ledger
 
 pytestmark = pytest.mark.slow
+__all__ = ["opened"]  # a fixture
 FIRST = date(2026, 3, 1)
 COLUMNS = "kind, person_id::text, household_id::text, relation, stem, evidence"
 
@@ -62,3 +64,18 @@ def test_made_for_a_household_its_members_are_all_and_no_others(pool, rule):
     for home in [*moved, *random.Random(1).sample(ids, 10)]:
         found = made(homes.members(pool, rule, FIRST + timedelta(days=1), 2, home))
         assert found == {k: v for k, v in stored.items() if v[2] == home}
+
+
+def test_a_judgement_is_known_in_the_publications_that_heeded_it(opened, five_nights):
+    pool_id = five_nights.settings.pool_id
+    a, b = opened.execute(sa.text("SELECT min(record_id::text), max(record_id::text) FROM identity.record")).one()
+    say = "INSERT INTO identity.judgement (record_a, record_b, judgement, reviewer, reason) VALUES (:a, :b, 'cannot', 'x', 'y') RETURNING judgement_id"
+    made = opened.execute(sa.text(say), {"a": a, "b": b}).scalar()
+    numbers = []
+    for retracted in (None, made, None):
+        if retracted is not None:
+            opened.execute(sa.text("INSERT INTO identity.retraction VALUES (:id, 'x', 'y')"), {"id": retracted})
+        publish(opened, pool_id, SHIPPED)
+        numbers.append(ledger.publication(opened))
+    heeded = [opened.scalar(sa.text(f"SELECT count(*) FROM history.judgements_known({n})")) for n in [numbers[0] - 1, *numbers]]
+    assert heeded == [0, 1, 0, 0]

@@ -103,7 +103,7 @@ def bare(five_nights):
     """The pool with nothing in it, in a transaction that is taken back."""
     with database.engine(five_nights.settings).connect() as connection:
         tables = ("identity.redirect", "identity.judgement", "identity.retraction", "history.record_revised", "history.observation",
-                  "history.link", "history.person", "history.household", "history.household_member", "quarantine.row")  # fmt: skip
+                  "history.link", "history.person", "history.household", "history.household_member", "history.judgement", "quarantine.row")  # fmt: skip
         run(connection, "ALTER TABLE identity.judgement DISABLE TRIGGER USER; ALTER TABLE identity.retraction DISABLE TRIGGER USER")
         for contract in load_contracts().values():
             agency_tables.ensure_core(connection, contract)
