@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from identity import following, households
 from tests.warehouse.test_random_nights import SHIPPED, opened, publish
-from warehouse import database, homes, ledger
+from warehouse import database, homes, identity_pool, ledger
 
 pytestmark = pytest.mark.slow
 __all__ = ["opened"]  # a fixture
@@ -75,6 +75,8 @@ def test_a_judgement_is_known_in_the_publications_that_heeded_it(opened, five_ni
     for retracted in (None, made, None):
         if retracted is not None:
             opened.execute(sa.text("INSERT INTO identity.retraction VALUES (:id, 'x', 'y')"), {"id": retracted})
+        opened.execute(sa.text("DISCARD TEMP"))
+        identity_pool.collect(opened, [])
         publish(opened, pool_id, SHIPPED)
         numbers.append(ledger.publication(opened))
     heeded = [opened.scalar(sa.text(f"SELECT count(*) FROM history.judgements_known({n})")) for n in [numbers[0] - 1, *numbers]]
