@@ -10,6 +10,7 @@ HubError
 ├── GateHeld             a delivery was held by the gate; last good data stays
 ├── IdentityConflict     evidence about persons contradicts itself
 ├── AlreadyRunning       another run is at the same work
+│   └── TakenOver            another run has taken this work over meanwhile
 ├── MergeError           the books do not balance, or the pool moved under the run
 ├── ServiceError         a local service (PostgreSQL, Airflow, a simulated agency) did not start or answer
 └── ShareError           a question was refused (carries an HTTP status)
@@ -108,6 +109,12 @@ class AlreadyRunning(HubError):
 
     exit_code = 9
     is_transient = True
+
+
+class TakenOver(AlreadyRunning):
+    """Another run has taken this work over meanwhile; since then this one wrote nothing."""
+
+    is_transient = False
 
 
 class MergeError(HubError):

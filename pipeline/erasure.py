@@ -17,7 +17,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from hub.crypto_suite import chosen
-from hub.errors import ConfigError, SourceChanged
+from hub.errors import ConfigError, SourceChanged, TakenOver
 from hub.log import get_logger
 from hub.settings import Settings
 from pipeline import parsing, readers, suppression
@@ -305,9 +305,13 @@ def _replace(settings: Settings, delivery: landing.Delivery, batches: Iterator[p
         name = store.put(sha256, path, salt)
     finally:
         path.unlink(missing_ok=True)
-    with database.engine(settings).begin() as connection:
-        former = landing.retain(connection, delivery.delivery_id, name, stored)
-        erasures.settle_quarantine(connection, delivery.delivery_id, gone)
+    try:
+        with database.engine(settings).begin() as connection:
+            former = landing.retain(connection, delivery.delivery_id, name, stored)
+            erasures.settle_quarantine(connection, delivery.delivery_id, gone)
+    except TakenOver:
+        store.leave(name)
+        raise
     if former is not None:
         store.remove(former)
 

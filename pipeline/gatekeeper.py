@@ -61,10 +61,13 @@ class Gatekeeper:
             HubError: as the gate does.
             ServiceError: the process ended.
         """
+        # Here, because this module is to be there before anything else is loaded.
+        from warehouse import database
+
         assert self._child.stdout is not None
         with self._one_at_a_time:
             try:
-                self._say((stem, day))
+                self._say((stem, day, database.held()))
                 answer: Outcome | HubError = pickle.load(self._child.stdout)
             except (OSError, EOFError, pickle.UnpicklingError):
                 raise ServiceError(
@@ -120,9 +123,9 @@ def main() -> None:
     settings: Settings = asked.get()
     log.configure(settings.log_level)
     while True:
-        stem, day = asked.get()
+        stem, day, held = asked.get()
         try:
-            with database.on_behalf(f"source {stem}"):
+            with database.on_behalf(held):
                 answer: Outcome | HubError = steps.gate.__wrapped__(stem, day, settings)  # type: ignore[attr-defined]
         except HubError as error:
             answer = error

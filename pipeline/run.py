@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import partial
 from typing import Any, Protocol
 
-from hub.errors import ConfigError, HubError
+from hub.errors import ConfigError, HubError, TakenOver
 from hub.progress import Progress
 from hub.settings import Settings
 from pipeline import steps
@@ -85,6 +86,7 @@ def run(
     Raises:
         MergeError: the night cannot be published; nothing was.
         AlreadyRunning: another run takes a night through the verbs; this one changed nothing.
+        TakenOver: another run began while this one was frozen; this one changed nothing since.
         ConfigError: `only` is no source.
     """
     known = stems()
@@ -122,13 +124,16 @@ def _through(
             timed(stem, "land", steps.land, stem, day)
             timed(stem, "parse", partial(steps.parse, progress=moved["parse"]), stem, day)
             timed(stem, "gate", partial(steps.gate, keeper=keeper), stem, day)
+        except TakenOver:
+            raise
         except HubError:
             pass  # told, and in the ledger: the other sources go on
 
     workers = ThreadPoolExecutor(_SIDE_BY_SIDE + 1, thread_name_prefix="intake")
     try:
         workers.submit(steps.warm_resolve if keeper is not None else steps.warm_gate)
-        list(workers.map(intake, sources))
+        for done in [workers.submit(copy_context().run, intake, stem) for stem in sources]:  # each knows what this run holds
+            done.result()
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
     if keeper is not None:

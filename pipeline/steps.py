@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import connectors
 from connectors.delivery import Fetched, FetchRequest, Part
 from expectations import turnover
-from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable, no_room
+from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable, TakenOver, no_room
 from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
@@ -71,7 +71,7 @@ def told_of_a_full_disk() -> Iterator[None]:
 
 
 def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
-    """Times a verb of one source and writes its failure into the ledger, whatever comes of it."""
+    """Times a verb of one source and writes its failure into the ledger, whatever comes of it, unless another run took over."""
     verb = function.__name__
 
     @wraps(function)
@@ -83,14 +83,17 @@ def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
             try:
                 with told_of_a_full_disk():
                     outcome = function(stem, day, settings, **options)
+            except TakenOver:
+                raise
             except HubError as error:
                 state = "held" if isinstance(error, GateHeld) else "failed"
-                _note(settings, day, stem, state=state, error=error.message, error_where=error.where, next_step=error.next_step)
+                told = {"state": state, "error": error.message, "error_where": error.where, "next_step": error.next_step}
+                _note(settings, day, stem, unless=_DONE, **told)
                 log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
                 raise
-        seconds = time.perf_counter() - started
-        if outcome.get("did"):
-            _note(settings, day, stem, verb=verb, seconds=seconds)
+            seconds = time.perf_counter() - started
+            if outcome.get("did"):
+                _note(settings, day, stem, verb=verb, seconds=seconds)
         log.info(verb, source=stem, night=str(day), seconds=round(seconds, 3), **outcome)
         return outcome
 
@@ -132,13 +135,17 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Listener | None
     scope = Scope.FULL if since is None else contract.delivery.scope_on(day)
     request = FetchRequest(contract, load_endpoint(stem, settings), day, scope, since if scope is Scope.DELTA else None)
     pull: Fetched = connectors.load(stem).fetch(request)
-    spool = landing.Spool(settings, stem, day)
+    spool = landing.Spool(settings, stem, day, database.number(f"source {stem}"))
     sha256, parts, raw, stored = spool.write((part.name, _told(part, progress)) for part in pull.parts())
     said = pull.manifest()
     if said.as_of_date > day:
         raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
     spool.finish(landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows))
-    _note(settings, day, stem, state="fetched", scope=str(scope))
+    try:
+        _note(settings, day, stem, state="fetched", scope=str(scope))
+    except TakenOver:
+        spool.clear()
+        raise
     return {"state": "fetched", "did": True, "parts": parts, "bytes": raw}
 
 
@@ -159,17 +166,22 @@ def land(stem: str, day: date, settings: Settings) -> Outcome:
     now = _intake(settings, stem, day)
     if now.state != "fetched":
         return {"state": now.state, "did": False}
-    spool = landing.Spool(settings, stem, day)
+    spool = landing.Spool(settings, stem, day, database.number(f"source {stem}"))
     spooled = spool.read()
     if spooled is None:
         raise SourceUnavailable("nothing whole was fetched", where=stem, next_step="run fetch first")
-    name = landing.Store(settings).put(spooled.sha256, spool.path, spool.salt)
-    with database.engine(settings).begin() as connection:
-        delivery = landing.record_delivery(connection, stem, day, spooled, name, load_contract(stem).version)
-        ledger.note(connection, day, stem, state="landed", delivery_id=delivery, scope=spooled.scope)
-        unused = landing.discard_unused(connection, name)
+    store = landing.Store(settings)
+    name = store.put(spooled.sha256, spool.path, spool.salt)
+    try:
+        with database.engine(settings).begin() as connection:
+            delivery = landing.record_delivery(connection, stem, day, spooled, name, load_contract(stem).version)
+            ledger.note(connection, day, stem, state="landed", delivery_id=delivery, scope=spooled.scope)
+            unused = landing.discard_unused(connection, name)
+    except TakenOver:
+        store.leave(name)
+        raise
     if unused:  # the same bytes as before, of which something was erased since
-        landing.Store(settings).remove(name)
+        store.remove(name)
     spool.clear()
     return {"state": "landed", "did": True, "delivery": delivery, "bytes": spooled.raw_bytes}
 
@@ -407,6 +419,7 @@ def merge(day: date, settings: Settings) -> Outcome:
 
     Raises:
         MergeError: the books do not balance, or another publish came between.
+        TakenOver: another run took over; nothing was published.
     """
     started = time.perf_counter()
     waiting = _waiting(settings, day)
@@ -434,7 +447,8 @@ def merge(day: date, settings: Settings) -> Outcome:
                 changes.drop(connection, contract.stem, str(day))
         tickets.missing(connection, settings, day)
         n_persons, n_households = pool.counts(connection)
-        ledger.publish(connection, day, persons=n_persons, households=n_households)
+        if is_sealed or not ledger.is_published(connection, day):  # a night in which nothing came is published once: it is over
+            ledger.publish(connection, day, persons=n_persons, households=n_households)
         ledger.note_night(connection, day, merge=time.perf_counter() - started)
     return {"night": str(day), "persons": n_persons, "households": n_households}
 

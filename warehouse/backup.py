@@ -39,7 +39,7 @@ from hub.crypto_suite import chosen
 from hub.errors import ConfigError, ServiceError
 from hub.postgres import PROGRAMS
 from hub.settings import Settings
-from warehouse import database, disclosure, erasures, fingerprint, landing, ledger, object_keys, vault
+from warehouse import database, disclosure, erasures, fences, fingerprint, landing, ledger, object_keys, vault
 
 _EDITION = 1
 _KEY_FILE = "backup.key"
@@ -408,6 +408,7 @@ def restore(settings: Settings, folder: Path, *, replace: bool = False, told: To
         told("proof")
         _prove(settings, found, f"{own}_restoring")
         told("in place")
+        shutil.rmtree(settings.home / "spool", ignore_errors=True)  # of the former pool's runs, whose numbers are given again
         # Secrets and objects first: a pool without them could not read what it names.
         _put_back(settings, Path(unpacked), stamp)
         store = landing.Store(settings)
@@ -482,6 +483,7 @@ def _prove(settings: Settings, found: Manifest, name: str) -> None:
                     next_step="take another backup of the place",
                 )
             disclosure.withdraw(connection)  # the sharing service applies its policy anew, with this installation's password
+            fences.give_up(connection)
             connection.execute(sa.text("ANALYZE"))
     finally:
         engine.dispose()

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -15,12 +15,14 @@ import psycopg2
 import psycopg2.errors
 import sqlalchemy as sa
 
-from hub.errors import AlreadyRunning, ConfigError, MergeError, ServiceError
+from hub.errors import AlreadyRunning, ConfigError, MergeError, ServiceError, TakenOver
 from hub.settings import Settings
-from warehouse import embedded
+from warehouse import embedded, fences
+from warehouse.fences import Fence
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
+# By name of the work; None where the warehouse has no fences yet.
+_held: ContextVar[Mapping[str, Fence | None]] = ContextVar("held", default={})  # noqa: B039 - never changed, only replaced
 
 
 @cache
@@ -28,7 +30,21 @@ def _engine(url: str) -> sa.Engine:
     # hide_parameters: bound values may be persons' values and must not reach an exception's text.
     found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     sa.event.listen(found, "handle_error", _explain)
+    sa.event.listen(found, "commit", _still_ours)
     return found
+
+
+def _still_ours(connection: sa.Connection, *, hold: bool = True) -> None:
+    """Let nothing be committed by a run that another one has taken over: looked at last of all, and held fast until the commit.
+
+    Raises:
+        TakenOver: the transaction is rolled back.
+    """
+    held = [fence for fence in _held.get().values() if fence is not None]
+    if held and (lost := fences.outdated(connection, held, hold=hold)):
+        raise TakenOver(
+            f"another run has taken over this {lost[0]}; since then this one wrote nothing", next_step="see `hub status` for what the other did"
+        )
 
 
 def _explain(context: sa.ExceptionContext) -> None:
@@ -164,7 +180,8 @@ def lock_key(work: str) -> int:
 def alone(settings: Settings, work: str) -> Iterator[None]:
     """Do a piece of work that only one run may do at one time. A run that holds it may enter it again.
 
-    The lock is a session's: a run that is killed leaves none behind.
+    The lock is a session's: a run that is killed leaves none behind. A run that only sleeps, and whose session ends meanwhile, is fenced: whoever
+    takes the lock next is the newest run, and none of the sleeper's transactions is committed any more.
 
     Args:
         settings: whose warehouse.
@@ -172,6 +189,7 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another run does it now.
+        TakenOver: another run began it meanwhile, or one of the works it is part of.
         ServiceError: the server went away.
     """
     if work in _held.get():
@@ -185,16 +203,62 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         held.callback(_let_go, connection)
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-            raise AlreadyRunning(
-                f"another run is at work on this {work} now", next_step="wait for it, see `hub status`; then run this again"
-            )
-        token = _held.set(_held.get() | {work})
+            raise _busy(work)
+        fence: Fence | None = None
         try:
-            yield
-        finally:
-            _held.reset(token)
-            with contextlib.suppress(sa.exc.DBAPIError, ServiceError):  # a server that went away took the lock with it
-                connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+            fence = _taken(settings, work)
+            with on_behalf({**_held.get(), work: fence}):
+                yield
+        except Exception as error:
+            # What a run that was taken over stumbles on is not its own mistake: its session is gone, its working tables are another's.
+            if not _unlock(connection, key) and not isinstance(error, TakenOver):
+                _refuse_if_lost(connection.engine, fence)
+            raise
+        except BaseException:  # an interrupt is told as such
+            _unlock(connection, key)
+            raise
+        if not _unlock(connection, key):
+            _refuse_if_lost(connection.engine, fence)
+
+
+def _busy(work: str) -> AlreadyRunning:
+    return AlreadyRunning(f"another run is at work on this {work} now", next_step="wait for it, see `hub status`; then run this again")
+
+
+def _taken(settings: Settings, work: str) -> Fence | None:
+    """Be the newest run of a work; not committed where the work this is part of was taken over."""
+    try:
+        with engine(settings).begin() as connection:
+            return fences.take(connection, work)
+    except sa.exc.OperationalError as error:
+        if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
+            raise _busy(work) from None
+        raise
+
+
+def _unlock(connection: sa.Connection, key: int) -> bool:
+    """Give the lock back; False where it was lost before: nobody knows since when."""
+    with contextlib.suppress(sa.exc.DBAPIError, ServiceError):  # a server that went away took the lock with it
+        return bool(connection.scalar(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": key}))
+    return False
+
+
+def _refuse_if_lost(server: sa.Engine, fence: Fence | None) -> None:
+    if fence is None:
+        return
+    with contextlib.suppress(sa.exc.DBAPIError, ServiceError), server.connect() as connection, on_behalf({fence.work: fence}):
+        _still_ours(connection, hold=False)
+
+
+def held() -> dict[str, Fence | None]:
+    """What this run holds, by name of the work: to be handed to whoever works on its behalf."""
+    return dict(_held.get())
+
+
+def number(work: str) -> int:
+    """Which run of a work this is; 0 where it holds none, or the warehouse has no fences yet."""
+    fence = _held.get().get(work)
+    return fence.number if fence else 0
 
 
 def _let_go(connection: sa.Connection) -> None:
@@ -204,9 +268,9 @@ def _let_go(connection: sa.Connection) -> None:
 
 
 @contextlib.contextmanager
-def on_behalf(work: str) -> Iterator[None]:
-    """Do a piece of work for another process, which holds it by :func:`alone` and waits."""
-    token = _held.set(_held.get() | {work})
+def on_behalf(works: Mapping[str, Fence | None]) -> Iterator[None]:
+    """Do a piece of work for another run, which holds it by :func:`alone` and waits; what that one holds is told by :func:`held`."""
+    token = _held.set(works)
     try:
         yield
     finally:
@@ -219,8 +283,10 @@ def publishing(settings: Settings) -> Iterator[sa.Connection]:
 
     Raises:
         MergeError: another run is publishing now.
+        TakenOver: another run has taken this work over, before or on the way; nothing was published.
     """
     with engine(settings).begin() as connection:
+        _still_ours(connection, hold=False)
         # A run that was killed shall not go on publishing in its server process, nor hold up the next.
         connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
         if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("publishing")}):

@@ -106,15 +106,30 @@ def seal(path: Path, key: bytes, suite: Suite, parts: Iterable[tuple[str, Iterab
 
 
 class Spool:
-    """The local place of one source and night where a fetch writes, sealed from the first byte."""
+    """The local place of one source and night where a fetch writes, sealed from the first byte.
 
-    def __init__(self, settings: Settings, stem: str, business_date: date) -> None:
+    Each run has files of its own there, named by its number: one that was frozen and wakes writes into its own, and what counts is the newest run's.
+    """
+
+    def __init__(self, settings: Settings, stem: str, business_date: date, number: int = 0) -> None:
         self._landing_key, self._suite = settings.landing_key_bytes(), chosen(settings)
-        folder = settings.home / "spool"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path = folder / f"{stem}-{business_date}.sealed"
-        self._note = self.path.with_suffix(".json")
+        self._folder, self._stem = settings.home / "spool", f"{stem}-{business_date}"
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._number = number
         self.salt = object_keys.new_salt()
+
+    @property
+    def path(self) -> Path:
+        """The sealed bytes."""
+        return self._folder / f"{self._stem}.{self._number}.sealed"
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_suffix(".json")
+
+    def _runs(self) -> list[int]:
+        """Numbers of the runs that left something, the newest last."""
+        return sorted({int(path.suffixes[-2][1:]) for path in self._folder.glob(f"{self._stem}.*.*")})
 
     def write(self, parts: Iterable[tuple[str, Iterable[bytes]]]) -> tuple[str, int, int, int]:
         """Write parts as they come, under a new key; nothing of a former try is kept. Returns what :func:`seal` does."""
@@ -128,7 +143,8 @@ class Spool:
         note.replace(self._note)
 
     def read(self) -> Spooled | None:
-        """What was fetched; None when no fetch has come to its end."""
+        """What the newest run fetched, whose files these are from now on; None when no fetch has come to its end."""
+        self._number = self._runs()[-1] if self._runs() else self._number
         if not self._note.exists() or not self.path.exists():
             return None
         note: dict[str, Any] = json.loads(self._note.read_text(encoding="utf-8"))
@@ -140,9 +156,11 @@ class Spool:
         return Spooled(**note)
 
     def clear(self) -> None:
-        """Forget the fetch."""
-        self._note.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        """Forget the fetch, and those of former runs."""
+        for number in self._runs():
+            if number <= self._number:
+                for ending in ("json", "draft", "sealed"):
+                    (self._folder / f"{self._stem}.{number}.{ending}").unlink(missing_ok=True)
 
 
 class Store:
@@ -187,6 +205,13 @@ class Store:
         draft = self._path(f"{name[:2]}/.{Path(name).stem}.{uuid.uuid4().hex}")
         self._files.put_file(str(source), draft)
         self._files.mv(draft, self._path(name))
+
+    def leave(self, name: str) -> None:
+        """Take out an object this run put down and was not let enter as a delivery's; does nothing when another run's delivery has it by now."""
+        with database.engine(self._settings).connect() as connection:
+            if connection.scalar(sa.text("SELECT EXISTS (SELECT FROM landing.delivery WHERE object = :name)"), {"name": name}):
+                return
+        self.remove(name)
 
     def remove(self, name: str) -> None:
         """Take an object out whose key is destroyed; does nothing when it is not there."""

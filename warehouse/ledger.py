@@ -1,6 +1,7 @@
 """The ledger of nights: which were opened, how far each source came, and its books."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -154,9 +155,14 @@ def states(connection: sa.Connection) -> dict[str, str]:
 
 
 def note(
-    connection: sa.Connection, business_date: date, stem: str, *, verb: str | None = None, seconds: float | None = None, **values: Any
+    connection: sa.Connection, business_date: date, stem: str, *, verb: str | None = None, seconds: float | None = None,
+    unless: Sequence[str] = (), **values: Any,
 ) -> None:
-    """Set columns of an intake; `verb` and `seconds` add to its timings. A state without an error clears the error."""
+    """Set columns of an intake; `verb` and `seconds` add to its timings. A state without an error clears the error.
+
+    Args:
+        unless: states in which it is left as it is.
+    """
     unknown = set(values) - _SETTABLE
     if unknown:
         raise ValueError(f"not columns of an intake: {unknown}")
@@ -170,9 +176,9 @@ def note(
     connection.execute(
         sa.text(
             f"UPDATE ops.intake SET {''.join(s + ', ' for s in sets)} seconds = seconds || CAST(:timing AS jsonb), changed_at = now()"
-            " WHERE business_date = :day AND stem = :stem"
+            " WHERE business_date = :day AND stem = :stem AND state <> ALL(:unless)"
         ),
-        {**values, "timing": timing, "day": business_date, "stem": stem},
+        {**values, "timing": timing, "day": business_date, "stem": stem, "unless": list(unless)},
     )
 
 
@@ -231,6 +237,12 @@ def instant(connection: sa.Connection) -> datetime:
 def publication(connection: sa.Connection) -> int:
     """How many publishes the pool has seen."""
     return int(connection.scalar(sa.text("SELECT number FROM ops.publication")) or 0)
+
+
+def is_published(connection: sa.Connection, business_date: date) -> bool:
+    """Whether a night was published before."""
+    query = "SELECT EXISTS (SELECT FROM ops.night WHERE business_date = :day AND published_at IS NOT NULL)"
+    return bool(connection.scalar(sa.text(query), {"day": business_date}))
 
 
 def publish(connection: sa.Connection, business_date: date, *, persons: int, households: int, cause: str = "night") -> None:
