@@ -43,7 +43,8 @@ def _still_ours(connection: sa.Connection, *, hold: bool = True) -> None:
     held = [fence for fence in _held.get().values() if fence is not None]
     if held and (lost := fences.outdated(connection, held, hold=hold)):
         raise TakenOver(
-            f"another run has taken over this {lost[0]}; since then this one wrote nothing", next_step="see `hub status` for what the other did"
+            f"another run has taken over this {lost[0]}; since then this one wrote nothing",
+            next_step="see `hub status` for what the other did",
         )
 
 

@@ -155,8 +155,14 @@ def states(connection: sa.Connection) -> dict[str, str]:
 
 
 def note(
-    connection: sa.Connection, business_date: date, stem: str, *, verb: str | None = None, seconds: float | None = None,
-    unless: Sequence[str] = (), **values: Any,
+    connection: sa.Connection,
+    business_date: date,
+    stem: str,
+    *,
+    verb: str | None = None,
+    seconds: float | None = None,
+    unless: Sequence[str] = (),
+    **values: Any,
 ) -> None:
     """Set columns of an intake; `verb` and `seconds` add to its timings. A state without an error clears the error.
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from pipeline import erasure, rulings
+from hub.settings import CHECKOUT
+from pipeline import erasure, nights, rulings
 from sandbox import clock
 from tests.conftest import Hub
 from tests.pipeline.test_erasure import someone
@@ -42,7 +44,9 @@ class Grave:
     def waits(self, text: str) -> bool:
         """Whether a session of the hub waits for a lock in a statement that holds a text."""
         with self._engine.connect() as connection:
-            query = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub' AND wait_event_type = 'Lock' AND position(:text IN query) > 0"
+            query = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = 'hub' AND wait_event_type = 'Lock' AND position(:text IN query) > 0"
+            )
             return bool(connection.scalar(sa.text(query), {"text": text}))
 
     def end(self) -> None:
@@ -158,7 +162,7 @@ def test_an_erasure_that_wakes_after_another_one_is_no_second_one(borrowed: Hub,
         code = erasure.plan(hub.settings, person).confirm
         said = {"basis": "consent", "reason": "decision 2026/17", "by": "王工", "confirmed_by": "李工", "confirm": code}
         options = [part for name, value in said.items() for part in (f"--{name.replace('_', '-')}", value)]
-        child = frozen_while_it_waits(hub, grave, "ops.publication", "erasure", "run", person, *options)
+        child = frozen_while_it_waits(hub, grave, "ops.publication", "erasure", "carry-out", person, *options)
         erasure.carry_out(hub.settings, person, **said)
         woken(child, hub, "another run has taken over this")
         assert len(erasure.listed(hub.settings)) == 1
@@ -211,10 +215,6 @@ except HubError as error:
 @pytest.fixture
 def scheduled(borrowed: Hub) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Runs the fetch of a source by itself, as a task does."""
-    import sys
-
-    from hub.settings import CHECKOUT
-    from pipeline import nights
 
     def begin(stem: str) -> subprocess.Popen[str]:
         nights.open_night(borrowed.settings, day=clock.date_of(borrowed.settings, 2))
