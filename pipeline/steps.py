@@ -136,14 +136,14 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Listener | None
     request = FetchRequest(contract, load_endpoint(stem, settings), day, scope, since if scope is Scope.DELTA else None)
     pull: Fetched = connectors.load(stem).fetch(request)
     spool = landing.Spool(settings, stem, day, database.number(f"source {stem}"))
-    sha256, parts, raw, stored = spool.write((part.name, _told(part, progress)) for part in pull.parts())
-    said = pull.manifest()
-    if said.as_of_date > day:
-        raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
-    spool.finish(landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows))
     try:
+        sha256, parts, raw, stored = spool.write((part.name, _told(part, progress)) for part in pull.parts())
+        said = pull.manifest()
+        if said.as_of_date > day:
+            raise SourceChanged(f"the agency's data is of {said.as_of_date}, after this night", where=stem, next_step="check both clocks")
+        spool.finish(landing.Spooled(sha256, parts, raw, stored, said.scope, said.as_of_date, request.since, said.declared_rows))
         _note(settings, day, stem, state="fetched", scope=str(scope))
-    except TakenOver:
+    except Exception:  # of a run that was taken over nobody else would clear it away
         spool.clear()
         raise
     return {"state": "fetched", "did": True, "parts": parts, "bytes": raw}

@@ -283,16 +283,30 @@ def publishing(settings: Settings) -> Iterator[sa.Connection]:
     """One transaction in which a night is published; only one exists at a time.
 
     Raises:
-        MergeError: another run is publishing now.
+        MergeError: another run is publishing now, or a rule of the tables would be broken; nothing was published.
         TakenOver: another run has taken this work over, before or on the way; nothing was published.
     """
-    with engine(settings).begin() as connection:
-        _still_ours(connection, hold=False)
-        # A run that was killed shall not go on publishing in its server process, nor hold up the next.
-        connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
-        if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("publishing")}):
-            raise MergeError("another run is publishing a night now", next_step="wait for it; then run this night again")
-        yield connection
+    try:
+        with engine(settings).begin() as connection:
+            _still_ours(connection, hold=False)
+            # A run that was killed shall not go on publishing in its server process, nor hold up the next.
+            connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
+            if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("publishing")}):
+                raise MergeError("another run is publishing a night now", next_step="wait for it; then run this night again")
+            yield connection
+    except sa.exc.IntegrityError as error:
+        raise _broken_rule(error) from None
+
+
+def _broken_rule(error: sa.exc.IntegrityError) -> MergeError:
+    """What the tables refused, by the rule's name: the server's own words quote the row."""
+    told = getattr(error.orig, "diag", None)
+    place = ".".join(part for part in (getattr(told, "schema_name", None), getattr(told, "table_name", None)) if part)
+    rule = getattr(told, "constraint_name", None) or getattr(told, "column_name", None) or "not named"
+    return MergeError(
+        f"a rule of the tables would be broken: {rule}; nothing was published", where=place or "warehouse",
+        next_step="keep the deliveries, run the same again; if it stays, report the pointer",
+    )  # fmt: skip
 
 
 def copy_in(connection: sa.Connection, table: str, columns: list[str], data: Any) -> None:
