@@ -127,7 +127,7 @@ def test_a_night_that_wakes_after_another_one_ran_changes_nothing_and_says_so(
 
 def frozen_while_it_waits(hub: Hub, grave: Grave, table: str, *command: str) -> subprocess.Popen[str]:
     """A command that is frozen where it first wants to read a table, its sessions cut."""
-    holder = sa.create_engine(embedded.cluster(hub.settings).url("postgres").replace("/postgres", "/hub"))
+    holder = sa.create_engine(embedded.cluster(hub.settings).url("hub"))
     with holder.connect() as connection:
         connection.execute(sa.text(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
         child = hub.begun(*command)
