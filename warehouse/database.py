@@ -30,11 +30,11 @@ def _engine(url: str) -> sa.Engine:
     # hide_parameters: bound values may be persons' values and must not reach an exception's text.
     found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     sa.event.listen(found, "handle_error", _explain)
-    sa.event.listen(found, "commit", _still_ours)
+    sa.event.listen(found, "commit", still_ours)
     return found
 
 
-def _still_ours(connection: sa.Connection, *, hold: bool = True) -> None:
+def still_ours(connection: sa.Connection, *, hold: bool = True) -> None:
     """Let nothing be committed by a run that another one has taken over: looked at last of all, and held fast until the commit.
 
     Raises:
@@ -248,7 +248,7 @@ def _refuse_if_lost(server: sa.Engine, fence: Fence | None) -> None:
     if fence is None:
         return
     with contextlib.suppress(sa.exc.DBAPIError, ServiceError), server.connect() as connection, on_behalf({fence.work: fence}):
-        _still_ours(connection, hold=False)
+        still_ours(connection, hold=False)
 
 
 def held() -> dict[str, Fence | None]:
@@ -288,7 +288,7 @@ def publishing(settings: Settings) -> Iterator[sa.Connection]:
     """
     try:
         with engine(settings).begin() as connection:
-            _still_ours(connection, hold=False)
+            still_ours(connection, hold=False)
             # A run that was killed shall not go on publishing in its server process, nor hold up the next.
             connection.execute(sa.text("SET LOCAL client_connection_check_interval = '1s'"))
             if not connection.scalar(sa.text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": lock_key("publishing")}):
