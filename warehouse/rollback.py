@@ -124,6 +124,7 @@ def back(settings: Settings, revision: str, *, confirm: str | None = None) -> Ro
         disclosure.withdraw(connection)  # views and generated columns would hold the tables' columns fast
         held = _held(connection)
         config.attributes["connection"] = connection
+        database.still_ours(connection)  # now and until the commit: the fences themselves may go
         command.downgrade(config, revision)
         losses = _losses({table: (before[table][0], columns) for table, (_, columns) in held.items()}, _held(connection))
         code = hashlib.sha256(repr((revision, present, losses)).encode()).hexdigest()[:8]
@@ -136,5 +137,6 @@ def back(settings: Settings, revision: str, *, confirm: str | None = None) -> Ro
                 next_step=f"look at `hub migrate --to {revision}` again",
             )  # fmt: skip
         else:
-            connection.commit()
+            with database.on_behalf({}):
+                connection.commit()
     return Rollback(revision, present, steps, losses, code, confirm is not None)
