@@ -3,14 +3,14 @@
 import getpass
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 
 from expectations import turnover
 from hub.errors import ConfigError
 from hub.settings import Settings
-from pipeline import identify, run
+from pipeline import disputes, identify, run
 from schemas.contract import Contract, load_contract
 from warehouse import agency_tables, database, fingerprint, identity_pool, landing, ledger, pool, quarantine, rulings, timeline, weighing
 
@@ -112,6 +112,7 @@ def take_out(connection: sa.Connection, settings: Settings, found: landing.Deliv
     timeline.forget(connection, found.delivery_id)
     quarantine.clear(connection, found.delivery_id)
     pool.write(connection, was_empty=False)
+    disputes.answered(connection, contract, date.fromisoformat(day), found.delivery_id)
     timeline.lead_on(connection, stem, day)
     identity_pool.drop_work(connection)
     timeline.drop(connection, stem, day)

@@ -26,7 +26,7 @@ def columns(told: Iterable[str], sources: Iterable[str]) -> tuple[str, ...]:
         told: attributes, and questions with a ?.
         sources: whose records the answers rest on.
     """
-    return (*_FIRST, *(name.removeprefix("?") for name in told), *(f"{s}.as_of_date" for s in sources), "stale_sources")
+    return (*_FIRST, *(name.removeprefix("?") for name in told), *(f"{s}.as_of_date" for s in sources), "stale_sources", "disputed")
 
 
 def _text(value: Any) -> str:
@@ -37,6 +37,7 @@ def _record(answer: dict[str, Any]) -> dict[str, list[str]]:
     """What an answer says, by column; what several records say stands in their order."""
     found: dict[str, list[str]] = {}
     stale: dict[str, None] = {}
+    disputed: dict[str, None] = {}
     for value in answer["values"]:
         if value["value"] is not None:
             found.setdefault(value["attribute"], []).append(_text(value["value"]))
@@ -45,6 +46,8 @@ def _record(answer: dict[str, Any]) -> dict[str, list[str]]:
             dates.append(value["as_of_date"])
         if value["is_stale"]:
             stale[value["source"]] = None
+        if "disputed" in value:
+            disputed[value["attribute"]] = None
     for verdict in answer["answers"]:
         found[verdict["question"]] = [verdict["answer"]]
         dates = found.setdefault(f"{verdict['source']}.as_of_date", [])
@@ -52,7 +55,9 @@ def _record(answer: dict[str, Any]) -> dict[str, list[str]]:
             dates.append(verdict["as_of_date"])
         if verdict["is_stale"]:
             stale[verdict["source"]] = None
-    found["stale_sources"] = list(stale)
+        if "disputed" in verdict:
+            disputed[verdict["question"]] = None
+    found["stale_sources"], found["disputed"] = list(stale), list(disputed)
     return found
 
 

@@ -29,6 +29,7 @@ from sharing.routes import (
     compare_jobs,
     consents,
     dci,
+    disputes,
     emergencies,
     exports,
     households,
@@ -194,7 +195,21 @@ def create(settings: Settings, audience: str, deprecations: Sequence[Deprecation
         lifespan=lifespan, docs_url=None, redoc_url=None, redirect_slashes=False,
     )  # fmt: skip
     # Routes are tried in this order: those that are asked most come first.
-    for module in (persons, oauth, catalogue, compare_jobs, households, exports, subscriptions, emergencies, consents, recalls, log, dci):
+    for module in (
+        persons,
+        oauth,
+        catalogue,
+        compare_jobs,
+        households,
+        exports,
+        subscriptions,
+        emergencies,
+        consents,
+        disputes,
+        recalls,
+        log,
+        dci,
+    ):
         app.include_router(module.router)
 
     @app.exception_handler(Problem)

@@ -290,11 +290,22 @@ def _label(attribute: Attribute, effect: str, value: Any) -> dict[str, str] | No
     return None if entry is None else {"zh": entry.zh, "en": entry.en}
 
 
+def _marks(row: Any) -> dict[tuple[str | None, str], dict[str, str]]:
+    """Open disputes of a row by record and attribute; of a golden value, and of an attribute in any record, by None and the attribute."""
+    found: dict[tuple[str | None, str], dict[str, str]] = {}
+    if row["disputed"] is not None:
+        for record, attribute, since, due in orjson.loads(row["disputed"]):  # the oldest first, and it counts
+            mark = {"since": since, "due": due}
+            found.setdefault((record, attribute), mark)
+            found.setdefault((None, attribute), mark)
+    return found
+
+
 def told(question: Question, row: Any) -> dict[str, Any]:
     """What is told of one person, out of a row of the warehouse."""
     known, effects, moment = catalogue(), question.told, question.moment
-    as_of = row["as_of_date"]
-    values = []
+    as_of, marks = row["as_of_date"], _marks(row)
+    values: list[dict[str, Any]] = []
     for name, value in orjson.loads(row["person"]).items():
         values.append(
             {
@@ -302,6 +313,8 @@ def told(question: Question, row: Any) -> dict[str, Any]:
                 "source": "pool", "as_of_date": as_of, "is_stale": False,
             }
         )  # fmt: skip
+        if marks and (None, name) in marks:
+            values[-1]["disputed"] = marks[None, name]
     records = orjson.loads(row["records"])
     verdicts: dict[str, tuple[bool, str]] = {}
     for stem, found in records.items():
@@ -321,7 +334,9 @@ def told(question: Question, row: Any) -> dict[str, Any]:
                         "source": stem, "as_of_date": record["as_of_date"], "is_stale": is_stale,
                     }
                 )  # fmt: skip
-    answers = []
+                if marks and (record["record_id"], name) in marks:
+                    values[-1]["disputed"] = marks[record["record_id"], name]
+    answers: list[dict[str, Any]] = []
     for code in question.questions:
         asked = moment.policy.questions[code]
         verdict = verdicts.get(code)
@@ -333,6 +348,10 @@ def told(question: Question, row: Any) -> dict[str, Any]:
             said = asked.silence if asked.source in moment.stems and not is_stale else "unknown"
         as_of_date = None if verdict is None else verdict[1]
         answers.append({"question": code, "answer": said, "source": asked.source, "as_of_date": as_of_date, "is_stale": is_stale})
+        if marks:
+            rests_on = [marks[None, name] for c in asked.all_of if (None, name := f"{asked.source}.{c.field}") in marks]
+            if rests_on:
+                answers[-1]["disputed"] = min(rests_on, key=lambda mark: mark["since"])
     answer: dict[str, Any] = {"person_id": row["person_id"], "values": values, "answers": answers}
     if question.asked.households:
         answer["households"] = orjson.loads(row["households"] or "[]")

@@ -294,6 +294,33 @@ class Hub:
         """Say that a recall was dealt with."""
         return self._post(f"/v1/recalls/{recall_id}/acknowledge", {})
 
+    def dispute(
+        self, receipt_id: str, attribute: str, *, kind: str, reason: str, person_id: str | None = None, resident_id: str | None = None,
+        details: str | None = None, consent: str | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Say that a value you were told is wrong: its agency is asked. One dispute a record the person has there.
+
+        Args:
+            receipt_id: of the answer that told it.
+            attribute: of that answer.
+            kind: ``correction`` (you use it), ``objection`` (the person says so), ``recheck`` (an applicant against the economic check).
+            reason: ``wrong``, ``outdated`` or ``not_mine``.
+            person_id: whom the answer was about; or ``resident_id``.
+            resident_id: likewise.
+            details: what the agency is told beside; kept sealed.
+            consent: reference of the person's authorisation, where the purpose needs one.
+
+        Raises:
+            HubProblem: `not-found` where the receipt is not yours or not about that, `already-disputed`.
+        """
+        body = {"receipt_id": receipt_id, "attribute": attribute, "kind": kind, "reason": reason, "person_id": person_id}
+        found = self._post("/v1/disputes", {**body, "resident_id": resident_id, "details": details, "consent": consent})
+        return list(found["disputes"])
+
+    def disputes(self, *, open_only: bool = False) -> Iterator[dict[str, Any]]:
+        """Your department's disputes and how they stand, oldest first."""
+        return self._pages("/v1/disputes", "disputes", open="true" if open_only else "false")
+
     def register_consent(
         self, purpose: str, resident_id: str, reference: str, *, valid_to: str, valid_from: str | None = None
     ) -> dict[str, Any]:

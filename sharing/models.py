@@ -98,6 +98,13 @@ class Comparison(Wanted):
     applicants: list[Applicant] = Field(min_length=1, max_length=10_000, description="Whom it is about.")
 
 
+class Disputed(_Answer):
+    """Somebody says that the value is wrong, and its agency has been asked; until it answers, the value stays what it is."""
+
+    since: date
+    due: date = Field(description="By when the agency is to answer.")
+
+
 class Value(_Answer):
     """One value of one source."""
 
@@ -108,6 +115,9 @@ class Value(_Answer):
     source: str = Field(description="The agency, or `pool` for a value decided among agencies.")
     as_of_date: date = Field(description="Day of the agency's data.")
     is_stale: bool = Field(description="The agency's data of last night did not come.")
+    disputed: Disputed | None = Field(
+        None, description="Left out = nobody disputes it now; of a question to the past, by what the hub knew then."
+    )
 
 
 class Verdict(_Answer):
@@ -118,6 +128,7 @@ class Verdict(_Answer):
     source: str
     as_of_date: date | None = Field(description="Day of the agency's data; null = it holds no record of the person.")
     is_stale: bool
+    disputed: Disputed | None = Field(None, description="A field it rests on is disputed, in a record of the person; left out = none is.")
 
 
 class Refusal(_Answer):
@@ -392,6 +403,74 @@ class ConsentPage(_Answer):
     """The department's consents, oldest first."""
 
     consents: list[RegisteredConsent]
+    next_cursor: UUID | None
+
+
+class DisputeRequest(_Question):
+    """A value your department was told that somebody says is wrong. The person is named once more: the log knows it by a pseudonym alone."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "receipt_id": "5f0c9c1e-8a37-4d0b-9a52-6f3f1f0f7b21", "person_id": _EXAMPLE_ID, "attribute": "housing.monthly_rent_yuan",
+                    "kind": "recheck", "reason": "outdated", "details": "以2026年2月的新租赁合同为准",
+                }
+            ]
+        }
+    )  # fmt: skip
+    receipt_id: UUID = Field(description="Of the answer that told the value; your department's own.")
+    attribute: AttributeName = Field(description="Of that answer.")
+    person_id: UUID | None = Field(None, description="Whom the receipt is about; or by number.")
+    resident_id: Number | None = Field(None, description="Whom the receipt is about, where the purpose lets you name persons by number.")
+    consent: Consent | None = Field(None, description="Reference of the person's authorisation, where the purpose needs one.")
+    kind: Literal["correction", "objection", "recheck"] = Field(
+        description="correction = you use the value; objection = the person says so; recheck = an applicant against the check of the family's economic situation."
+    )
+    reason: Literal["wrong", "outdated", "not_mine"] = Field(description="Of the value; not_mine = it is another person's.")
+    details: Annotated[str, Printable] | None = Field(
+        None,
+        min_length=2,
+        max_length=500,
+        description="What the agency is told beside; kept sealed, and given back to nobody over this interface.",
+    )
+
+    @model_validator(mode="after")
+    def _is_named_once(self) -> "DisputeRequest":
+        if (self.resident_id is None) == (self.person_id is None):
+            raise ValueError("give person_id or resident_id, one of them")
+        return self
+
+
+class Dispute(_Answer):
+    """A value your department disputes, in one record of its agency."""
+
+    dispute_id: UUID
+    receipt_id: UUID = Field(description="Of the answer that told the value.")
+    attribute: str
+    source: str = Field(description="The agency it is asked of; of a golden value, whose record it comes from.")
+    kind: Literal["correction", "objection", "recheck"]
+    reason: Literal["wrong", "outdated", "not_mine"]
+    opened_by: str = Field(description="The client.")
+    opened_date: date
+    due_date: date = Field(description="By when the agency is to answer: ten working days, unless the hub says otherwise.")
+    state: Literal["open", "answered_by_delivery", "refused", "withdrawn"] = Field(
+        description="answered_by_delivery = the agency delivered another value, or holds the record no more; withdrawn = it was taken back, or the person was erased by law."
+    )
+    is_overdue: bool = Field(description="It is open, or was answered, after its due date.")
+    ended_date: date | None = Field(description="Null = it is open.")
+    refusal: str | None = Field(description="Why the agency stands by its value; null = it was not refused.")
+
+
+class DisputeList(_Answer):
+    """What was opened: one a record of the person that the agency holds; one that was disputed already is left out."""
+
+    disputes: list[Dispute]
+
+
+class DisputePage(DisputeList):
+    """The department's disputes, oldest first."""
+
     next_cursor: UUID | None
 
 

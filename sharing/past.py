@@ -21,7 +21,7 @@ from sharing.decide import Subject
 from sharing.problems import Problem
 from sharing.recall import expression, homes_rule
 from sharing.service import stale
-from warehouse import agency_tables, answers, database, ledger, past, recalls
+from warehouse import agency_tables, answers, database, disputes, ledger, past, recalls
 from warehouse.answers import Asked
 
 _PERSON = "core.person"
@@ -131,6 +131,9 @@ def _told(question: Question, at: past.Moment, person_id: str) -> Told | None:
             "person": orjson.dumps(recalls.evaluated(connection, _PERSON, known.person, golden) if golden else {}),
             "records": orjson.dumps(_records(connection, contracts, asked, known)),
             "households": orjson.dumps([{"household_id": h, "kind": kind} for kind, h in known.homes]),
+            "disputed": orjson.dumps(
+                [(d["record_id"], d["attribute"], d["opened_date"], d["due_date"]) for d in disputes.marks(connection, list(known.records), question.known_at)]
+            ),
         }  # fmt: skip
     return Told(row, tuple(sorted(h for h in holders if h is not None)))
 
@@ -158,8 +161,8 @@ def _records(connection: sa.Connection, contracts: dict[str, Contract], asked: A
         wanted |= {f"?{code}": questions[code][1] for code in codes.get(stem, ()) if code in questions}
         table = agency_tables.core_table(stem)
         told[stem] = [
-            {"as_of_date": row["as_of_date"], "told": recalls.evaluated(connection, table, row, wanted)}
-            for _, (of, row) in sorted(known.records.items())
+            {"record_id": key, "as_of_date": row["as_of_date"], "told": recalls.evaluated(connection, table, row, wanted)}
+            for key, (of, row) in sorted(known.records.items())
             if of == stem
         ]
     return told

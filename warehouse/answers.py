@@ -51,10 +51,14 @@ def _fields(asked: Asked) -> list[str]:
         columns += [(f"?{code}", question_column(code)) for code in questions.get(stem, ())]
         view = f'share."{view_name(asked.role, stem)}"'
         records.append(
-            f"{quoted(stem)}, (SELECT jsonb_agg(jsonb_build_object('as_of_date', s.as_of_date, 'told', {_object('s', columns)}) ORDER BY s.record_id)"
+            f"{quoted(stem)}, (SELECT jsonb_agg(jsonb_build_object('record_id', s.record_id, 'as_of_date', s.as_of_date, 'told', {_object('s', columns)}) ORDER BY s.record_id)"
             f" FROM {view} s WHERE s.person_id = p.person_id)"
         )
     found.append(f"jsonb_build_object({', '.join(records)}) AS records")
+    found.append(
+        "(SELECT jsonb_agg(jsonb_build_array(d.record_id, d.attribute, d.since, d.due) ORDER BY d.since) FROM identity.link l"
+        " JOIN share.disputed d USING (record_id) WHERE l.person_id = p.person_id) AS disputed"
+    )
     if asked.households:
         member = f'share."{view_name(asked.role, "member")}"'
         found.append(
@@ -107,7 +111,8 @@ async def persons(asking: Asking, asked: Asked, person_ids: list[str]) -> list[A
     """Persons by id; one the grant does not cover, or that is not there, is left out alike.
 
     Returns:
-        One row a person: ``place`` (from 1) in the list, ``person_id``, ``as_of_date``, ``person`` and ``records`` as JSON text.
+        One row a person: ``place`` (from 1) in the list, ``person_id``, ``as_of_date``, ``person`` and ``records`` as JSON text, and
+        ``disputed``: record, attribute, since when and until when, of each dispute of it that is open; None = none is.
     """
     return await asking.read(asked.role, _by_id(asked), person_ids)
 

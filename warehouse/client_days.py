@@ -13,7 +13,7 @@ _ASKED = (
 )
 _COUNTS = (
     "max(department) AS department, count(*) AS entries, count(*) FILTER (WHERE decision = 'not_available') AS misses,"
-    " count(*) FILTER (WHERE decision NOT IN ('told', 'unchanged', 'candidate', 'ambiguous', 'not_available', 'subscribed')) AS refusals,"
+    " count(*) FILTER (WHERE decision NOT IN ('told', 'unchanged', 'candidate', 'ambiguous', 'not_available', 'subscribed', 'disputed')) AS refusals,"
     " count(*) FILTER (WHERE hour < 7 OR hour >= 20) AS off_hours, coalesce(max(one.most), 0) AS most_on_one, min(leaf_index) AS first_leaf,"
     " max(leaf_index) AS last_leaf FROM e LEFT JOIN one USING (client_id, day) GROUP BY client_id, day"
 )

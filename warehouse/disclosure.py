@@ -22,6 +22,7 @@ Columns = dict[str, Form | None]
 _IDENTIFIER_CHARS = 63  # of PostgreSQL
 _PERSON = "core.person"
 _APPLIED_BY = database.head()  # as this program begins: its files may be exchanged under it
+_DISPUTED = "share.disputed"
 _DEPENDENT = {
     "identity.link": "EXISTS (SELECT FROM core.person p WHERE p.person_id = link.person_id)",
     "identity.redirect": "EXISTS (SELECT FROM core.person p WHERE p.person_id = redirect.person_id)",
@@ -274,7 +275,7 @@ def apply(connection: sa.Connection, plan: Plan, *, password: str) -> None:
         # A person's records are found by it; the night, which finds them by key, builds its tables without.
         connection.execute(sa.text(f'CREATE INDEX IF NOT EXISTS "{stem}_record_id" ON {agency_tables.core_table(stem)} (record_id)'))
         connection.execute(sa.text(f"ANALYZE {agency_tables.core_table(stem)}"))
-    tables = [_PERSON, *_DEPENDENT, *map(agency_tables.core_table, stems)]
+    tables = [_PERSON, _DISPUTED, *_DEPENDENT, *map(agency_tables.core_table, stems)]
     for role in plan.roles:
         _role(connection, role, stems, tables)
     _retire(connection, {role_name(connection, r.name) for r in plan.roles} | {role_name(connection, r.department) for r in plan.roles})
@@ -332,6 +333,10 @@ def _ground(connection: sa.Connection, password: str) -> None:
             f' ON share.consent TO "{login}"'
         )
     )
+    # Whose dispute it is and how it stands; not the record, the value's hash, nor what the agency is told beside.
+    told = "dispute_id, kind, reason, attribute, stem, opened_date, due_date, department, client_id, receipt_id"
+    connection.execute(sa.text(f'GRANT SELECT ({told}) ON ops.dispute TO "{login}"'))
+    connection.execute(sa.text(f'GRANT SELECT (dispute_id, event, business_date, words) ON ops.dispute_event TO "{login}"'))
     connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))
     connection.execute(sa.text(f'GRANT EXECUTE ON FUNCTION audit.append TO "{login}"'))
 
@@ -366,7 +371,7 @@ def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> Non
         conditions[agency_tables.core_table(stem)] = f'EXISTS (SELECT FROM identity.link l WHERE l.record_id = "{stem}".record_id)'
     _drop_policies(connection, "polname LIKE 'share\\_%'")
     _drop_functions(connection, _COVERING)
-    for table in (_PERSON, *conditions):
+    for table in (_PERSON, _DISPUTED, *conditions):
         connection.execute(sa.text(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"))
         connection.execute(sa.text(f"CREATE POLICY share_owner ON {table} TO CURRENT_USER USING (true) WITH CHECK (true)"))
     for role in plan.roles:
@@ -376,8 +381,28 @@ def _secure_rows(connection: sa.Connection, plan: Plan, stems: list[str]) -> Non
         if role.rows.programs or role.rows.consent is not None:
             condition += f" AND {_covering(connection, role, name, stems)}(person_id)"
         connection.execute(sa.text(f'CREATE POLICY "share_{role.name}" ON {_PERSON} FOR SELECT TO "{name}" USING ({condition})'))
+    for role in plan.roles:
+        # Beside the person, the attribute: of what it is not told a role sees no dispute either.
+        names = ", ".join(map(quoted, sorted(_disputable(plan, role)))).replace(":", "\\:")
+        condition = (
+            f"attribute = ANY (ARRAY[{names}]\\:\\:text[]) AND EXISTS (SELECT FROM identity.link l WHERE l.record_id = disputed.record_id)"
+        )
+        connection.execute(
+            sa.text(
+                f'CREATE POLICY "share_{role.name}" ON {_DISPUTED} FOR SELECT TO "{role_name(connection, role.name)}" USING ({condition})'
+            )
+        )
     for table, condition in conditions.items():
         connection.execute(sa.text(f"CREATE POLICY share_by_person ON {table} FOR SELECT USING ({condition})"))
+
+
+def _disputable(plan: Plan, role: RoleRule) -> set[str]:
+    """Attributes, as the catalogue names them, that a role is told or whose questions it is answered."""
+    named = {f"person.{column}" for column in role.person} | {
+        f"{stem}.{column}" for stem, columns in role.sources.items() for column in columns
+    }
+    asked = [q for q in plan.questions if q.code in role.questions.get(q.stem, ())]
+    return named | {f"{q.stem}.{field}" for q in asked for field, _, _ in q.conditions}
 
 
 def _covering(connection: sa.Connection, role: RoleRule, name: str, stems: list[str]) -> str:
@@ -419,6 +444,7 @@ def _role(connection: sa.Connection, role: RoleRule, stems: list[str], tables: l
     grant(_PERSON, ["person_id", "as_of_date", *person])
     view("person", f"SELECT {', '.join(_ident(c) for c in ['person_id', 'as_of_date', *person])} FROM {_PERSON}")
     grant("identity.link", ["record_id", "person_id"])
+    grant(_DISPUTED, ["record_id", "attribute", "since", "due"])
     grant("identity.redirect", ["old_person_id", "person_id"])
     if role.household:
         relation = ["relation"] if "relation" in role.household else []

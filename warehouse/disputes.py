@@ -12,6 +12,7 @@ from hub.settings import Settings
 from hub.working_days import working_days
 from schemas.contract import BOOKKEEPING, Contract, load_contract, load_contracts
 from warehouse import agency_tables, ledger, survivorship
+from warehouse.asking import Asking
 from warehouse.survivorship import COLUMNS
 
 GOLDEN = "person"
@@ -254,3 +255,25 @@ def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_i
         {"key": dispute_id, "person": person_id},
     )
     return [Stored(**row._mapping) for row in rows]
+
+
+_OWN = (
+    "SELECT d.dispute_id::text, d.receipt_id::text, d.attribute, d.stem, d.kind, d.reason, d.client_id, d.opened_date, d.due_date, e.event AS outcome,"
+    " e.business_date AS ended_date, e.words FROM ops.dispute d LEFT JOIN ops.dispute_event e ON e.dispute_id = d.dispute_id AND e.event <> 'open'"
+    " WHERE d.department = $1"
+)
+
+
+async def page(asking: Asking, department: str, after: Any | None, most: int, *, open_only: bool) -> list[Any]:
+    """A department's disputes behind an id, oldest first."""
+    return await asking.read(
+        None,
+        f"{_OWN} AND ($2::uuid IS NULL OR d.dispute_id > $2) AND (NOT $3 OR e.event IS NULL) ORDER BY d.dispute_id LIMIT $4",
+        department, after, open_only, most,
+    )  # fmt: skip
+
+
+async def one(asking: Asking, department: str, dispute_id: Any) -> Any | None:
+    """A department's dispute; None = it has none of that id."""
+    rows = await asking.read(None, f"{_OWN} AND d.dispute_id = $2::uuid", department, dispute_id)
+    return rows[0] if rows else None

@@ -46,7 +46,7 @@ _LIST = {
     },
 }  # fmt: skip
 _ANSWERS = {
-    Format.CSV: "row,ref,status,fault,person_id,night,receipt_id,person.name,insured,medical_insurance.as_of_date,pool.as_of_date,stale_sources\r\n",
+    Format.CSV: "row,ref,status,fault,person_id,night,receipt_id,person.name,insured,medical_insurance.as_of_date,pool.as_of_date,stale_sources,disputed\r\n",
     Format.NDJSON: '{"row":1,"ref":"row-1","status":"not_available","fault":null,"person_id":null,"values":[],"answers":[],"night":"2026-03-05","receipt":{"receipt_id":"…"}}\n',
 }  # fmt: skip
 _FILE = {

@@ -45,6 +45,7 @@ ANSWERED = PLAIN | {
     "POST /v1/subscriptions/{subscription_id}/test", "GET /v1/subscriptions/{subscription_id}/notices",
     "POST /v1/emergencies", "DELETE /v1/emergencies/{emergency_id}",
     "POST /v1/consents", "GET /v1/consents", "GET /v1/consents/{consent_id}", "DELETE /v1/consents/{consent_id}",
+    "POST /v1/disputes", "GET /v1/disputes", "GET /v1/disputes/{dispute_id}",
     "GET /v1/recalls", "GET /v1/recalls/{recall_id}", "GET /v1/recalls/{recall_id}/values", "POST /v1/recalls/{recall_id}/acknowledge",
     "GET /v1/receipts", "GET /v1/receipts/{receipt_id}", "GET /v1/log/consistency",
     "POST /registry/sync/search", "POST /registry/search", "POST /registry/subscribe", "POST /registry/unsubscribe",
@@ -102,6 +103,8 @@ class Desk:
             subject = [{"id": self.things["person_id"]}]
             wanted = {**GRANTED[REVIEW], "kind": "person", "subjects": subject, "address": "https://127.0.0.1/hook"}  # never called
             return str(asker.post("/v1/subscriptions", **wanted).json()["subscription_id"])
+        if name == "dispute_id":
+            return str(asker.post("/v1/disputes", **self.disputed()).json()["disputes"][0]["dispute_id"])
         if name == "consent_id":
             return str(
                 asker.post("/v1/consents", purpose=REVIEW, resident_id=self.number, reference=CONSENT, valid_to="2099-12-31").json()[
@@ -110,6 +113,14 @@ class Desk:
             )
         self.forget("emergency")
         return str(asker.post("/v1/emergencies", **RESCUE).json()["emergency_id"])
+
+    def disputed(self) -> dict[str, str]:
+        """A dispute that can be opened: nothing is disputed any more."""
+        self.pool.run(
+            "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor) SELECT dispute_id, 'withdrawn', current_date, 'test' FROM share.disputed"
+        )
+        named = {"receipt_id": self.things["named_receipt_id"], "person_id": self.things["person_id"]}
+        return {**named, "attribute": "person.name", "kind": "correction", "reason": "wrong"}
 
     def forget(self, table: str) -> None:
         self.pool.run(f"DELETE FROM share.{table} WHERE client_id = :c", c=self.sender.asker.client_id)
@@ -129,11 +140,13 @@ def desk(pool: Pool) -> Iterator[Desk]:
         " 'corrected', false, 1) RETURNING recall_id::text",
         leaf=told["leaf_index"], receipt=told["receipt_id"], client=asker.client_id, purpose=WATCH, person=row.id,
     )  # fmt: skip
-    made.things |= {"receipt_id": told["receipt_id"], "recall_id": recall[0]}
+    name = asker.person(row.id, WATCH, "person.name").json()["receipt"]["receipt_id"]
+    made.things |= {"receipt_id": told["receipt_id"], "recall_id": recall[0], "named_receipt_id": name}
     service = pool.http.app.state.service  # type: ignore[attr-defined]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service, "settings", service.settings.model_copy(update={"dci_is_lenient": True}))
         yield made
+    made.disputed()
     for table in ("compare_job", "export", "subscription", "emergency", "consent", "recall", "dci_transaction"):
         made.forget(table)
 
@@ -191,6 +204,8 @@ def body_of(desk: Desk, name: str, body: dict[str, Any], purpose: str) -> dict[s
         return {**without("consent", "address"), **GRANTED[purpose], "subjects": [{"id": subject}]}
     if path == "/v1/consents":
         return {**without("valid_from"), "purpose": REVIEW, "resident_id": desk.number, "valid_to": "2099-12-31"}
+    if path == "/v1/disputes":
+        return {**without("resident_id", "consent"), **desk.disputed()}
     return {**body, "purpose": RESCUE["purpose"]} if path == "/v1/emergencies" else body
 
 

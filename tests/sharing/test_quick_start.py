@@ -35,6 +35,9 @@ def run(script, folder, variables):
 def pages_client(pool):
     """The client the pages make, which is gone afterwards, as the other one is."""
     yield "my-desk"
+    pool.run(
+        "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor) SELECT dispute_id, 'withdrawn', current_date, 'test' FROM share.disputed"
+    )
     for table in ("consent", "client_secret", "client"):
         pool.run(f"DELETE FROM share.{table} WHERE client_id = 'our-desk'")
     for table in ("recall", "subscription", "export", "compare_job", "emergency", "answered", "client_secret", "client"):
@@ -76,6 +79,8 @@ def test_the_guides_own_commands_lead_from_credentials_to_every_kind_of_answer(p
         answer("values.json")["told"]["answers"][0]["question"] == "insured" and answer("acknowledged.json")["acknowledged_by"] == "my-desk"
     )
     assert '"type":"person"' in Path(tmp_path / "all.ndjson").read_text() and answer("end.json")["type"] == "end"
+    assert answer("dispute.json")["disputes"][0]["state"] == "open" and len(answer("disputes.json")["disputes"]) == 1
+    assert "disputed" not in answer("phone.json")["values"][0] and "due" in answer("marked.json")["values"][0]["disputed"]
     assert answer("consent.json")["withdrawn_at"] is None and answer("withdrawn.json")["withdrawn_at"]
     assert answer("job.json")["state"] == "done" and "row-1" in (tmp_path / "answers.csv").read_text(encoding="utf-8")
     assert answer("subscription.json")["kind"] == "person" and answer("notices.json")["notices"] == []
