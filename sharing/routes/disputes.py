@@ -55,7 +55,9 @@ async def open_(request: Request, asked: DisputeRequest) -> Response:
             "bad-request", errors=[{"pointer": "body/attribute", "message": "no field of an agency's record, nor a golden value"}]
         )
     receipt = await asking.read(audit_log.entry(service.asking, str(asked.receipt_id), who.department))
-    entry = {} if receipt is None or receipt["body"] is None else orjson.loads(receipt["body"])
+    if receipt is None or receipt["body"] is None:
+        raise Problem("not-found")
+    entry = orjson.loads(receipt["body"])
     if entry.get("decision") not in ("told", "unchanged") or entry["told"].get(asked.attribute, "refused") == "refused":
         raise Problem("not-found")
     question = await asking.admitted(
