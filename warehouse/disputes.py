@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from cryptography.exceptions import InvalidTag
 
 from hub.seal import Seal
 from hub.settings import Settings
@@ -200,9 +201,14 @@ def _sealed(settings: Settings, dispute_id: str, details: str | None) -> bytes |
 
 
 def details(connection: sa.Connection, settings: Settings, dispute_id: str) -> str | None:
-    """What the agency is told beside; None = nothing, or it was erased."""
+    """What the agency is told beside; None = nothing, it was erased, or its key is gone."""
     sealed = connection.scalar(sa.text("SELECT details FROM ops.dispute WHERE dispute_id = CAST(:key AS uuid)"), {"key": dispute_id})
-    return None if sealed is None else Seal(settings, "dispute.key").open(bytes(sealed), dispute_id).rstrip(b"\0").decode()
+    if sealed is None:
+        return None
+    try:
+        return Seal(settings, "dispute.key").open(bytes(sealed), dispute_id).rstrip(b"\0").decode()
+    except InvalidTag:
+        return None
 
 
 def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day: date, actor: str) -> int:

@@ -47,6 +47,22 @@ def test_a_person_is_asked_for_by_number_and_by_id_and_the_receipt_verifies(pool
     assert list(desk.recalls()) == [] and desk.checkpoint().startswith("assistance-hub/")
 
 
+def test_what_is_wrong_is_disputed_by_the_receipt_of_the_answer(pool, desk):
+    row = a_person(pool)
+    told = desk.person(WATCH, row.id, attributes=["person.name"])
+    wrong = {"kind": "correction", "reason": "wrong", "person_id": row.id, "details": "名字写错"}
+    (made,) = desk.dispute(told["receipt"]["receipt_id"], "person.name", **wrong)
+    try:
+        assert made in list(desk.disputes(open_only=True))
+        assert desk.person(WATCH, row.id, attributes=["person.name"])["values"][0]["disputed"]["due"] == made["due_date"]
+        with pytest.raises(HubProblem, match="already"):
+            desk.dispute(told["receipt"]["receipt_id"], "person.name", **wrong)
+    finally:
+        pool.run(
+            "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor) SELECT dispute_id, 'withdrawn', current_date, 'test' FROM share.disputed"
+        )
+
+
 def test_what_a_recall_is_about_is_one_call(pool, desk):
     row = a_person(pool)
     told = desk.person(WATCH, row.id, questions=["insured"])
