@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import rulings
+from pipeline import erasure, rulings
 from tests.conftest import Hub
+from tests.pipeline.test_erasure import someone
 from tests.pipeline.test_rulings import newest
 from tests.pipeline.test_survivorship import written
 
@@ -28,7 +29,14 @@ def adopting(_hub: Hub, folder: Path) -> list[str]:
     return ["survivorship", "adopt", str(written(folder))]
 
 
-@pytest.mark.parametrize("command", [withdrawing, adopting])
+def erasing(hub: Hub, _folder: Path) -> list[str]:
+    person = someone(hub, "cardinality(sources) >= 2")
+    said = {"--basis": "consent", "--reason": "decision 2026/17", "--by": "王工", "--confirmed-by": "李工"}
+    options = [part for option in said.items() for part in option]
+    return ["erasure", "carry-out", person, *options, "--confirm", erasure.plan(hub.settings, person).confirm]
+
+
+@pytest.mark.parametrize("command", [withdrawing, adopting, erasing])
 def test_a_command_killed_at_any_moment_and_run_again_leaves_the_pool_of_a_quiet_one(borrowed: Hub, tmp_path: Path, command) -> None:  # type: ignore[no-untyped-def]
     hub, draw = borrowed, random.Random(20260301)
     with hub.landing_kept():
@@ -50,4 +58,5 @@ def test_a_command_killed_at_any_moment_and_run_again_leaves_the_pool_of_a_quiet
             child.communicate()
         again = hub.command(*said)
         assert again.returncode in (0, 2), again.stderr  # 2: it was through before it was killed, and cannot be done twice
+        hub.command("erasure", "finish")
         assert (hub.fingerprint(), hub.quarantine_history()) == quiet
