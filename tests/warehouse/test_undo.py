@@ -214,7 +214,7 @@ def lived(bare, story, *, surviving=None):
         assert not astray, "whoever was told an id finds the person by it"
         return (
             fingerprint.kept(connection),
-            {**held(connection, DERIVED), "past days": past_days(connection, hub, len(story.nights))},
+            {**held(connection, DERIVED), "past days": past_days(connection, hub, range(len(story.nights)))},
             spoken,
         )
     finally:
@@ -228,11 +228,11 @@ def held(connection, tables):
 
 
 def past_days(connection, hub, nights):
-    """What is told of everybody of each day: golden values, records and households, without what tells when the hub came to know of it."""
+    """What is told of everybody of the days of some nights: golden values, records and households, without what tells when the hub came to know of it."""
     rule, newest = identify.homes_rule(hub.pool_id), ledger.publication(connection)
     everybody = list(connection.scalars(sa.text("SELECT person_id::text FROM core.person")))
     found = set()
-    for day in (EPOCH + timedelta(days=n) for n in range(nights)):
+    for day in (EPOCH + timedelta(days=n) for n in nights):
         found |= {(day, *home.values()) for home in homes.of_persons(connection, rule, day, newest, everybody)}
         for person_id in everybody:
             try:
