@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import identity_pool
+from warehouse import identity_pool, versions
 from warehouse.identity_pool import Follow, Resolve
 
 _VOICE = "r.record_id, r.stem, authority, as_of_date, r.registered_no, registered_relation, r.living_no, living_relation, birth_date, sex, address_key, phone_key"
@@ -38,13 +38,7 @@ SELECT l.record_id FROM identity.link l WHERE l.person_id = ANY(CAST(:persons AS
     AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
 UNION SELECT h.record_id FROM history.link h WHERE (h.row ->> 'person_id')::uuid = ANY(CAST(:persons AS uuid[])) AND lower(h.known_during) <= :n
 """
-# The person of a record in the publication, or the last one before, where it has none by then.
-_LED = """(SELECT person_id FROM (
-    SELECT l.person_id, 9223372036854775807 AS until FROM identity.link l WHERE l.record_id = r.record_id
-        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
-    UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
-        WHERE h.record_id = r.record_id AND h.row IS NOT NULL AND lower(h.known_during) <= :n
-) AS told ORDER BY until DESC LIMIT 1)"""
+_LED = f"({versions.led('r.record_id')})"
 # The versions of records that were valid on the day, each with its person.
 _VALID = f"""
 WITH past AS MATERIALIZED (

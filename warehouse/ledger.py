@@ -109,10 +109,13 @@ def night_opened_for(connection: sa.Connection, instant: datetime) -> date | Non
 
 def today(settings: Settings, connection: sa.Connection) -> date:
     """The day by which ages count: the clock in China, or the newest night where the county's calendar rules."""
-    if settings.business_clock == "wall":
-        return datetime.now(CHINA).date()
-    last = last_night(connection)
-    return last.business_date if last else settings.sandbox_epoch
+    last = last_night(connection) if settings.business_clock != "wall" else None
+    return by_clock(settings, last.business_date if last else None)
+
+
+def by_clock(settings: Settings, newest: date | None) -> date:
+    """The same where the newest night is known (None = there is none yet)."""
+    return datetime.now(CHINA).date() if settings.business_clock == "wall" else newest or settings.sandbox_epoch
 
 
 def last_night(connection: sa.Connection, *, published: bool = False) -> Night | None:

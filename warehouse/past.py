@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from hub.dates import shown_exactly
 from hub.errors import ConfigError
 from schemas.survivorship import Survivorship, parsed
-from warehouse import erasures, homes, survivorship
+from warehouse import erasures, homes, survivorship, versions
 from warehouse.homes import Rule
 from warehouse.questions import as_uuid
 
@@ -82,15 +82,7 @@ def intakes(connection: sa.Connection, at: Moment) -> tuple[date | None, dict[st
     return rows[0].night, {r.stem: r.state for r in rows if r.stem is not None}
 
 
-# The link of one record in a publication, or its last one before it had none.
-_LINK = """
-SELECT person_id FROM (
-    SELECT l.person_id, 9223372036854775807 AS until FROM identity.link l WHERE l.record_id = :key
-        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
-    UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
-        WHERE h.record_id = :key AND h.row IS NOT NULL AND lower(h.known_during) <= :n
-) AS told ORDER BY until DESC LIMIT 1
-"""
+_LINK = versions.led(":key")
 
 
 def answers_to(connection: sa.Connection, record_id: str, number: int) -> str | None:

@@ -17,6 +17,20 @@ _KEPT = {
 }
 
 
+def led(column: str) -> str:
+    """SQL of the person whom a record belonged to in publication ``:n``, or last before, where it had none by then; no row = it was not known yet.
+
+    Args:
+        column: that holds the record's id, or a parameter.
+    """
+    return f"""SELECT person_id FROM (
+    SELECT l.person_id, 9223372036854775807 AS until FROM identity.link l WHERE l.record_id = {column}
+        AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
+    UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
+        WHERE h.record_id = {column} AND h.row IS NOT NULL AND lower(h.known_during) <= :n
+) AS told ORDER BY until DESC LIMIT 1"""
+
+
 def _former(table: str) -> str:
     return f"former_{table.split('.')[1]}"
 

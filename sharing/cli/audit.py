@@ -1,6 +1,5 @@
 """`hub audit`: the log of who was told what."""
 
-import getpass
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ from hub.dates import parse_date, parse_instant, shown
 from hub.errors import ConfigError
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
+from sharing.cli import reviewing
 from sharing.cli.pool import migrated
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ Id = Annotated[str, typer.Argument(metavar="FINDING", help="Id of a finding, or 
 app = typer.Typer(help="查询留痕 / the log of who was told what.", no_args_is_help=True)
 unusual_app = typer.Typer()
 app.add_typer(unusual_app, name="unusual")
-FINDINGS = {"justified": "正当 justified", "unjustified": "不当 unjustified"}
 
 
 @app.command("verify")
@@ -169,7 +168,9 @@ def audit_unusual(
         return
     console = screen()
     for f in found:
-        state = Text(f"{FINDINGS[f.finding]} {f.reviewed_by}: {f.words}") if f.finding else "[yellow]待复核 to be reviewed[/yellow]"
+        state = (
+            Text(f"{reviewing.FINDINGS[f.finding]} {f.reviewed_by}: {f.words}") if f.finding else "[yellow]待复核 to be reviewed[/yellow]"
+        )
         days = f"{f.first_day}" if f.days == 1 else f"{f.first_day} – {f.last_day}, {f.days} 天 days"
         usual = "" if f.usual is None else f" · 往日 usual {f.usual:,.0f}"
         console.print(f"[bold]{f.unusual_id}[/bold]  {f.department} {f.client_id}  ", state, sep="", soft_wrap=True)
@@ -210,22 +211,17 @@ def audit_unusual_scan() -> None:
 @unusual_app.command("review")
 def audit_unusual_review(
     finding_id: Id,
-    finding: Annotated[str, typer.Option("--finding", help=" | ".join(FINDINGS))] = "",
-    words: Annotated[str, typer.Option("--words", help="What was found; no value of a person.")] = "",
-    by: Annotated[str | None, typer.Option("--by", help="Who reviews; the account on this machine if not given.")] = None,
+    finding: reviewing.Finding = "",
+    words: reviewing.Words = "",
+    by: reviewing.By = None,
 ) -> None:
     """Write down what a review found. What was looked at is not raised again; what goes on afterwards is."""
     from warehouse import unusual as findings
 
-    if finding not in FINDINGS:
-        raise ConfigError("this is no finding", where="--finding", next_step=f"one of: {', '.join(FINDINGS)}")
-    if not words.strip():
-        raise ConfigError("what was found must be said", where="--words")
+    said = reviewing.given(finding, words, by)
     with migrated(get_settings()).begin() as connection:
-        done = findings.review(connection, finding_id, by=(by or getpass.getuser()).strip(), finding=finding, words=words.strip())
-    print(f"已复核 reviewed: {done.unusual_id} {FINDINGS[finding]}")
-    if finding == "unjustified":
-        print(f"下一步 next: hub client revoke {done.client_id}")
+        done = findings.review(connection, finding_id, **said)
+    reviewing.tell(done.unusual_id, finding, done.client_id)
 
 
 @app.command("person")

@@ -1,6 +1,5 @@
 """`hub emergency`: uses of emergency grants, seen and reviewed."""
 
-import getpass
 from dataclasses import asdict
 from typing import Annotated
 
@@ -8,15 +7,14 @@ import typer
 from rich.text import Text
 
 from hub.dates import shown
-from hub.errors import ConfigError
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
+from sharing.cli import reviewing
 from sharing.cli.pool import migrated
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 Id = Annotated[str, typer.Argument(metavar="EMERGENCY", help="Id of an emergency, or its beginning; see `hub emergency list`.")]
 app = typer.Typer(help="紧急调阅 / emergencies: who broke the glass, and what the review found.", no_args_is_help=True)
-FINDINGS = {"justified": "正当 justified", "unjustified": "不当 unjustified"}
 
 
 @app.command("list")
@@ -38,7 +36,13 @@ def emergency_list(
         "编号 emergency", "部门 department", "用途 purpose", "经办 operator", "事由 reason", "起 opened", "人数 persons", "状态 state"
     )
     for e in found:
-        state = "[red]进行中 open[/red]" if e.is_open else FINDINGS[e.finding] if e.finding else "[yellow]待复核 to be reviewed[/yellow]"
+        state = (
+            "[red]进行中 open[/red]"
+            if e.is_open
+            else reviewing.FINDINGS[e.finding]
+            if e.finding
+            else "[yellow]待复核 to be reviewed[/yellow]"
+        )
         table.add_row(
             e.emergency_id, f"{e.department} {e.client_id}", e.purpose, Text(e.operator), Text(e.reason), shown(e.opened_at),
             f"{e.told}/{e.persons}", state,
@@ -59,19 +63,14 @@ def emergency_end(emergency: Id) -> None:
 @app.command("review")
 def emergency_review(
     emergency: Id,
-    finding: Annotated[str, typer.Option("--finding", help=" | ".join(FINDINGS))] = "",
-    words: Annotated[str, typer.Option("--words", help="What was found; no value of a person.")] = "",
-    by: Annotated[str | None, typer.Option("--by", help="Who reviews; the account on this machine if not given.")] = None,
+    finding: reviewing.Finding = "",
+    words: reviewing.Words = "",
+    by: reviewing.By = None,
 ) -> None:
     """Write down what a review found. What was told meanwhile: `hub audit report`; who looked at a person: `hub audit person`."""
     from warehouse import emergencies
 
-    if finding not in FINDINGS:
-        raise ConfigError("this is no finding", where="--finding", next_step=f"one of: {', '.join(FINDINGS)}")
-    if not words.strip():
-        raise ConfigError("what was found must be said", where="--words")
+    said = reviewing.given(finding, words, by)
     with migrated(get_settings()).begin() as connection:
-        done = emergencies.review(connection, emergency, by=(by or getpass.getuser()).strip(), finding=finding, words=words.strip())
-    print(f"已复核 reviewed: {done.emergency_id} {FINDINGS[finding]}")
-    if finding == "unjustified":
-        print(f"下一步 next: hub client revoke {done.client_id}")
+        done = emergencies.review(connection, emergency, **said)
+    reviewing.tell(done.emergency_id, finding, done.client_id)

@@ -10,6 +10,7 @@ from sharing.ledger import Entry
 from sharing.models import ConsentPage, ConsentRequest, RegisteredConsent
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
+from sharing.routes import own
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from sharing.service import Service
@@ -84,8 +85,7 @@ async def page(
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     rows = await asking.read(consents.page(service.asking, who.department, cursor, limit + 1))
-    following = rows[limit - 1]["consent_id"] if len(rows) > limit else None
-    return json({"consents": [_shown(r) for r in rows[:limit]], "next_cursor": following})
+    return own.page("consents", rows, limit, "consent_id", _shown)
 
 
 @router.get("/{consent_id}", summary="One consent", response_model=RegisteredConsent, responses=problems(400, 401, 404, 429, 503))
@@ -93,10 +93,7 @@ async def one(request: Request, consent_id: UUID) -> Response:
     """Only your department's own."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    row = await asking.read(consents.one(service.asking, who.department, consent_id))
-    if row is None:
-        raise Problem("not-found")
-    return json(_shown(row))
+    return own.one(await asking.read(consents.one(service.asking, who.department, consent_id)), _shown)
 
 
 @router.delete("/{consent_id}", summary="Withdraw a consent", response_model=RegisteredConsent, responses=problems(400, 401, 404, 429, 503))
@@ -104,9 +101,7 @@ async def withdraw(request: Request, consent_id: UUID) -> Response:
     """Because the person took it back. From then on the grant does not speak of them; saying it again changes nothing."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    found = await asking.read(consents.one(service.asking, who.department, consent_id))
-    if found is None:
-        raise Problem("not-found")
     row = await asking.read(consents.withdraw(service.asking, who.department, consent_id, who.client_id))
-    await _written(request, who, found["purpose"], "consent_withdrawn", found["reference"])
-    return json(_shown(row))
+    if row is not None:
+        await _written(request, who, row["purpose"], "consent_withdrawn", row["reference"])
+    return own.one(row, _shown)

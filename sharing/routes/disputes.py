@@ -1,39 +1,35 @@
 """Disputes (校核纠错, 异议): a value your department was told is wrong. Its agency is asked, and the value is marked until it answers."""
 
 import asyncio
-from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from hub.dates import CHINA
 from sharing import asking, named
 from sharing.asking import Question
 from sharing.models import Dispute, DisputeList, DisputePage, DisputeRequest
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
+from sharing.routes import own
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from sharing.service import Service
-from warehouse import audit_log, database, disputes
+from warehouse import audit_log, database, disputes, ledger
 
 router = APIRouter(prefix="/v1/disputes", tags=["disputes"], route_class=OnceRoute)
 _STATES = {None: "open", "answered": "answered_by_delivery"}
 
 
-def _today(service: Service) -> date | None:
-    return datetime.now(CHINA).date() if service.settings.business_clock == "wall" else service.moment.night
-
-
 def _shown(service: Service, row: Any) -> dict[str, Any]:
     ended, outcome = row["ended_date"], row["outcome"]
-    until = ended or _today(service)
+    until = ended or ledger.by_clock(service.settings, service.moment.night)
     return {
         "dispute_id": row["dispute_id"], "receipt_id": row["receipt_id"], "attribute": row["attribute"], "source": row["stem"], "kind": row["kind"],
         "reason": row["reason"], "opened_by": row["client_id"], "opened_date": str(row["opened_date"]), "due_date": str(row["due_date"]),
-        "state": _STATES.get(outcome, outcome), "is_overdue": until is not None and until > row["due_date"],
+        "state": _STATES.get(outcome, outcome), "is_overdue": until > row["due_date"],
         "ended_date": None if ended is None else str(ended), "refusal": row["words"] if outcome == "refused" else None,
     }  # fmt: skip
 
@@ -115,8 +111,7 @@ async def page(
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     rows = await asking.read(disputes.page(service.asking, who.department, cursor, limit + 1, open_only=open))
-    following = rows[limit - 1]["dispute_id"] if len(rows) > limit else None
-    return json({"disputes": [_shown(service, r) for r in rows[:limit]], "next_cursor": following})
+    return own.page("disputes", rows, limit, "dispute_id", partial(_shown, service))
 
 
 @router.get("/{dispute_id}", summary="One dispute", response_model=Dispute, responses=problems(400, 401, 404, 429, 503))
@@ -124,7 +119,4 @@ async def one(request: Request, dispute_id: UUID) -> Response:
     """Only your department's own."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    row = await asking.read(disputes.one(service.asking, who.department, dispute_id))
-    if row is None:
-        raise Problem("not-found")
-    return json(_shown(service, row))
+    return own.one(await asking.read(disputes.one(service.asking, who.department, dispute_id)), partial(_shown, service))

@@ -10,6 +10,7 @@ from sharing.models import Consent, Recall, RecallPage, RecallValues
 from sharing.once import OnceRoute, documented
 from sharing.problems import Problem
 from sharing.recall import CAUSES, told_as
+from sharing.routes import own
 from sharing.routes.documented import problems
 from sharing.routes.persons import json
 from sharing.service import Service
@@ -31,12 +32,6 @@ def _shown(row: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _found(row: Any | None) -> Response:
-    if row is None:
-        raise Problem("not-found")
-    return json(_shown(row))
-
-
 @router.get("", summary="Your department's recalls", response_model=RecallPage, responses=problems(400, 401, 429, 503))
 async def page(
     request: Request,
@@ -48,8 +43,7 @@ async def page(
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     rows = await asking.read(recalls.page(service.asking, who.department, cursor, limit + 1, open_only=open))
-    following = rows[limit - 1]["recall_id"] if len(rows) > limit else None
-    return json({"recalls": [_shown(r) for r in rows[:limit]], "next_cursor": following})
+    return own.page("recalls", rows, limit, "recall_id", _shown)
 
 
 @router.get("/{recall_id}", summary="One recall", response_model=Recall, responses=problems(400, 401, 404, 429, 503))
@@ -57,7 +51,7 @@ async def one(request: Request, recall_id: UUID) -> Response:
     """Only your department's own."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    return _found(await asking.read(recalls.one(service.asking, who.department, recall_id)))
+    return own.one(await asking.read(recalls.one(service.asking, who.department, recall_id)), _shown)
 
 
 @router.get(
@@ -106,4 +100,4 @@ async def acknowledge(request: Request, recall_id: UUID) -> Response:
     """The first acknowledgement counts; saying it again changes nothing."""
     service: Service = request.app.state.service
     who = asking.caller(service, request)
-    return _found(await asking.read(recalls.acknowledge(service.asking, who.department, recall_id, who.client_id)))
+    return own.one(await asking.read(recalls.acknowledge(service.asking, who.department, recall_id, who.client_id)), _shown)

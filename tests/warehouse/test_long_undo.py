@@ -8,19 +8,14 @@ from contextlib import contextmanager
 import pytest
 import sqlalchemy as sa
 
-from schemas.contract import load_contracts
 from tests.conftest import Hub
-from tests.warehouse.test_undo import DERIVED, KEYS, WHO, Sent, born_as, held, past_days, redirects, run, take_in
-from warehouse import agency_tables, embedded, fingerprint
+from tests.warehouse.test_undo import DERIVED, KEYS, WHO, Sent, born_as, emptied, held, past_days, redirects, run, take_in
+from warehouse import embedded, fingerprint
 
 pytestmark = pytest.mark.slow
 # As many as a year's working nights under `make search`; each is a night's own work and commit.
 NIGHTS = 200 if "HUB_TEST_EXAMPLES" in os.environ else 12
 LI, WANG = (0, "k1"), (1, "k2")  # agency and key of the two who are said to be one
-_EMPTY = (
-    "identity.redirect", "identity.judgement", "identity.retraction", "history.record_revised", "history.observation", "history.link",
-    "history.person", "history.household", "history.household_member", "history.judgement", "quarantine.row",
-)  # fmt: skip
 
 
 @contextmanager
@@ -29,10 +24,7 @@ def world(hub: Hub, name: str) -> Iterator[sa.Connection]:
     hub.keep(name)
     engine = sa.create_engine(sa.make_url(embedded.cluster(hub.settings).url()).set(database=name))
     with engine.connect() as connection:
-        run(connection, "ALTER TABLE identity.judgement DISABLE TRIGGER USER; ALTER TABLE identity.retraction DISABLE TRIGGER USER")
-        for contract in load_contracts().values():
-            agency_tables.ensure_core(connection, contract)
-        run(connection, f"TRUNCATE {', '.join([*_EMPTY, *DERIVED, *map(agency_tables.core_table, load_contracts())])}")
+        emptied(connection)
         connection.commit()
         yield connection
     engine.dispose()

@@ -98,17 +98,22 @@ def stories(chosen):
     return Story(tuple(nights), tuple(said))
 
 
+def emptied(connection):
+    """Take everything out of a pool, so that nights may begin anew in it."""
+    tables = ("identity.redirect", "identity.judgement", "identity.retraction", "history.record_revised", "history.observation",
+              "history.link", "history.person", "history.household", "history.household_member", "history.judgement", "quarantine.row")  # fmt: skip
+    run(connection, "ALTER TABLE identity.judgement DISABLE TRIGGER USER; ALTER TABLE identity.retraction DISABLE TRIGGER USER")
+    for contract in load_contracts().values():
+        agency_tables.ensure_core(connection, contract)
+    agencies = [agency_tables.core_table(stem) for stem in load_contracts()]
+    run(connection, f"TRUNCATE {', '.join([*tables, *DERIVED, *agencies])}")
+
+
 @pytest.fixture
 def bare(five_nights):
     """The pool with nothing in it, in a transaction that is taken back."""
     with database.engine(five_nights.settings).connect() as connection:
-        tables = ("identity.redirect", "identity.judgement", "identity.retraction", "history.record_revised", "history.observation",
-                  "history.link", "history.person", "history.household", "history.household_member", "history.judgement", "quarantine.row")  # fmt: skip
-        run(connection, "ALTER TABLE identity.judgement DISABLE TRIGGER USER; ALTER TABLE identity.retraction DISABLE TRIGGER USER")
-        for contract in load_contracts().values():
-            agency_tables.ensure_core(connection, contract)
-        agencies = [agency_tables.core_table(stem) for stem in load_contracts()]
-        run(connection, f"TRUNCATE {', '.join([*tables, *DERIVED, *agencies])}")
+        emptied(connection)
         yield connection, five_nights.settings
         connection.rollback()
 
