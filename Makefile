@@ -15,7 +15,7 @@ export HUB_SANDBOX_PERSONS := $(PERSONS)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run stop test test-fast search check docs format locks dci-conformance dci-messages faults bench bench-history bench-sharing bench-log bench-lookout bench-night bench-setup bench-identity audit-setup sbom audit lock clean
+.PHONY: help setup run stop test test-fast search check docs pictures format locks dci-conformance dci-messages faults bench bench-history bench-sharing bench-log bench-lookout bench-night bench-setup bench-identity audit-setup sbom audit lock clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -56,6 +56,9 @@ check: setup ## Lint, types, import law, YAML, generated docs fresh
 
 docs: setup ## Write the generated pages under docs/ again
 	@$(BIN)/python -W ignore -m manual
+
+pictures: setup ## Live the morning of docs/operations.md once more and draw its pictures
+	@$(BIN)/python -W ignore -m manual.pictures
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
