@@ -167,46 +167,89 @@ def _whole(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
     with _alone(settings, stock):
         known = next((n for n in range(night - 1, 0, -1) if kept(ledger, n).exists()), 0)
         entered = pl.read_parquet(kept(ledger, known)) if known else None
-        for each in range(known + 1, night + 1):
-            rows = _observe(contract, each, settings)
-            rows, entered = _entered(contract, rows, entered, each, settings)
+        for each in range(known + 1, night):
+            entered = _entered(_noticed(contract, each, entered, settings), entered, each)
             _store(entered, kept(ledger, each))
+        rows = _observe(contract, night, settings)
+        entered = _entered(rows.select("serial", "inputs", content=_content(rows)), entered, night)
+        _store(entered, kept(ledger, night))
+        rows = _dated(contract, rows, entered, settings)
         _store(rows, path)
     return rows
+
+
+def _county(night: int, settings: Settings) -> tuple[subjects.County, list[np.ndarray]]:
+    """The county on a night, and its persons in blocks."""
+    county = subjects.County(people(settings, night), settings.sandbox_seed, night, settings.sandbox_epoch)
+    persons = np.arange(county.people.height)
+    return county, [persons[i : i + _BLOCK] for i in range(0, persons.size, _BLOCK)]
 
 
 def _observe(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
     """The rows an agency holds on a night, in its columns; what says when a row changed is left out.
 
     Returns:
-        Beside the agency's columns: ``serial`` of the record, ``is_over``, and the truth.
+        Beside the agency's columns: ``serial`` of the record, ``inputs``, what all of it is a function of, ``is_over``, and the truth.
     """
-    county = subjects.County(people(settings, night), settings.sandbox_seed, night, settings.sandbox_epoch)
-    persons = np.arange(county.people.height)
-    blocks = [persons[i : i + _BLOCK] for i in range(0, persons.size, _BLOCK)]
-    return pl.concat([_observe_some(contract, county, who, settings) for who in blocks])
+    county, blocks = _county(night, settings)
+    held = (_about(contract, county, who, settings) for who in blocks)
+    return pl.concat([_written(contract, rows, night, settings).with_columns(inputs=_inputs(rows)) for rows in held])
 
 
-def _observe_some(contract: Contract, county: subjects.County, who: np.ndarray, settings: Settings) -> pl.DataFrame:
-    seed, stem = settings.sandbox_seed, contract.stem
+def _noticed(contract: Contract, night: int, before: pl.DataFrame | None, settings: Settings) -> pl.DataFrame:
+    """What the ledger of a night is made of, without the rows: only those are written out whose inputs differ from the night before."""
+    county, blocks = _county(night, settings)
+    corrected, yesterday = (corrections.in_force(settings, contract.stem, n) for n in (night, night - 1))
+    known = None if before is None or corrected != yesterday else before.select("serial", "inputs", "content")
+    noticed = []
+    for who in blocks:
+        held = _about(contract, county, who, settings)
+        now = held.select("serial", inputs=_inputs(held))
+        if known is not None:
+            now = now.join(known, on=["serial", "inputs"], how="left", maintain_order="left")
+            held = held.filter(now["content"].is_null())
+            noticed.append(now.filter(pl.col("content").is_not_null()))
+        rows = _written(contract, held, night, settings)
+        noticed.append(held.select("serial", inputs=_inputs(held), content=_content(rows)))
+    return pl.concat(noticed)
+
+
+def _inputs(rows: pl.DataFrame) -> pl.Series:
+    """A number for all that a record is a function of, apart from the agency's corrections: equal ones are written alike."""
+    return rows.hash_rows(seed=1)
+
+
+def _content(rows: pl.DataFrame) -> pl.Series:
+    """A number for a row as it is written: unequal ones differ."""
+    return rows.select(pl.exclude("inputs", *TRUTH)).hash_rows(seed=1)
+
+
+def _about(contract: Contract, county: subjects.County, who: np.ndarray, settings: Settings) -> pl.DataFrame:
+    """What an agency holds about some persons, in the county's words."""
     rows = _held(contract, subjects.rows(contract.synthetic["subject"], county, who), county.night, settings)
-    rows = rows.with_columns(
-        pl.col("person").alias(TRUTH[0]), pl.col("registered_home").alias(TRUTH[1]), pl.col("living_home").alias(TRUTH[2])
-    )
+    return rows.with_columns(
+        pl.col("person").alias(TRUTH[0]), pl.col("registered_home").alias(TRUTH[1]), pl.col("living_home").alias(TRUTH[2]),
+        serial=(pl.col("draw") * 7919 + _offset(contract)) % _KEYS,
+        is_over=pl.col("ended_night") <= county.night,
+    )  # fmt: skip
+
+
+def _offset(contract: Contract) -> int:
+    """Where an agency's own numbers begin: of its records by an odd multiplier, of its households by this alone."""
+    return int.from_bytes(hashlib.sha256(contract.stem.encode()).digest()[:3], "big")
+
+
+def _written(contract: Contract, rows: pl.DataFrame, night: int, settings: Settings) -> pl.DataFrame:
+    """What an agency holds, in its own columns and with its errors: each row by itself, whichever others are there."""
+    seed, stem, offset = settings.sandbox_seed, contract.stem, _offset(contract)
     rows = noise.observe(rows, level=settings.sandbox_noise, seed=seed, stem=stem)
-    # The agency's own numbers: of its records by an odd multiplier, of its households by an offset of its own.
-    offset = int.from_bytes(hashlib.sha256(stem.encode()).digest()[:3], "big")
     listed = {
         "registered_household_no": pl.when("is_registered").then(pl.format("H{}", pl.col("registered_home") * 3 + offset)),
         "living_household_no": pl.format("F{}", pl.col("file_home") * 7 + offset),
         "dwelling_household_no": pl.format("F{}", pl.col("dwelling_home") * 7 + offset),
         **{c: pl.col(c) for c in ("registered_relation", "living_relation", "dwelling_relation")},
     }
-    rows = rows.with_columns(
-        **{c: pl.when("is_in_household").then(value) for c, value in listed.items()},
-        serial=(pl.col("draw") * 7919 + offset) % _KEYS,
-        is_over=pl.col("ended_night") <= county.night,
-    )
+    rows = rows.with_columns(**{c: pl.when("is_in_household").then(value) for c, value in listed.items()})
     columns = [
         _text(spec, _value(contract, spec, [*rows.columns, *_DATED])).alias(spec.physical_name)
         for spec in contract.fields
@@ -214,34 +257,32 @@ def _observe_some(contract: Contract, county: subjects.County, who: np.ndarray, 
     ]
     key = contract.key.physical_name
     written = rows.select(*columns)
-    corrected = corrections.is_in(corrections.in_force(settings, stem, county.night), written[key])
+    corrected = corrections.is_in(corrections.in_force(settings, stem, night), written[key])
     spoilt = noise.break_rules(written, contract, draw=rows["draw"], corrected=corrected, level=settings.sandbox_noise, seed=seed)
     return rows.select("serial", "is_over", *TRUTH).hstack(spoilt).select("serial", "is_over", *written.columns, *TRUTH)
 
 
-def _entered(
-    contract: Contract, rows: pl.DataFrame, before: pl.DataFrame | None, night: int, settings: Settings
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows with the night each last changed, and the agency's ledger: what each record was like.
+def _entered(noticed: pl.DataFrame, before: pl.DataFrame | None, night: int) -> pl.DataFrame:
+    """The agency's ledger of a night: what each record was like, when it came and when it last changed.
 
     Args:
-        contract: what the agency delivers.
-        rows: what it holds tonight, as :func:`_observe` gives it.
+        noticed: ``serial``, ``inputs`` and ``content`` of each record tonight.
         before: the ledger of the night before; None on the first night.
         night: number of the night.
-        settings: the county's calendar.
     """
-    ledger = rows.select("serial", content=rows.drop(*TRUTH).hash_rows(seed=1))
     if before is None:
-        ledger = ledger.with_columns(changed_night=pl.lit(1, dtype=pl.Int32), first_night=pl.lit(1, dtype=pl.Int32))
-    else:
-        old = ledger.join(before, on="serial", how="left", maintain_order="left", suffix="_before")
-        is_same = (pl.col("content") == pl.col("content_before")).fill_null(False)
-        ledger = old.select(
-            "serial", "content",
-            changed_night=pl.when(is_same).then("changed_night").otherwise(pl.lit(night, dtype=pl.Int32)),
-            first_night=pl.col("first_night").fill_null(night),
-        )  # fmt: skip
+        return noticed.with_columns(changed_night=pl.lit(1, dtype=pl.Int32), first_night=pl.lit(1, dtype=pl.Int32))
+    old = noticed.join(before.drop("inputs"), on="serial", how="left", maintain_order="left", suffix="_before")
+    is_same = (pl.col("content") == pl.col("content_before")).fill_null(False)
+    return old.select(
+        "serial", "inputs", "content",
+        changed_night=pl.when(is_same).then("changed_night").otherwise(pl.lit(night, dtype=pl.Int32)),
+        first_night=pl.col("first_night").fill_null(night),
+    )  # fmt: skip
+
+
+def _dated(contract: Contract, rows: pl.DataFrame, ledger: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Rows with the night each last changed, in the agency's words as well, sorted by key."""
     start = np.datetime64(f"{settings.sandbox_epoch}T12:00:00")
     changed = start + (ledger["changed_night"].to_numpy() - 1).astype("timedelta64[D]")
     flag = (
@@ -251,4 +292,4 @@ def _entered(
     dated = {s.physical_name: s for s in contract.fields if s.synthetic.get("of") in _DATED}
     rows = rows.with_columns(dates.select(_text(s, _value(contract, s, dates.columns)).alias(c) for c, s in dated.items()))
     names = [spec.physical_name for spec in contract.fields]
-    return rows.select(*names, ledger["changed_night"].alias(CHANGED), *TRUTH).sort(contract.key.physical_name), ledger
+    return rows.select(*names, ledger["changed_night"].alias(CHANGED), *TRUTH).sort(contract.key.physical_name)

@@ -9,15 +9,20 @@ from hub.settings import Settings
 
 def current_night(settings: Settings) -> int:
     """The county's night, from 1; 0 before the first."""
-    return _read(settings).get("night", 0)
+    return reading(settings).get("night", 0)
 
 
 def lived_until(settings: Settings, night: int) -> int:
     """The night up to which anything happened to the county's people, as seen on a night: earlier where it stands still."""
-    return min(night, _read(settings).get("still_since", night))
+    return min(night, reading(settings).get("still_since", night))
 
 
-def _read(settings: Settings) -> dict[str, int]:
+def reading(settings: Settings) -> dict[str, int]:
+    """All the clock shows, to tell whether it was moved; empty before it was first set.
+
+    Raises:
+        ValueError: somebody is in the midst of writing it by hand.
+    """
     path = settings.home / "sandbox" / "clock.json"
     return dict(json.loads(path.read_text(encoding="ascii"))) if path.exists() else {}
 

@@ -90,6 +90,15 @@ def county(rows: int = 450) -> Any:
     return snapshot
 
 
+def _waiting(county: Any, held_up: threading.Event | None) -> Any:
+    def snapshot(contract: Contract, night: int, settings: Settings) -> pl.DataFrame:
+        if held_up is not None and night > 1:
+            held_up.wait(60)
+        return county(contract, night, settings)
+
+    return snapshot
+
+
 _DROP = sftp.Dialect(data_name=STEM + "_{day:%Y%m%d}_{scope}.csv.gz", control_name=STEM + "_{day:%Y%m%d}_{scope}.ctl")
 
 
@@ -152,16 +161,17 @@ def settings_in(home: Path) -> Settings:
 
 
 @contextmanager
-def served(protocol: str, home: Path, *, rows: int = 450, **delivery: Any) -> Iterator[Served]:
-    """Serve an agency on night 1 until the block ends."""
+def served(protocol: str, home: Path, *, rows: int = 450, held_up: threading.Event | None = None, **delivery: Any) -> Iterator[Served]:
+    """Serve an agency on night 1 until the block ends; with an event, it has the stock of no later night before that is set."""
     settings = settings_in(home)
     clock.set_night(settings, 1)
-    agency = open_agency(STEM, settings, contract=contract_of(protocol, **delivery), snapshot=county(rows))
+    agency = open_agency(STEM, settings, contract=contract_of(protocol, **delivery), snapshot=_waiting(county(rows), held_up))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     server = Server(agency)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(60)
+    asyncio.run_coroutine_threadsafe(server.prepared(), loop).result(60)
     endpoint = load_endpoint(STEM, settings)
     quick = endpoint.model_copy(update={"extra": {**endpoint.extra, "backoff_s": 0.02}})
     try:

@@ -10,10 +10,11 @@ from typing import Protocol, cast
 
 from hub.errors import HubError, ServiceError
 from hub.log import get_logger
+from sandbox import clock
 from sandbox.endpoints import HOST
 from sandbox.servers.agency import Agency
 from sandbox.servers.front import Front
-from sandbox.servers.readiness import ready_path
+from sandbox.servers.readiness import note_prepared, prepared_path, ready_path
 
 _WATCH_S = 0.3
 
@@ -48,9 +49,10 @@ class Server:
         self._backend = cast(Backend, module.backend(agency))
         self._front: Front | None = None
         self._warmer: asyncio.Task[None] | None = None
+        self._prepared = asyncio.Event()
 
     async def start(self) -> None:
-        """Serve; returns when connections are taken and tonight's stock is at hand.
+        """Serve; returns when connections are taken. Whoever calls before tonight's stock is at hand waits for it.
 
         Raises:
             ServiceError: the port is taken.
@@ -58,7 +60,6 @@ class Server:
         port = await self._backend.start()
         access = self._agency.access
         self._front = Front(self._agency.switches, HOST, access.port, port, self._backend.ready, faults=self._line_faults())
-        await self._warm()
         try:
             await self._front.start()
         except OSError:
@@ -69,10 +70,15 @@ class Server:
             ) from None
         self._warmer = asyncio.create_task(self._keep_warm())
 
+    async def prepared(self) -> None:
+        """Returns when the stock of the night on which it started is at hand."""
+        await self._prepared.wait()
+
     async def stop(self) -> None:
         """Stop serving."""
         if self._warmer is not None:
             self._warmer.cancel()
+        prepared_path(self._agency.contract.stem, self._agency.settings).unlink(missing_ok=True)
         if self._front is not None:
             await self._front.stop()
         await self._backend.stop()
@@ -90,15 +96,18 @@ class Server:
             get_logger(__name__).error("sandbox.not_prepared", stem=self._agency.contract.stem, reason=reason)
 
     async def _keep_warm(self) -> None:
-        """The agency gets its night's data ready by itself, before anybody asks."""
-        known = self._agency.stock.night()
+        """The agency gets its night's data ready by itself, before anybody asks, and says when it has."""
+        known: tuple[dict[str, int], int] | None = None
         while True:
-            await asyncio.sleep(_WATCH_S)
             with suppress(OSError, ValueError):
-                night = self._agency.stock.night()
-                if night != known:
-                    known = night
+                reading = clock.reading(self._agency.settings)
+                now = reading, self._agency.stock.night()
+                if now != known:
+                    known = now
                     await self._warm()
+                    note_prepared(self._agency.contract.stem, self._agency.settings, reading)
+                    self._prepared.set()
+            await asyncio.sleep(_WATCH_S)
 
 
 async def serve(agency: Agency) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hub.settings import CHECKOUT, Settings
 from identity import resident_id
-from sandbox import agency, noise, spelling
+from sandbox import agency, corrections, noise, spelling
 from sandbox.agency import CHANGED, TRUTH
 from schemas.contract import Contract, load_contract, load_contracts, stems
 
@@ -97,9 +97,24 @@ def test_about_one_person_in_a_hundred_has_a_changed_record_each_night(stock: St
     assert 0.007 < float(np.mean(shares)) < 0.02
 
 
-def test_a_night_asked_for_out_of_turn_is_the_same(stock: Stock, tmp_path: Path) -> None:
-    contract = load_contract(stems()[0])
-    assert agency.snapshot(contract, 5, settings_of(tmp_path)).equals(stock(contract.stem, 5).drop(*TRUTH))
+@pytest.mark.parametrize("stem", stems())
+def test_a_night_asked_for_out_of_turn_is_the_same(stock: Stock, tmp_path: Path, stem: str) -> None:
+    last, contract = NIGHTS[-1], load_contract(stem)
+    for night in NIGHTS[:-1]:
+        stock(stem, night)  # each written out in full; below, the nights between are not
+    assert agency.snapshot(contract, last, settings_of(tmp_path)).equals(stock(stem, last).drop(*TRUTH))
+
+
+def test_what_an_agency_corrected_on_nights_nobody_asked_for_is_dated_by_them(stock: Stock, tmp_path: Path) -> None:
+    stem = max(stems(), key=lambda s: stock(s, 1).height)
+    contract, jumped, lived = load_contract(stem), settings_of(tmp_path / "jumped"), settings_of(tmp_path / "lived")
+    keys = stock(stem, 1)[contract.key.physical_name].to_list()
+    for settings in (jumped, lived):
+        corrections.correct(settings, stem, keys[: len(keys) // 2], 3)
+        corrections.correct(settings, stem, [corrections.ALL], 4)
+    after = [agency.snapshot(contract, night, lived) for night in range(1, 6)][-1]
+    assert after.filter(pl.col(CHANGED) == 4).height > stock(stem, 5).filter(pl.col(CHANGED) == 4).height
+    assert agency.snapshot(contract, 5, jumped).equals(after)
 
 
 @pytest.mark.slow

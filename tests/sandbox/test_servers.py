@@ -10,6 +10,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,9 +26,9 @@ import requests
 
 from connectors.kits.signed_gateway import signature
 from hub.errors import ConfigError, ServiceError, SourceUnavailable
-from sandbox import endpoints
+from sandbox import clock, endpoints
 from sandbox.servers.catalogue import FAULTS, check
-from sandbox.servers.readiness import is_ready
+from sandbox.servers.readiness import is_prepared, is_ready
 from sandbox.servers.switches import Switches
 from tests.served import STEM, Served, consumed, contract_of, fetch, served, settings_in
 
@@ -275,6 +276,42 @@ def test_a_fault_strikes_as_often_as_the_switch_says(tmp_path: Path) -> None:
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     with served("rest-oauth", tmp_path), pytest.raises(ServiceError, match="is taken"), served("rest-oauth", tmp_path):
         pass
+
+
+def prepared(agency: Served) -> bool:
+    """Whether it is, within ten seconds."""
+    ends_at = time.monotonic() + 10
+    while not (done := is_prepared(STEM, agency.settings)) and time.monotonic() < ends_at:
+        time.sleep(0.02)
+    return done
+
+
+@pytest.mark.parametrize("protocol", ["rest-oauth", "sftp-drop"])
+def test_an_agency_says_when_it_has_the_stock_of_the_night(tmp_path: Path, protocol: str) -> None:
+    held_up = threading.Event()
+    with served(protocol, tmp_path, held_up=held_up) as agency:
+        assert is_prepared(STEM, agency.settings)
+        agency.night(2)
+        assert not is_prepared(STEM, agency.settings)
+        held_up.set()
+        assert prepared(agency)
+        clock.set_night(agency.settings, 9, still_since=2)
+        assert not is_prepared(STEM, agency.settings)
+        assert prepared(agency)
+        clock.set_night(agency.settings, 9)  # the same night, but the county has not stood still
+        assert not is_prepared(STEM, agency.settings)
+        assert prepared(agency)
+    assert not is_prepared(STEM, agency.settings)
+
+
+def test_nobody_waits_for_an_agency_that_cannot_make_its_stock(tmp_path: Path) -> None:
+    def broken(*_: Any) -> Any:
+        raise ConfigError("no county")
+
+    with served("rest-oauth", tmp_path) as agency:
+        agency.agency.stock._snapshot = broken
+        agency.night(2)
+        assert prepared(agency)
 
 
 def test_an_agency_is_a_process_that_ends_in_order(tmp_path: Path) -> None:
