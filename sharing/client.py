@@ -321,6 +321,10 @@ class Hub:
         """Your department's disputes and how they stand, oldest first."""
         return self._pages("/v1/disputes", "disputes", open="true" if open_only else "false")
 
+    def withdraw_dispute(self, dispute_id: str) -> dict[str, Any]:
+        """Take a dispute back: the value was right after all. One that has ended stays as it ended."""
+        return self._asked("DELETE", f"/v1/disputes/{dispute_id}")
+
     def register_consent(
         self, purpose: str, resident_id: str, reference: str, *, valid_to: str, valid_from: str | None = None
     ) -> dict[str, Any]:

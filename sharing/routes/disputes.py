@@ -120,3 +120,20 @@ async def one(request: Request, dispute_id: UUID) -> Response:
     service: Service = request.app.state.service
     who = asking.caller(service, request)
     return own.one(await asking.read(disputes.one(service.asking, who.department, dispute_id)), partial(_shown, service))
+
+
+@router.delete("/{dispute_id}", summary="Take a dispute back", response_model=Dispute, responses=problems(400, 401, 404, 429, 503))
+async def withdraw(request: Request, dispute_id: UUID) -> Response:
+    """Because the value was right after all. The mark ends; a dispute that has ended stays as it ended, and saying it again changes nothing."""
+    service: Service = request.app.state.service
+    who = asking.caller(service, request)
+    if await asking.read(disputes.one(service.asking, who.department, dispute_id)) is not None:
+        await asking.read(asyncio.to_thread(_withdrawn, service, str(dispute_id), who.client_id))
+    return own.one(await asking.read(disputes.one(service.asking, who.department, dispute_id)), partial(_shown, service))
+
+
+def _withdrawn(service: Service, dispute_id: str, client_id: str) -> None:
+    with database.engine(service.settings).begin() as connection:
+        disputes.lock(connection)
+        if all(d.outcome is None for d in disputes.stored(connection, dispute_id=dispute_id)):
+            disputes.note(connection, dispute_id, "withdrawn", ledger.today(service.settings, connection), client_id)

@@ -45,7 +45,7 @@ ANSWERED = PLAIN | {
     "POST /v1/subscriptions/{subscription_id}/test", "GET /v1/subscriptions/{subscription_id}/notices",
     "POST /v1/emergencies", "DELETE /v1/emergencies/{emergency_id}",
     "POST /v1/consents", "GET /v1/consents", "GET /v1/consents/{consent_id}", "DELETE /v1/consents/{consent_id}",
-    "POST /v1/disputes", "GET /v1/disputes", "GET /v1/disputes/{dispute_id}",
+    "POST /v1/disputes", "GET /v1/disputes", "GET /v1/disputes/{dispute_id}", "DELETE /v1/disputes/{dispute_id}",
     "GET /v1/recalls", "GET /v1/recalls/{recall_id}", "GET /v1/recalls/{recall_id}/values", "POST /v1/recalls/{recall_id}/acknowledge",
     "GET /v1/receipts", "GET /v1/receipts/{receipt_id}", "GET /v1/log/consistency",
     "POST /registry/sync/search", "POST /registry/search", "POST /registry/subscribe", "POST /registry/unsubscribe",

@@ -50,6 +50,27 @@ def test_a_refusal_is_told_to_who_disputed_with_the_agencys_reason_and_ends_the_
     assert other.get(f"/v1/disputes/{made['dispute_id']}").status_code == 404 and other.get("/v1/disputes").json()["disputes"] == []
 
 
+def test_a_department_takes_its_dispute_back_once_and_nobody_elses(settled: Pool, civil: Asker) -> None:
+    row = a_person(settled)  # type: ignore[no-untyped-call]
+    told = civil.person(row.id, WATCH, "person.name").json()
+    (made,) = disputed(civil, told, "person.name").json()["disputes"]
+    where = f"/v1/disputes/{made['dispute_id']}"
+    stranger = settled.asker("housing-stranger", "housing_bureau")
+    assert settled.http.delete(where, headers=stranger.headers).status_code == 404
+    assert marks(civil.person(row.id, WATCH, "person.name").json(), "person.name") != [None]
+    first, again = (settled.http.delete(where, headers=civil.headers) for _ in range(2))
+    assert first.status_code == 200 and first.json()["state"] == "withdrawn" and first.json() == again.json()
+    assert marks(civil.person(row.id, WATCH, "person.name").json(), "person.name") == [None]
+    (again,) = disputed(civil, told, "person.name").json()["disputes"]
+    disputes.end(settled.settings, again["dispute_id"], "refused", actor="公安", words="与户籍一致")
+    ended = settled.http.delete(f"/v1/disputes/{again['dispute_id']}", headers=civil.headers).json()
+    assert ended["state"] == "refused", "what the agency said stays"
+    events = settled.rows(
+        "SELECT event, actor FROM ops.dispute_event WHERE dispute_id = CAST(:d AS uuid) ORDER BY event_no", d=made["dispute_id"]
+    )
+    assert [e[0] for e in events] == ["open", "withdrawn"] and events[0][1] == events[1][1]
+
+
 def test_an_answer_to_a_question_is_marked_where_a_field_it_rests_on_is_disputed(settled: Pool, civil: Asker) -> None:
     where = "EXISTS (SELECT FROM identity.link l JOIN core.medical_insurance m USING (record_id) WHERE l.person_id = p.person_id AND m.withdrawn_date IS NULL)"
     row = a_person(settled, where)  # type: ignore[no-untyped-call]
