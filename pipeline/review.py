@@ -158,8 +158,8 @@ def listed(
         return kept.listed(connection, records=keys, reviewer=reviewer, retracted=retracted, limit=limit)
 
 
-def values(settings: Settings, records: list[str], *, viewer: str | None, reason: str | None) -> dict[str, dict[str, str | None]]:
-    """Values of some records, for somebody with the right; that they were shown is written down first, and for good.
+def note_view(settings: Settings, records: list[str], *, viewer: str | None, reason: str | None) -> None:
+    """Write down, for good, that somebody with the right is about to be shown values of some records.
 
     Args:
         settings: name who has the right.
@@ -181,6 +181,15 @@ def values(settings: Settings, records: list[str], *, viewer: str | None, reason
     said = _said(reason or "", "--why")
     with database.engine(settings).begin() as connection:  # committed before anything is shown
         kept.note_view(connection, records, viewer=viewer, account=account, reason=said)
+
+
+def values(settings: Settings, records: list[str], *, viewer: str | None, reason: str | None) -> dict[str, dict[str, str | None]]:
+    """Values of some records, for somebody with the right; that they were shown is written down first (see :func:`note_view`).
+
+    Raises:
+        ConfigError: they have no right, or give no reason.
+    """
+    note_view(settings, records, viewer=viewer, reason=reason)
     with database.engine(settings).connect() as connection:
         return kept.values(connection, records)
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from hub.errors import ConfigError
 from pipeline import review, rulings
 from schemas.contract import load_contracts
+from tests import population
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, feed, ledger
 
@@ -18,7 +19,7 @@ EVERYTHING = 100_000
 
 
 def read(connection, cursor):
-    return feed.since(connection, load_contracts().values(), cursor, limit=EVERYTHING)
+    return feed.since(connection, load_contracts().values(), cursor, limit=EVERYTHING, values=True)
 
 
 def known(connection, number):
@@ -71,7 +72,7 @@ def test_every_change_of_the_books_is_an_entry_of_its_record(five_nights):
 def test_a_feed_read_in_pieces_is_the_feed(five_nights):
     with database.engine(five_nights.settings).connect() as connection:
         whole, pieces, cursor = read(connection, "2"), [], "2"
-        while piece := feed.since(connection, load_contracts().values(), cursor, limit=7):
+        while piece := feed.since(connection, load_contracts().values(), cursor, limit=7, values=True):
             pieces += piece
             cursor = piece[-1]["cursor"]
         assert pieces == whole and len(whole) > 14
@@ -143,3 +144,59 @@ def test_the_command_line_reads_on_from_a_cursor(five_nights):
     assert shown.returncode == 0 and "read on" in shown.stdout
     refused = five_nights.invoked("changes", "--since", "999")
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
+
+
+def test_the_command_line_tells_no_value_of_anybody(five_nights):
+    texts = {
+        " ".join(asked): five_nights.invoked("changes", "--since", "1", "--limit", str(EVERYTHING), *asked).stdout
+        for asked in ([], ["--json"])
+    }
+    entries = json.loads(texts["--json"])["entries"]
+    assert len(entries) > 100 and {e["kind"] for e in entries} == {"person", "household", "record"}
+    assert all(e.keys() == FIELDS for e in entries)
+    assert not population.told(population.search(population.of(five_nights.settings, range(1, 6)), texts))
+
+
+FIELDS = {
+    "cursor", "publication", "published_at", "business_date", "cause", "kind", "subject_id", "stem", "change", "reasons", "leads_to", "attributes",
+}  # fmt: skip
+
+
+def test_of_what_changed_the_feed_names_the_attributes(five_nights):
+    with database.engine(five_nights.settings).connect() as connection:
+        entries = read(connection, "1")
+        before = {n - 1: known(connection, n - 1) for n in {e["publication"] for e in entries}}
+    changed = [e for e in entries if e["change"] == "changed"]
+    for e in changed:
+        if e["kind"] != "record":
+            was = before[e["publication"] - 1][e["kind"]][e["subject_id"]]
+            assert e["attributes"] == sorted(k for k, v in e["becomes"].items() if was.get(k) != v)
+    assert all(e["attributes"] and set(e["attributes"]) <= set(e["becomes"]["fields"]) for e in changed if e["kind"] == "record")
+    assert all(e["attributes"] == [] for e in entries if e["change"] != "changed")
+    assert all((e["stem"] is not None) == (e["kind"] == "record") for e in entries)
+
+
+def test_values_are_for_those_with_the_right_and_their_use_is_noted(borrowed):
+    borrowed.restore("night_5")
+    asked = ("changes", "--since", "4", "--json", "--values")
+    refused = borrowed.invoked(*asked, "--viewer", "Li", "--why", "complaint 7")
+    assert refused.returncode == 2 and "may not be shown values" in refused.stderr and not refused.stdout
+    borrowed.environment["HUB_VALUE_VIEWERS"] = "Li"
+    try:
+        assert "--why" in borrowed.invoked(*asked, "--viewer", "Li").stderr
+        assert "--json" in borrowed.invoked("changes", "--values", "--viewer", "Li", "--why", "complaint 7").stderr
+        entries = json.loads(borrowed.invoked(*asked, "--viewer", "Li", "--why", "complaint 7").stdout)["entries"]
+    finally:
+        del borrowed.environment["HUB_VALUE_VIEWERS"]
+    assert any(e["becomes"] and e["becomes"].get("name") for e in entries if e["kind"] == "person")
+    with database.engine(borrowed.settings).connect() as connection:
+        (noted,) = connection.execute(sa.text("SELECT viewer, reason, record_ids::text[] FROM ops.value_view")).all()
+        owners = set(
+            connection.scalars(
+                sa.text("SELECT person_id::text FROM history.links_known(5) WHERE record_id = ANY(CAST(:ids AS uuid[]))"), {"ids": noted[2]}
+            )
+        )
+    assert noted[:2] == ("Li", "complaint 7")
+    assert {e["subject_id"] for e in entries if e["kind"] == "record"} <= set(noted[2])
+    assert {e["subject_id"] for e in entries if e["kind"] == "person" and e["becomes"]} <= owners
+    assert {m["person_id"] for e in entries if e["kind"] == "household" and e["becomes"] for m in e["becomes"]["members"]} <= owners
