@@ -1,6 +1,6 @@
 """Disputed values: by record and attribute, never by value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -239,6 +239,21 @@ def marks(connection: sa.Connection, record_ids: Sequence[str], at: datetime | N
         {"ids": list(record_ids), "at": at},
     )
     return [dict(r._mapping) for r in rows]
+
+
+def mark_members(connection: sa.Connection, household: dict[str, Any], records: Mapping[str, str], at: datetime | None = None) -> None:
+    """Mark the disputed values in a household as it was found: `disputes`, as of a person with whose they are; `disputed`, the attributes, at each member.
+
+    Args:
+        connection: an open connection.
+        household: with its `members`.
+        records: record id → the member it is of.
+        at: disputes that were open at this instant; None = now.
+    """
+    household["disputes"] = [{"person_id": records[m["record_id"]], **m} for m in marks(connection, list(records), at)]
+    for member in household["members"]:
+        own = {m["attribute"] for m in household["disputes"] if m["person_id"] == member["person_id"]}
+        member["disputed"] = sorted(own)
 
 
 def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_id: str | None = None) -> list[Stored]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -266,6 +267,16 @@ def household(connection: sa.Connection, household_id: str, at: Moment, rule: Ru
         raise ConfigError("there is no such household", where="ID")
     members = found[0].pop("members", None)
     return {**found[0], **_shown(at), "members": _rows(connection, _MEMBERS, key=key, n=at.number) if members is None else members}
+
+
+def records(connection: sa.Connection, at: Moment, persons: Sequence[str]) -> dict[str, str]:
+    """Record id → person, of the records that some persons had as of a moment: those :func:`person` tells."""
+    policy = _person(survivorship.in_force(connection, at.number).model_dump_json())
+    found: dict[str, str] = {}
+    for key in persons:
+        told = _rows(connection, policy, key=key, n=at.number, day=at.valid or "infinity", dated=at.valid is not None)
+        found |= {r["record_id"]: key for golden in told for r in golden["records"]}
+    return found
 
 
 def _made_anew(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> list[dict[str, Any]]:

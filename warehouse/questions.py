@@ -106,7 +106,7 @@ def person(connection: sa.Connection, person_id: str) -> dict[str, Any]:
 
 
 def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:
-    """One household with its members.
+    """One household with its members, and the open disputes about their records.
 
     Raises:
         ConfigError: no such household.
@@ -124,7 +124,15 @@ def household(connection: sa.Connection, household_id: str) -> dict[str, Any]:
         "SELECT m.person_id::text, p.name, p.sex, p.birth_date, m.relation, m.stem, m.evidence FROM core.household_member m JOIN core.person p USING (person_id) WHERE m.household_id = :key ORDER BY m.relation, p.birth_date",
         key,
     )
-    return {**found[0], "members": members}
+    told = {**found[0], "members": members}
+    records = connection.execute(
+        sa.text(
+            "SELECT l.record_id::text, l.person_id::text FROM identity.link l JOIN core.household_member m USING (person_id) WHERE m.household_id = CAST(:key AS uuid)"
+        ),
+        {"key": key},
+    )
+    disputes.mark_members(connection, told, dict(records.tuples().all()))
+    return told
 
 
 def records_by_source(connection: sa.Connection) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """`hub person`, `hub household`: one person or household, readable. Values are shown; the terminal is the operator's own."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -46,14 +47,18 @@ def _title(name: str) -> str:
     return _TITLES.get(name, name)
 
 
+def _marked(name: str, value: Any, disputed: Collection[str]) -> Text:
+    mark = Text.assemble("  ", ("⚠ 有异议 disputed", "yellow")) if f"person.{name}" in disputed else Text()
+    return Text(_shown(name, value)) + mark
+
+
 def print_found(console: Console, found: dict[str, Any]) -> None:
     """Print single values as a list, lists of rows as tables."""
     values = Table.grid(padding=(0, 2))
     disputed = {d["attribute"] for d in found.get("disputes", ())}
     for name, value in found.items():
         if not isinstance(value, list):
-            mark = Text.assemble("  ", ("⚠ 有异议 disputed", "yellow")) if f"person.{name}" in disputed else Text()
-            values.add_row(_title(name), Text(_shown(name, value)) + mark)
+            values.add_row(_title(name), _marked(name, value, disputed))
     console.print(values)
     for name, rows in found.items():
         if not isinstance(rows, list):
@@ -62,19 +67,21 @@ def print_found(console: Console, found: dict[str, Any]) -> None:
             console.print(_title(name) + ": " + (", ".join(map(str, rows)) or "—"))
             continue
         title = f"{_title(name)} ({len(rows)})"
-        if console.width >= sum(2 + max(len(_shown(k, row[k])) for row in rows) for k in rows[0]) + 8:
+        # a member's disputed values are marked where they stand
+        cells = [{k: _marked(k, v, row.get("disputed", ())) for k, v in row.items() if k != "disputed"} for row in rows]
+        if console.width >= sum(2 + max(len(row[k]) for row in cells) for k in cells[0]) + 8:
             table = plain_table(title=title)
-            for key in map(str, rows[0]):
+            for key in map(str, cells[0]):
                 table.add_column(_title(key).replace(" ", "\n", 1), overflow="fold")
-            for row in rows:
-                table.add_row(*(Text(_shown(k, v)) for k, v in row.items()))
+            for row in cells:
+                table.add_row(*row.values())
             console.print(table)
             continue
         console.print(f"\n[bold]{title}[/bold]")  # too narrow for columns: one block a row
-        for row in rows:
+        for row in cells:
             block = Table.grid(padding=(0, 2))
-            for key, value in row.items():
-                block.add_row("  " + _title(key), Text(_shown(key, value)))
+            for key, cell in row.items():
+                block.add_row("  " + _title(key), cell)
             console.print(block, "")
 
 
@@ -118,7 +125,7 @@ def household(
 ) -> None:
     """One household and its members; today's, or those of another day, by what was known at another time."""
     from pipeline import identify
-    from warehouse import database, past, questions
+    from warehouse import database, disputes, past, questions
 
     settings = get_settings()
     day, instant = parse_date(as_of, "--as-of"), parse_instant(known_at, "--known-at")
@@ -128,6 +135,8 @@ def household(
         else:
             at = past.moment(connection, as_of=day, known_at=instant)
             found = past.household(connection, household_id, at, identify.homes_rule(settings.pool_id))
+            records = past.records(connection, at, [m["person_id"] for m in found["members"]])
+            disputes.mark_members(connection, found, records, instant)
     print_json(found) if as_json else print_found(screen(), found)
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hub.dates import parse_date, parse_instant, shown_exactly
 from hub.errors import ConfigError
-from pipeline import identify
+from pipeline import disputes, identify
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, embedded, ledger, past
 
@@ -192,6 +192,36 @@ def test_an_instant_is_shown_as_it_is_typed_and_typed_again_leads_to_the_same_pu
     assert past.moment(pool, as_of=None, known_at=parse_instant(shown, "--known-at")).number == 1
     early = five_nights.invoked("person", person_id, "--known-at", "2020-01-01")
     assert early.returncode == 2 and shown in early.stderr
+
+
+def test_a_disputed_value_is_marked_at_the_member_of_a_household_now_and_as_of_another_time(borrowed):
+    """Of a value that was disputed at the instant asked about, and of nobody else's."""
+    borrowed.restore("night_5")
+    with database.engine(borrowed.settings).connect() as connection:
+        home, person = one(
+            connection,
+            "SELECT m.household_id::text, m.person_id::text FROM core.household_member m JOIN core.household h USING (household_id) JOIN core.person p"
+            " USING (person_id) WHERE h.members > 1 AND p.name IS NOT NULL AND h.household_id NOT IN (SELECT household_id FROM history.household)"
+            " AND m.person_id NOT IN (SELECT person_id FROM history.household_member UNION SELECT person_id FROM history.person) ORDER BY 1, 2 LIMIT 1",
+        )  # fmt: skip
+        before = connection.scalar(sa.text("SELECT clock_timestamp()")).isoformat()
+    (dispute,) = disputes.open_dispute(borrowed.settings, person, "name", kind="correction", reason="wrong", asker="民政")
+
+    def told(*asked):
+        shown = borrowed.invoked("household", home, *asked).stdout.count("⚠ 有异议 disputed")
+        found = json.loads(borrowed.invoked("household", home, *asked, "--json").stdout)
+        marked = {m["person_id"]: m["disputed"] for m in found["members"]}
+        assert len(marked) > 1 and [d["person_id"] for d in found["disputes"]] == [person] * len(found["disputes"])
+        return shown, marked.pop(person), {*map(tuple, marked.values())}
+
+    with database.engine(borrowed.settings).connect() as connection:
+        since = connection.scalar(sa.text("SELECT clock_timestamp()")).isoformat()
+    for asked in ([], ["--as-of", "2026-03-02"], ["--as-of", "2026-03-05"], ["--known-at", since]):
+        assert told(*asked) == (1, ["person.name"], {()}), asked
+    assert told("--known-at", before) == (0, [], {()})
+    disputes.end(borrowed.settings, dispute.dispute_id, "refused", actor="公安", words="与户籍一致")
+    assert told() == (0, [], {()})
+    assert told("--as-of", "2026-03-02", "--known-at", since)[1] == ["person.name"]
 
 
 def test_a_night_without_a_change_adds_no_row_of_history(borrowed):
