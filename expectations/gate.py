@@ -117,9 +117,11 @@ def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
         (e.get("raised_exception") if isinstance(e, dict) else False) for e in [outcome.exception_info, *outcome.exception_info.values()]
     )
     severity = "critical" if raised else rule.severity  # a rule that could not be judged has not been passed
+    is_met = bool(outcome.success)
+    if not is_met and not raised and rule.ordinary_share is not None:
+        is_met = rule.is_explained_by_chance(evaluated - found.get("missing_count", 0), unexpected)
     main = RuleResult(
-        rule.rule_id, rule.level, severity, rule.field, rule.title_zh, rule.title_en, evaluated, unexpected,
-        bool(outcome.success) and not raised, rule.dimension,
+        rule.rule_id, rule.level, severity, rule.field, rule.title_zh, rule.title_en, evaluated, unexpected, is_met and not raised, rule.dimension,
     )  # fmt: skip
     if rule.drift_share is None or not unexpected or not evaluated:
         return [main]

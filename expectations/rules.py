@@ -17,8 +17,14 @@ from schemas.contract import Contract, Field, Level, Quality, Severity
 _OLDEST_BIRTH = date(1900, 1, 1)
 # Above this share of unknown values a code set has changed, and it is no longer about single rows.
 CODE_DRIFT_SHARE = 0.05
-# Fewer rows say nothing about how a column is distributed.
-_FEW_ROWS = 50
+# Share of valid identity numbers that hold the row's birth date in any delivery whose columns are in their places.
+_AGREEING_SHARE = 0.8
+# Of agencies whose columns are in their places up to a tenth of the numbers hold another day: the parents' number, the lunar birthday.
+_ORDINARY_SHARE = 0.1
+# Five agencies deliver some 1 800 times a year: one of their good deliveries is held in three years.
+_CHANCE = 1 / 5000
+# So many birth dates are always among as many rows. Among fewer rows they may be of few persons: twins, several rows of one.
+_FEWEST_BIRTH_DATES, _MANY_ROWS, _SOME_ROWS = 20, 50, 10
 Condition = Callable[[Any], sa.ColumnElement[bool]]
 # 完整性, 规范性, 一致性
 Dimension = Literal["completeness", "validity", "consistency"]
@@ -36,6 +42,7 @@ class Rule:
         drift_share: above this share of failing rows the delivery is held although the rule is on rows; None = never.
         holds_field: a failing row is let in without the field: nothing but the field itself hangs on it.
         dimension: what of the data's quality it measures, named as in GB/T 36344-2018; None = nothing a scorecard counts.
+        ordinary_share: of the rows that is wrong in a good delivery. The rule passes as long as chance explains the failing rows; None = not asked.
     """
 
     rule_id: str
@@ -49,6 +56,16 @@ class Rule:
     drift_share: float | None = None
     holds_field: bool = False
     dimension: Dimension | None = "consistency"
+    ordinary_share: float | None = None
+
+    def is_explained_by_chance(self, rows: int, failing: int) -> bool:
+        """Whether so many of so many rows, or more, fail in more than one in 5000 good deliveries (one-sided binomial test)."""
+        if self.ordinary_share is None:
+            return failing == 0
+        # Here, because hardly any delivery has so many failing rows that it must be asked.
+        from scipy.special import bdtrc
+
+        return failing == 0 or float(bdtrc(failing - 1, rows, self.ordinary_share)) > _CHANCE
 
 
 @dataclass(frozen=True)
@@ -192,22 +209,28 @@ def _volume(contract: Contract, now: Circumstances) -> Rule:
     )  # fmt: skip
 
 
+def _fewest_birth_dates(rows: int) -> int:
+    """How many different birth dates so many rows have at least."""
+    if rows >= _MANY_ROWS:
+        return max(_FEWEST_BIRTH_DATES, rows // 1000)
+    return 2 if rows >= _SOME_ROWS else 0
+
+
 def _distribution(contract: Contract, rows: int) -> list[Rule]:
-    """Guards against a whole column gone wrong; they say nothing on few rows."""
-    if rows < _FEW_ROWS:
-        return []
+    """Guards against a whole column gone wrong; of very few rows nobody can tell."""
+    share = f"{_AGREEING_SHARE:.0%}"
     found = [
-        Rule("identity_columns_agree", "delivery", "critical", None, "证件号与出生日期一致率不低于80%",
-             "at least 80 % of valid identity numbers hold the row's birth date",
-             gxe.ExpectColumnPairValuesToBeEqual(column_A="_id_birth_date", column_B="_birth_date", mostly=0.8,
+        Rule("identity_columns_agree", "delivery", "critical", None, f"证件号与出生日期一致率不低于{share}，或不符之数可属偶然",
+             f"at least {share.replace('%', ' %')} of valid identity numbers hold the row's birth date, or no more differ than chance explains",
+             gxe.ExpectColumnPairValuesToBeEqual(column_A="_id_birth_date", column_B="_birth_date", mostly=_AGREEING_SHARE,
                                                  ignore_row_if="either_value_is_missing"),
-             lambda t: t.c["_id_birth_date"] != t.c["_birth_date"])
+             lambda t: t.c["_id_birth_date"] != t.c["_birth_date"], ordinary_share=_ORDINARY_SHARE)
     ]  # fmt: skip
-    birth = contract.by_concept("person.birth_date")
-    if birth is not None:
+    birth, fewest = contract.by_concept("person.birth_date"), _fewest_birth_dates(rows)
+    if birth is not None and fewest:
         found.append(
             Rule("birth_dates_differ", "delivery", "critical", birth.name, "出生日期分布正常", "birth dates differ from each other",
-                 gxe.ExpectColumnUniqueValueCountToBeBetween(column=birth.name, min_value=max(20, rows // 1000)), dimension=None)
+                 gxe.ExpectColumnUniqueValueCountToBeBetween(column=birth.name, min_value=fewest), dimension=None)
         )  # fmt: skip
     return found
 

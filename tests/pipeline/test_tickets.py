@@ -23,7 +23,7 @@ from pipeline.cli import main
 from pipeline.tickets import State
 from sandbox import agency, clock, corrections
 from schemas.contract import Contract, load_contract
-from tests import pages, population
+from tests import oracle, pages, population
 from tests.conftest import Hub
 from warehouse import database, landing, quarantine, questions
 from warehouse import disputes as ledger_of_disputes
@@ -219,6 +219,26 @@ def test_an_agency_sends_a_column_shifted(desk: Hub, tmp_path: Path) -> None:
     assert SHIFTED in scorecard.as_html(card) and pages.faults(scorecard.as_html(card)) == []
     hostile = replace(card, agency_zh="<script>", agency_en='"><img src=x onerror=x>', stem="</style><script>")
     assert pages.faults(scorecard.as_html(hostile)) == [], "what it shows is text"
+
+
+def test_the_few_rows_of_a_night_sent_with_a_column_shifted_are_held_too_and_go_in_when_mended(desk: Hub, tmp_path: Path) -> None:
+    """So few rows that the shares a full delivery is judged by say nothing about them."""
+    desk.night(2, only="health")
+    undisturbed = desk.fingerprint()
+    desk.restore("first")
+    before = desk.fingerprint()
+    desk.break_by("health", "shifted_column")
+    assert desk.night(2, only="health").sources["health"]["state"] == "held"
+    oracle.same_fingerprint(desk.fingerprint(), before, told="not one of the shifted numbers went in")
+    number = "health.identity_columns_agree.20260302"
+    ticket = one(desk, number)
+    assert ticket.stage == "held" and 4 <= ticket.open == ticket.rows < 20
+    rows = opened_by_the_agency(desk, load_contract("health"), exported(desk, number, tmp_path))
+    assert rows.height == ticket.rows and rows[sendback.REASON].str.contains("证件号与出生日期一致率").all()
+    desk.mend("health")
+    assert desk.night(2, only="health").sources["health"]["state"] == "ok"
+    assert one(desk, number).state is State.CLOSED
+    oracle.same_fingerprint(desk.fingerprint(), undisturbed)
 
 
 def test_a_night_published_without_a_source_asks_for_its_delivery_until_one_is_let_in(desk: Hub, tmp_path: Path) -> None:
