@@ -33,7 +33,7 @@ import sqlalchemy as sa
 import connectors
 from connectors.delivery import FetchRequest
 from hub.settings import CHECKOUT, Settings, load_endpoint
-from pipeline.services import up
+from pipeline.services import agencies, up
 from sandbox import clock
 from schemas.contract import Scope, load_contracts
 from warehouse import database, embedded
@@ -91,9 +91,20 @@ def _hub(persons: int) -> Iterator[Settings]:
         shutil.rmtree(top, ignore_errors=True)
 
 
+def at_hand(settings: Settings) -> None:
+    """Return when every agency has its stock of the county's night.
+
+    Raises:
+        SystemExit: one has not within an hour.
+    """
+    if late := agencies.unprepared(settings, within_s=3600):
+        raise SystemExit(f"{', '.join(late)} did not get ready: nothing was measured")
+
+
 def _ask_once(settings: Settings, day: date) -> None:
     """Have every agency make its stock of a day ready."""
     clock.set_night(settings, clock.night_of(settings, day))
+    at_hand(settings)
     is_first = day == settings.sandbox_epoch
     for stem, contract in load_contracts().items():
         if not is_first and not contract.delivery.is_due(day):
