@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import identity_pool, versions
+from warehouse import identity_pool, prepared, versions
 from warehouse.identity_pool import Follow, Resolve
 
 _VOICE = "r.record_id, r.stem, authority, as_of_date, r.registered_no, registered_relation, r.living_no, living_relation, birth_date, sex, address_key, phone_key"
@@ -34,27 +34,34 @@ class Rule:
 
 # Records of some persons: those linked to one in the publication, and those without a link by then that were last linked to it.
 _OF_PERSONS = """
-SELECT l.record_id FROM identity.link l WHERE l.person_id = ANY(CAST(:persons AS uuid[]))
-    AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
-UNION SELECT h.record_id FROM history.link h WHERE (h.row ->> 'person_id')::uuid = ANY(CAST(:persons AS uuid[])) AND lower(h.known_during) <= :n
+SELECT l.record_id FROM identity.link l WHERE l.person_id = ANY(:persons)
+    AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> :n)
+UNION SELECT h.record_id FROM history.link h WHERE (h.row ->> 'person_id')::uuid = ANY(:persons) AND lower(h.known_during) <= :n
 """
 _LED = f"({versions.led('r.record_id')})"
-# The versions of records that were valid on the day, each with its person.
-_VALID = f"""
+
+
+def _valid(of_these: str) -> str:
+    """Query of the versions of some records that were valid on the day, each with its person; `of_these` gives an array of their ids."""
+    return f"""
 WITH past AS MATERIALIZED (
-    SELECT v.record_id, v.valid_during, v.is_withdrawn, v.traits FROM history.record v WHERE v.record_id = ANY(CAST(:records AS uuid[]))
-        AND known_from <= :n AND lower(valid_during) <= CAST(:day AS date) AND (CAST(:day AS date) < upper(valid_during) OR :n < open_until)
+    SELECT v.record_id, v.valid_during, v.is_withdrawn, v.traits FROM history.record v WHERE v.record_id = ANY({of_these})
+        AND known_from <= :n AND lower(valid_during) <= :day AND (:day < upper(valid_during) OR :n < open_until)
     UNION ALL SELECT v.record_id, v.valid_during, v.is_withdrawn, v.traits FROM history.record_revised v
-        WHERE v.record_id = ANY(CAST(:records AS uuid[])) AND known_during @> CAST(:n AS bigint) AND lower(valid_during) <= CAST(:day AS date)
-        AND (CAST(:day AS date) <@ valid_during OR :n < open_until)
+        WHERE v.record_id = ANY({of_these}) AND known_during @> :n AND lower(valid_during) <= :day AND (:day <@ valid_during OR :n < open_until)
 ), valid AS (
-    SELECT c.* FROM identity.record c WHERE c.record_id = ANY(CAST(:records AS uuid[])) AND c.as_of_date <= CAST(:day AS date)
+    SELECT c.* FROM identity.record c WHERE c.record_id = ANY({of_these}) AND c.as_of_date <= :day
         AND NOT EXISTS (SELECT FROM past p WHERE p.record_id = c.record_id)
     UNION ALL SELECT c.* FROM past p, jsonb_populate_record(NULL::identity.record, p.traits
         || jsonb_build_object('record_id', p.record_id, 'as_of_date', lower(p.valid_during))) AS c WHERE NOT p.is_withdrawn
 )
 SELECT {_VOICE}, linked.person_id FROM valid r CROSS JOIN LATERAL {_LED} AS linked
 """
+
+
+_MINE = f"own AS MATERIALIZED ({_OF_PERSONS})"
+# Every version by which some persons are heard on the day.
+_HEARD = f"WITH {_MINE} SELECT v.* FROM ({_valid('ARRAY(SELECT record_id FROM own)')}) AS v WHERE person_id = ANY(:persons)"
 # Records that bear one of the numbers of some others, now or in any version; which of them did on the day is for the next question.
 _NEAR = " UNION ".join(
     [
@@ -67,40 +74,31 @@ _NEAR = " UNION ".join(
         for kind in ("registered", "living")
     ]
 )
+# One step: everybody who bears a number that some persons bore on the day, these among them.
+_STEP = f"""
+WITH {_MINE}, hop AS MATERIALIZED (SELECT DISTINCT stem, registered_no, living_no FROM ({_valid("ARRAY(SELECT record_id FROM own)")}) AS v
+    WHERE person_id = ANY(:persons) AND coalesce(registered_no, living_no) IS NOT NULL
+), near AS MATERIALIZED ({_NEAR})
+SELECT DISTINCT person_id::text FROM ({_valid("ARRAY(SELECT record_id FROM near)")}) AS v
+"""
+_TYPES = {"persons": "uuid[]", "day": "date", "n": "bigint"}
 
 
-def _texts(connection: sa.Connection, query: str, **values: Any) -> list[str]:
-    return [str(v) for v in connection.scalars(sa.text(query), values)]
+def _within(connection: sa.Connection, day: date, number: int, persons: Sequence[str], steps: int) -> list[set[str]]:
+    """Everybody within so many steps of some persons, from number to number: a set for 0, 1, 2 … steps, fewer where nobody came anew."""
+    reached = [{str(p) for p in persons}]
+    fresh = reached[0]
+    while fresh and len(reached) <= steps:
+        values = {"persons": sorted(fresh), "day": day, "n": number}
+        fresh = set(prepared.execute(connection, _STEP, _TYPES, values).scalars()) - reached[-1]
+        reached.append(reached[-1] | fresh)
+    return reached
 
 
-def _voices(connection: sa.Connection, day: date, number: int, persons: Sequence[str], steps: int) -> set[str]:
-    """Make the temporary table `voice` of everybody within some steps of some persons, from number to number; who these are."""
-    at = {"day": day, "n": number}
-    connection.execute(sa.text("DROP TABLE IF EXISTS voice, hop"))
-    connection.execute(sa.text(f"CREATE TEMP TABLE voice ON COMMIT DROP AS {_VALID} LIMIT 0"), {**at, "records": []})
-    known: set[str] = set()
-    fresh = {str(p) for p in persons}
-    for step in range(steps + 1):
-        known |= fresh
-        records = _texts(connection, _OF_PERSONS, persons=sorted(fresh), n=number)
-        query = f"INSERT INTO voice SELECT * FROM ({_VALID}) AS v WHERE person_id = ANY(CAST(:persons AS uuid[]))"
-        connection.execute(sa.text(query), {**at, "records": records, "persons": sorted(fresh)})
-        if step == steps:
-            break
-        connection.execute(
-            sa.text(
-                "CREATE TEMP TABLE hop ON COMMIT DROP AS SELECT DISTINCT stem, registered_no, living_no FROM voice"
-                " WHERE person_id = ANY(CAST(:persons AS uuid[])) AND coalesce(registered_no, living_no) IS NOT NULL"
-            ),
-            {"persons": sorted(fresh)},
-        )
-        near = _texts(connection, _NEAR)
-        connection.execute(sa.text("DROP TABLE hop"))
-        found = _texts(connection, f"SELECT DISTINCT person_id FROM ({_VALID}) AS v", **at, records=near)
-        fresh = set(found) - known
-        if not fresh:
-            break
-    return known
+def _hear(connection: sa.Connection, day: date, number: int, persons: set[str]) -> None:
+    """Make the temporary table `voice` of some persons."""
+    connection.execute(sa.text("DROP TABLE IF EXISTS voice"))
+    prepared.execute(connection, _HEARD, _TYPES, {"persons": sorted(persons), "day": day, "n": number}, table="voice")
 
 
 def of_persons(connection: sa.Connection, rule: Rule, day: date, number: int, persons: Sequence[str]) -> list[dict[str, Any]]:
@@ -116,24 +114,24 @@ def of_persons(connection: sa.Connection, rule: Rule, day: date, number: int, pe
     Returns:
         One row a person and kind: ``kind``, ``person_id``, ``household_id``, ``relation``, ``stem``, ``evidence``, in their order.
     """
-    _voices(connection, day, number, persons, rule.steps)
+    _hear(connection, day, number, _within(connection, day, number, persons, rule.steps)[-1])
     return _placed(connection, rule, persons)
 
 
 def members(connection: sa.Connection, rule: Rule, day: date, number: int, household_id: str) -> list[dict[str, Any]]:
     """The same of a household: a row a member. None of them = there was no such household on that day."""
-    ever = _texts(
-        connection,
-        "SELECT person_id FROM core.household_member WHERE household_id = CAST(:id AS uuid) UNION SELECT person_id FROM history.household_member"
-        " WHERE (row ->> 'household_id')::uuid = CAST(:id AS uuid)",
-        id=household_id,
+    ever = (
+        "SELECT person_id FROM core.household_member WHERE household_id = :id UNION SELECT person_id FROM history.household_member"
+        " WHERE (row ->> 'household_id')::uuid = :id"
     )
-    # Whoever was in it on that day, though no publication ever said so, is as near to those who ever were as a household reaches.
-    led = f"SELECT DISTINCT linked.person_id FROM unnest(CAST(:ever AS uuid[])) AS r(record_id) CROSS JOIN LATERAL {_LED} AS linked"
-    leads = _texts(connection, led, ever=ever, n=number)
-    start = _voices(connection, day, number, leads, rule.steps)
-    _voices(connection, day, number, sorted(start), rule.steps)
-    return [m for m in _placed(connection, rule, sorted(start)) if m["household_id"] == household_id]
+    led = f"SELECT DISTINCT linked.person_id::text FROM ({ever}) AS r(record_id) CROSS JOIN LATERAL {_LED} AS linked"
+    leads = prepared.execute(connection, led, {"id": "uuid", "n": "bigint"}, {"id": household_id, "n": number}).scalars().all()
+    # Whoever was in it on that day, though no publication ever said so, is as near to those who ever were as a household reaches; and those who
+    # decide that are as near to these.
+    reached = _within(connection, day, number, leads, 2 * rule.steps)
+    start = sorted(reached[min(rule.steps, len(reached) - 1)])
+    _hear(connection, day, number, reached[-1])
+    return [m for m in _placed(connection, rule, start) if m["household_id"] == household_id]
 
 
 def _placed(connection: sa.Connection, rule: Rule, persons: Sequence[str]) -> list[dict[str, Any]]:

@@ -1,7 +1,5 @@
 """Questions to the pool as of other times: what was true on a date, by what the hub knew at an instant."""
 
-import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -13,7 +11,7 @@ import sqlalchemy as sa
 from hub.dates import shown_exactly
 from hub.errors import ConfigError
 from schemas.survivorship import Survivorship, parsed
-from warehouse import erasures, homes, survivorship, versions
+from warehouse import erasures, homes, prepared, survivorship, versions
 from warehouse.homes import Rule
 from warehouse.questions import as_uuid
 
@@ -88,7 +86,7 @@ _LINK = versions.led(":key")
 
 def answers_to(connection: sa.Connection, record_id: str, number: int) -> str | None:
     """The person that a record belonged to in a publication, or last before it was withdrawn; None = it was not known yet."""
-    found = _prepared(connection, _LINK, {"key": "uuid", "n": "bigint"}, key=record_id, n=number).scalar()
+    found = prepared.execute(connection, _LINK, {"key": "uuid", "n": "bigint"}, {"key": record_id, "n": number}).scalar()
     return str(found) if found else None
 
 
@@ -137,32 +135,6 @@ ORDER BY kind
 """
 
 
-def _prepared(connection: sa.Connection, query: str, types: dict[str, str], **values: Any) -> sa.CursorResult[Any]:
-    """Ask what is asked over and over. PostgreSQL plans it once for each connection: planning takes it longer than answering.
-
-    Args:
-        connection: an open connection.
-        query: with parameters named as in SQLAlchemy's texts.
-        types: of each parameter, in PostgreSQL's names.
-        values: of each.
-    """
-    name = _name(query)
-    known: set[str] = connection.connection.info.setdefault("prepared", set())  # of the server's session, whatever becomes of a transaction
-    if name not in known:
-        numbered = _PARAMETER.sub(lambda found: f"${list(types).index(found[1]) + 1}", query)
-        connection.exec_driver_sql(f"PREPARE {name} ({', '.join(types.values())}) AS {numbered}")
-        known.add(name)
-    return connection.execute(_text(f"EXECUTE {name} ({', '.join(f'CAST(:{p} AS {t})' for p, t in types.items())})"), values)
-
-
-_PARAMETER = re.compile(r"(?<!:):([a-z]+)\b")
-
-
-@cache
-def _name(query: str) -> str:
-    return f"past_{hashlib.sha256(query.encode()).hexdigest()[:16]}"
-
-
 @cache
 def _person(policy: str) -> str:
     by = parsed(policy)
@@ -176,6 +148,13 @@ def _text(query: str) -> sa.TextClause:
 
 def _rows(connection: sa.Connection, query: str, **values: Any) -> list[dict[str, Any]]:
     return [dict(r._mapping) for r in connection.execute(_text(query), values)]
+
+
+def _golden(connection: sa.Connection, policy: Survivorship, key: str, number: int, day: date | None) -> list[dict[str, Any]]:
+    """Golden values and records of a person on a day, None = whatever is newest, by what was known in a publication; none = no record was valid."""
+    types = {"key": "uuid", "n": "bigint", "day": "date", "dated": "boolean"}
+    values = {"key": key, "n": number, "day": day or "infinity", "dated": day is not None}
+    return [dict(r._mapping) for r in prepared.execute(connection, _person(policy.model_dump_json()), types, values)]
 
 
 def person(connection: sa.Connection, person_id: str, at: Moment, rule: Rule, *, by: Survivorship | None = None) -> dict[str, Any]:
@@ -207,10 +186,8 @@ def person(connection: sa.Connection, person_id: str, at: Moment, rule: Rule, *,
                 f"the hub did not know this person yet at publication {at.number}", where="ID", next_step="ask with a later --known-at"
             )
         raise ConfigError("there is no such person", where="ID")
-    asked = {"key": "uuid", "n": "bigint", "day": "date", "dated": "boolean"}
-    values = {"key": leads, "n": at.number, "day": at.valid or "infinity", "dated": at.valid is not None}
     policy = survivorship.in_force(connection, at.number) if by is None else by
-    told = [dict(r._mapping) for r in _prepared(connection, _person(policy.model_dump_json()), asked, **values)]
+    told = _golden(connection, policy, leads, at.number, at.valid)
     if not told:
         erasures.tell(connection, leads)
         day = at.valid or "that instant"
@@ -285,11 +262,11 @@ def _made_anew(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> l
     found = homes.members(connection, rule, at.homes_on, at.number, key)
     if not found:
         return []
-    policy = _person(survivorship.in_force(connection, at.number).model_dump_json())
+    policy = survivorship.in_force(connection, at.number)
     members = []
     for member in found:
         person_id = member["person_id"]
-        (golden,) = _rows(connection, policy, key=person_id, n=at.number, day=at.homes_on, dated=True)
+        (golden,) = _golden(connection, policy, person_id, at.number, at.homes_on)
         own = {name: golden[name] for name in ("name", "sex", "birth_date")}
         members.append({"person_id": person_id, **own, **{n: member[n] for n in ("relation", "stem", "evidence")}})
     members.sort(key=lambda m: (m["relation"] is None, m["relation"] or "", m["birth_date"] is None, str(m["birth_date"])))
