@@ -75,10 +75,16 @@ def prepare(
     withdrawn = 0
     if scope == Scope.FULL:
         withdrawn = connection.execute(sa.text(_absent(contract, business_date, "W", "c.withdrawn_date IS NULL")), values).rowcount
-        gone = f"EXISTS (SELECT FROM {table} w WHERE w.record_key = c.record_key AND w.op = 'W')"
-        counted = f"SELECT count(*), count(*) FILTER (WHERE NOT {gone}) FROM {core} c WHERE withdrawn_date IS NULL"
-        before, kept = connection.execute(sa.text(counted)).one()
+        before, kept = connection.execute(sa.text(keys_counted(contract, business_date))).one()
     return Changes(table, counts.get("=", 0), counts.get("I", 0), counts.get("U", 0), 0, before, kept, withdrawn)
+
+
+def keys_counted(contract: Contract, business_date: str) -> str:
+    """Query of the keys the pool holds of a source, and of those that the night's changes do not withdraw: each counted by itself."""
+    held = f"FROM {agency_tables.core_table(contract.stem)} c WHERE withdrawn_date IS NULL"
+    # As a condition of the query, not of the aggregate: there it would be looked up once a key, in a table that has never been analysed.
+    gone = f"SELECT FROM {change_table(contract.stem, business_date)} w WHERE w.record_key = c.record_key AND w.op = 'W'"
+    return f"SELECT (SELECT count(*) {held}), (SELECT count(*) {held} AND NOT EXISTS ({gone}))"
 
 
 def _compare(
