@@ -118,13 +118,16 @@ def of_persons(connection: sa.Connection, rule: Rule, day: date, number: int, pe
     return _placed(connection, rule, persons)
 
 
+# Whoever was in a household in any publication.
+EVER = (
+    "SELECT person_id FROM core.household_member WHERE household_id = :id"
+    " UNION SELECT person_id FROM history.household_member WHERE (row ->> 'household_id')::uuid = :id"
+)
+
+
 def members(connection: sa.Connection, rule: Rule, day: date, number: int, household_id: str) -> list[dict[str, Any]]:
     """The same of a household: a row a member. None of them = there was no such household on that day."""
-    ever = (
-        "SELECT person_id FROM core.household_member WHERE household_id = :id UNION SELECT person_id FROM history.household_member"
-        " WHERE (row ->> 'household_id')::uuid = :id"
-    )
-    led = f"SELECT DISTINCT linked.person_id::text FROM ({ever}) AS r(record_id) CROSS JOIN LATERAL {_LED} AS linked"
+    led = f"SELECT DISTINCT linked.person_id::text FROM ({EVER}) AS r(record_id) CROSS JOIN LATERAL {_LED} AS linked"
     leads = prepared.execute(connection, led, {"id": "uuid", "n": "bigint"}, {"id": household_id, "n": number}).scalars().all()
     # Whoever was in it on that day, though no publication ever said so, is as near to those who ever were as a household reaches; and those who
     # decide that are as near to these.

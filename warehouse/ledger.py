@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from hub.dates import CHINA
 from hub.settings import Settings
+from warehouse import hindsight
 
 _INTAKE = (
     "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated, past,"
@@ -273,6 +274,8 @@ def publish(connection: sa.Connection, business_date: date, *, persons: int, hou
         ),
         {"day": business_date, "cause": cause},
     )
+    newest = connection.scalar(sa.text("SELECT max(business_date) FROM ops.published"))
+    hindsight.note(connection, publication(connection), newest)
     connection.execute(
         sa.text(
             "UPDATE ops.night SET published_at = now(), persons = :persons, households = :households, fingerprint = NULL"

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hub.dates import shown_exactly
 from hub.errors import ConfigError
 from schemas.survivorship import Survivorship, parsed
-from warehouse import erasures, homes, prepared, survivorship, versions
+from warehouse import erasures, hindsight, homes, prepared, survivorship, versions
 from warehouse.homes import Rule
 from warehouse.questions import as_uuid
 
@@ -192,11 +192,12 @@ def person(connection: sa.Connection, person_id: str, at: Moment, rule: Rule, *,
         erasures.tell(connection, leads)
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
-    if at.homes_on is None:
-        found_homes = _rows(connection, _HOMES, key=leads, n=at.number)
+    if at.homes_on is None or not hindsight.concerns(connection, [leads], at.night, at.number):
+        found_homes = prepared.execute(connection, _HOMES, {"key": "uuid", "n": "bigint"}, {"key": leads, "n": at.night}).mappings()
+        homes_then = [dict(home) for home in found_homes]
     else:
-        found_homes = homes.of_persons(connection, rule, at.homes_on, at.number, [leads])
-    shown = [{name: home[name] for name in ("kind", "household_id", "relation", "stem", "evidence")} for home in found_homes]
+        homes_then = homes.of_persons(connection, rule, at.homes_on, at.number, [leads])
+    shown = [{name: home[name] for name in ("kind", "household_id", "relation", "stem", "evidence")} for home in homes_then]
     return {"person_id": leads, **_shown(at), **told[0], "households": shown}
 
 
@@ -228,6 +229,15 @@ ORDER BY m.relation, p.birth_date
 """
 
 
+_THEN = """
+SELECT c.kind, c.person_id::text, c.relation, c.stem, c.evidence FROM core.household_member c WHERE household_id = :key
+    AND NOT EXISTS (SELECT FROM history.household_member h WHERE h.person_id = c.person_id AND h.kind = c.kind AND h.known_during @> :n)
+UNION ALL SELECT f.kind, f.person_id::text, f.relation, f.stem, f.evidence
+    FROM history.household_member h, jsonb_populate_record(NULL::core.household_member, h.row) AS f
+    WHERE (h.row ->> 'household_id')::uuid = :key AND h.known_during @> :n
+"""
+
+
 def household(connection: sa.Connection, household_id: str, at: Moment, rule: Rule) -> dict[str, Any]:
     """One household as of a moment, with its members.
 
@@ -235,7 +245,7 @@ def household(connection: sa.Connection, household_id: str, at: Moment, rule: Ru
         ConfigError: no such household, or there was none of that id then.
     """
     key = as_uuid(household_id)
-    found = _rows(connection, _HOUSEHOLD, key=key, n=at.number) if at.homes_on is None else _made_anew(connection, key, at, rule)
+    found = _rows(connection, _HOUSEHOLD, key=key, n=at.number) if at.homes_on is None else _of_day(connection, key, at, rule)
     if not found:
         is_known = "SELECT EXISTS (SELECT FROM core.household WHERE household_id = :key) OR EXISTS (SELECT FROM history.household WHERE household_id = :key)"
         if connection.scalar(sa.text(is_known), {"key": key}):
@@ -248,18 +258,23 @@ def household(connection: sa.Connection, household_id: str, at: Moment, rule: Ru
 
 def records(connection: sa.Connection, at: Moment, persons: Sequence[str]) -> dict[str, str]:
     """Record id → person, of the records that some persons had as of a moment: those :func:`person` tells."""
-    policy = _person(survivorship.in_force(connection, at.number).model_dump_json())
+    policy = survivorship.in_force(connection, at.number)
     found: dict[str, str] = {}
     for key in persons:
-        told = _rows(connection, policy, key=key, n=at.number, day=at.valid or "infinity", dated=at.valid is not None)
+        told = _golden(connection, policy, key, at.number, at.valid)
         found |= {r["record_id"]: key for golden in told for r in golden["records"]}
     return found
 
 
-def _made_anew(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> list[dict[str, Any]]:
+def _of_day(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> list[dict[str, Any]]:
     """A household of a date by what was learnt of it since, with its members; none = there was none of that id."""
     assert at.homes_on is not None
-    found = homes.members(connection, rule, at.homes_on, at.number, key)
+    ever = [str(p) for p in prepared.execute(connection, homes.EVER, {"id": "uuid"}, {"id": key}).scalars()]
+    if ever and not hindsight.concerns(connection, ever, at.night, at.number):
+        then = prepared.execute(connection, _THEN, {"key": "uuid", "n": "bigint"}, {"key": key, "n": at.night}).mappings()
+        found = [dict(member) for member in then]
+    else:
+        found = homes.members(connection, rule, at.homes_on, at.number, key)
     if not found:
         return []
     policy = survivorship.in_force(connection, at.number)
