@@ -39,6 +39,7 @@ DEFAULT_PARAMETERS = {
     "max_connections": "100",
     "wal_level": "minimal",  # nobody replicates from a local cluster; a first load is then written once
     "max_wal_senders": "0",
+    "wal_recycle": "off",  # a part of the log that is done with is removed, with the values in it, and not kept to be written over some day
     "jit": "off",
     "timezone": "UTC",
     "random_page_cost": "1.1",

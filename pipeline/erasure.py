@@ -38,9 +38,11 @@ from warehouse import (
     questions,
     rulings,
     timeline,
+    traces,
     weighing,
 )  # fmt: skip
 from warehouse.erasures import Erasure, Record
+from warehouse.traces import Table
 
 log = get_logger("erasure")
 # Grounds of art. 47, in its order.
@@ -214,8 +216,12 @@ def _forget_guardian(connection: sa.Connection, settings: Settings, contracts: d
 # -- landing -------------------------------------------------------------------------------------------------------------------------------
 
 
-def finish(settings: Settings) -> int:
-    """Take out of landing what is erased; how many deliveries are another object now. Harmless to repeat.
+def finish(settings: Settings, *, rewrite: bool = False) -> int:
+    """Take what is erased out of landing and out of the database's files; how many deliveries are another object now. Harmless to repeat.
+
+    Args:
+        settings: whose pool.
+        rewrite: large tables as well are written anew, while their readers wait.
 
     Raises:
         HubError: a delivery that is in the pool cannot be read; the others are done.
@@ -223,8 +229,13 @@ def finish(settings: Settings) -> int:
     with database.engine(settings).connect() as connection:
         pending = [e for e in erasures.listed(connection) if e.finished_at is None]
         late = erasures.unretained(connection)
-        if not pending and not late:
-            return 0
+    n_done = _take_out(settings, pending, late) if pending or late else 0
+    _sweep(settings, is_all=rewrite)
+    return n_done
+
+
+def _take_out(settings: Settings, pending: Sequence[Erasure], late: Sequence[str]) -> int:
+    with database.engine(settings).connect() as connection:
         marks, newly = erasures.marks(connection), erasures.marks(connection, pending_only=True)
         deliveries = landing.deliveries(connection)
     kept_out, persons = suppression.over(settings, {*marks, *newly}), suppression.over(settings, newly)
@@ -232,14 +243,35 @@ def finish(settings: Settings) -> int:
     for delivery in deliveries:
         if (pending or delivery.delivery_id in late) and delivery.stem in contracts:
             n_done += _retain(settings, contracts[delivery.stem], delivery, kept_out, persons)
+    if pending:
+        traces.renew_figures(database.engine(settings))
     with database.engine(settings).begin() as connection:
         erasures.finish(connection, [e.erasure_id for e in pending])
         night = ledger.last_night(connection, published=True)
         if night is not None:  # rows of quarantine went with them
             ledger.note_night(connection, night.business_date, fingerprint=fingerprint.kept(connection))
-    erasures.vacuum(database.engine(settings), contracts)
     log.info("finish", erasures=len(pending), deliveries=n_done)
     return n_done
+
+
+def traced(settings: Settings) -> list[Table]:
+    """Tables whose files may still hold values of erased persons, in space that is free."""
+    with database.engine(settings).connect() as connection:
+        return traces.measured(connection, {name for e in erasures.listed(connection) for name in e.traces_in})
+
+
+def _sweep(settings: Settings, *, is_all: bool) -> None:
+    """Write tables that may hold traces anew: the small ones, or all."""
+    with database.engine(settings).connect() as connection:
+        known = [e for e in erasures.listed(connection) if e.traces_in]
+        found = traces.measured(connection, {name for e in known for name in e.traces_in})
+    due = [t for t in found if is_all or t.size_bytes <= traces.AT_ONCE_BYTES]
+    if not due and (found or not known):
+        return
+    done = traces.rewrite(database.engine(settings), due)
+    with database.engine(settings).begin() as connection:
+        erasures.rewritten(connection, [e.erasure_id for e in known], [t.name for t in found if t.name not in done])
+    log.info("rewrite", tables=len(done), left=len(found) - len(done))
 
 
 def _judged(

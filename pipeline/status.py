@@ -95,7 +95,7 @@ class Status:
         disputes: values somebody says are wrong that their source has not answered; counted to the hub's day.
         recalls: departments that have not acknowledged that something they were told turned out otherwise.
         receivers: clients that do not take the notices they subscribed to.
-        erasures: persons erased by law whom landing still holds.
+        erasures: persons erased by law whom landing, or free space in the database's files, still holds.
         emergencies: how many last, and how many are over and not reviewed.
         judgements: pairs of records that were judged and wait for another reviewer to agree.
         unusual: departments of whose access something waits to be reviewed.
@@ -149,7 +149,7 @@ def status(settings: Settings, day: date | None = None) -> Status:
         rules = quarantine.summary(connection, business_date=night.business_date)
         told_wrongly = recalls.open_by_department(connection)
         away = subscriptions.troubled(connection)
-        to_be_erased = sum(e.finished_at is None for e in erasures.listed(connection))
+        to_be_erased = sum(not e.is_whole for e in erasures.listed(connection))
         broken_glass = emergencies.waiting(connection)
         ruled = rulings.by_delivery(connection)
         judged = review.waiting(connection)

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hub.errors import ConfigError
-from warehouse import agency_tables
+from warehouse import agency_tables, traces
 
 SECRET = "erasure.key"  # name of the secret that marks are made with
 
@@ -49,6 +49,7 @@ class Erasure:
         records: how many the person had.
         finished_at: None while landing still holds something.
         lifted_at: None while what agencies send is kept out.
+        traces_in: tables whose files may still hold values in space that is free.
     """
 
     erasure_id: str
@@ -61,6 +62,12 @@ class Erasure:
     records: int
     finished_at: datetime | None
     lifted_at: datetime | None
+    traces_in: list[str]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.finished_at is not None and not self.traces_in
 
 
 def _run(connection: sa.Connection, values: dict[str, Any], *statements: str) -> None:
@@ -141,14 +148,6 @@ def extent(connection: sa.Connection, ids: Sequence[str]) -> tuple[int, int]:
     )
     row = connection.execute(sa.text(f"SELECT {versions}, (SELECT count(*) FROM landing.delivery)"), {"ids": list(ids)}).one()
     return int(row[0]), int(row[1])
-
-
-def vacuum(engine: sa.Engine, stems: Iterable[str]) -> None:
-    """Let the database take dead rows off its pages; values lie in them until then."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        past = ("person", "household_member", "record", "record_revised", "observation")
-        tables = ["identity.record", "core.person", *(f"history.{name}" for name in past), *_tables(connection, stems).values()]
-        connection.execute(sa.text(f"VACUUM {', '.join(tables)}"))
 
 
 def known_by(connection: sa.Connection, ids: Sequence[str]) -> list[tuple[str, str | None]]:
@@ -284,7 +283,7 @@ def _pepper(connection: sa.Connection) -> str:
 
 _COLUMNS = (
     "erasure_id::text, person_id::text, basis, reason, erased_by, confirmed_by, erased_at,"
-    " (SELECT count(*) FROM ops.erased_record r WHERE r.erasure_id = e.erasure_id) AS records, finished_at, lifted_at"
+    " (SELECT count(*) FROM ops.erased_record r WHERE r.erasure_id = e.erasure_id) AS records, finished_at, lifted_at, traces_in"
 )
 
 
@@ -299,10 +298,10 @@ def add(connection: sa.Connection, entry: dict[str, Any], records: Sequence[Reco
     """
     connection.execute(
         sa.text(
-            "INSERT INTO ops.erasure (erasure_id, person_id, basis, reason, erased_by, confirmed_by, erased_at, publication)"
-            " VALUES (CAST(:erasure_id AS uuid), CAST(:person_id AS uuid), :basis, :reason, :erased_by, :confirmed_by, :erased_at, :publication)"
+            "INSERT INTO ops.erasure (erasure_id, person_id, basis, reason, erased_by, confirmed_by, erased_at, publication, traces_in)"
+            " VALUES (CAST(:erasure_id AS uuid), CAST(:person_id AS uuid), :basis, :reason, :erased_by, :confirmed_by, :erased_at, :publication, :traces)"
         ),
-        {**entry, "publication": publication},
+        {**entry, "publication": publication, "traces": traces.tables(connection)},
     )
     if records:
         connection.execute(
@@ -384,6 +383,17 @@ def finish(connection: sa.Connection, ids: Sequence[str]) -> None:
     connection.execute(
         sa.text("UPDATE ops.erasure SET finished_at = now() WHERE erasure_id = ANY(CAST(:ids AS uuid[])) AND finished_at IS NULL"),
         {"ids": list(ids)},
+    )
+
+
+def rewritten(connection: sa.Connection, ids: Sequence[str], left: Sequence[str]) -> None:
+    """Note which tables still hold traces of some erasures; those noted before that are not among them do no more."""
+    connection.execute(
+        sa.text(
+            "UPDATE ops.erasure SET traces_in = ARRAY(SELECT t FROM unnest(traces_in) AS t WHERE t = ANY(:left))"
+            " WHERE erasure_id = ANY(CAST(:ids AS uuid[]))"
+        ),
+        {"ids": list(ids), "left": list(left)},
     )
 
 

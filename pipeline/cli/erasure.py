@@ -59,6 +59,9 @@ def carry_out(
     zh, en = erasure.BASES[done.basis]
     console = screen()
     console.print(Text(f"已删除 erased {done.person_id} · {done.records} 条记录 records · {zh} {en}"), soft_wrap=True)
+    if done.traces_in:
+        said = f"{len(done.traces_in)} 表文件待清 traces are left in files of tables {', '.join(done.traces_in)}: hub erasure finish"
+        console.print(Text(said), soft_wrap=True)
     console.print("备份仍含其数据，直至清除 backups hold it until they are pruned: hub backup PLACE --list", soft_wrap=True)
 
 
@@ -76,19 +79,46 @@ def list_erasures(as_json: AsJson = False) -> None:
         return
     table = plain_table("编号 erasure", "人员 person", "依据 ground", "日期 on", "执行/确认 by", "记录 records", "状态 state")
     for e in found:
-        state = "解除 lifted" if e.lifted_at else "完成 whole" if e.finished_at else "[yellow]落地待清 landing to be done[/yellow]"
+        state = "解除 lifted" if e.lifted_at else "完成 whole" if e.is_whole else ""
+        if e.finished_at is None:
+            state = "[yellow]落地待清 landing to be done[/yellow]"
+        elif e.traces_in:
+            state = f"{state} [yellow]{len(e.traces_in)} 表文件待清 traces in files of tables[/yellow]".strip()
         names = Text(f"{e.erased_by} / {e.confirmed_by}")
         table.add_row(e.erasure_id[:13], e.person_id, erasure.BASES[e.basis][0], f"{e.erased_at:%Y-%m-%d}", names, f"{e.records:,}", state)
     screen().print(table)
 
 
 @app.command()
-def finish() -> None:
-    """Do what an erasure that was broken off left to do in landing; the next night does it as well."""
+def finish(
+    rewrite: Annotated[bool, typer.Option("--rewrite", help="Write large tables anew as well; their readers wait meanwhile.")] = False,
+) -> None:
+    """Do what erasures left to do: in landing, and in the files of tables. The next night does it as well, except for large tables."""
     from pipeline import erasure
+    from warehouse import database
 
-    n = erasure.finish(get_settings())
-    screen().print(f"改写交付 deliveries put down anew {n:,}")
+    settings = get_settings()
+    database.migrate(settings)
+    n = erasure.finish(settings, rewrite=rewrite)
+    console = screen()
+    console.print(f"改写交付 deliveries put down anew {n:,}")
+    left = erasure.traced(settings)
+    if not left:
+        console.print("数据库文件无残留 no traces in the database's files")
+        return
+    table = plain_table("表 table", "MB")
+    for each in left:
+        table.add_row(each.name, f"{each.size_bytes / 2**20:,.1f}")
+    console.print(table)
+    if rewrite:
+        console.print(
+            "这些表正被使用，请稍后再试 these are in use, or somebody reads the pool as it was before: try again later", soft_wrap=True
+        )
+    else:
+        console.print(
+            "以上各表文件的空闲处可能仍有其数据；重写期间读者须等待，每 GB 约一分钟 free space in their files may still hold values; readers of a table wait while it is"
+            " written anew, about a minute a GB: hub erasure finish --rewrite", soft_wrap=True,
+        )  # fmt: skip
 
 
 @app.command()

@@ -202,7 +202,7 @@ def print_summary(console: Console, settings: Settings, day: date | None = None)
     _recalls(console, found)
     _receivers(console, found)
     if found.erasures:
-        console.print(f"[bold]依法删除尚未清理落地 erasures not whole[/bold]   {found.erasures} 人 persons · hub erasure finish")
+        console.print(f"[bold]依法删除尚未清理完毕 erasures not whole[/bold]   {found.erasures} 人 persons · hub erasure finish")
     if found.judgements:
         said = (
             f"[bold]待另一人复核的裁定 judgements that wait for another reviewer[/bold]   {found.judgements:,} 对 pairs · hub review list"

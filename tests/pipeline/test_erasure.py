@@ -1,9 +1,10 @@
 """A person is erased by law: nothing of its values is anywhere, everybody else's stand, and what comes again is kept out."""
 
+import contextlib
 import dataclasses
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date
 
 import polars as pl
@@ -15,7 +16,7 @@ from pipeline import erasure, identify, readers, rulings, run
 from schemas.contract import load_contract, load_contracts
 from tests import oracle
 from tests.conftest import Hub
-from warehouse import database, landing, object_keys, past, vault
+from warehouse import database, landing, object_keys, past, traces, vault
 
 pytestmark = pytest.mark.slow
 
@@ -69,6 +70,58 @@ def landed_with(hub: Hub, values: set[str]) -> list[str]:
                 found.append(f"{delivery.stem} {delivery.business_date}")
                 break
     return found
+
+
+def own_of(hub: Hub, person: str) -> set[str]:
+    """Values of a person that are nobody else's and too long to come about by chance: numbers, keys, telephones."""
+    with database.engine(hub.settings).connect() as connection:
+        phones = connection.scalars(
+            sa.text(
+                "SELECT phone_key FROM identity.record GROUP BY 1 HAVING bool_and(record_id IN (SELECT record_id FROM identity.link"
+                " WHERE person_id = CAST(:p AS uuid)))"
+            ),
+            {"p": person},
+        ).all()
+    return {v for v in (*values_of(hub, person), *phones) if v and v.isascii() and len(v) >= 9}
+
+
+def figures_with(hub: Hub, values: set[str]) -> int:
+    """Columns of which the planner keeps one of some values."""
+    with database.engine(hub.settings).connect() as connection:
+        query = (
+            "SELECT count(*) FROM pg_stats s WHERE EXISTS (SELECT FROM unnest(CAST(:values AS text[])) v WHERE position(v IN s::text) > 0)"
+        )
+        return int(connection.scalar(sa.text(query), {"values": list(values)}) or 0)
+
+
+def files_with(hub: Hub, values: set[str]) -> list[str]:
+    """Files of the database, and of its log, in which one of some values stands in clear, in use or not."""
+    with database.engine(hub.settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(sa.text("CHECKPOINT"))
+        own = connection.scalar(sa.text("SELECT oid FROM pg_database WHERE datname = current_database()"))
+        names = connection.execute(
+            sa.text("SELECT pg_relation_filenode(oid)::text, oid::regclass::text FROM pg_class WHERE relfilenode > 0")
+        )
+        tables = {row[0]: row[1] for row in names}
+    found, data = [], hub.settings.home / "postgres"
+    sought = [v.encode() for v in values]
+    for path in sorted([*(data / "base" / str(own)).iterdir(), *(data / "pg_wal").glob("0*")]):
+        with contextlib.suppress(FileNotFoundError):  # one the server removes at this moment
+            content = path.read_bytes()
+            if any(v in content for v in sought):
+                found.append(tables.get(path.name.partition(".")[0], path.name))
+    return found
+
+
+class Weighed:
+    """Tables as they are measured, some of them larger than they are."""
+
+    def __init__(self, measured: Callable[..., list[traces.Table]], sizes: dict[str, int]) -> None:
+        self.measured, self.sizes, self.asked = measured, sizes, 0
+
+    def __call__(self, connection: sa.Connection, names: Collection[str]) -> list[traces.Table]:
+        self.asked += 1
+        return [traces.Table(t.name, self.sizes.get(t.name, t.size_bytes)) for t in self.measured(connection, names)]
 
 
 def erase(hub: Hub, person: str, **said: str) -> erasure.Erasure:
@@ -127,6 +180,63 @@ def test_no_value_of_an_erased_person_is_left_anywhere_and_the_former_bytes_cann
         assert list(vault.unseal(io.BytesIO(copies[name]), object_keys.derived(hub.settings.landing_key_bytes(), salts[name]), where="-"))
     for ask in (hub.invoked("person", person), hub.invoked("person", person, "--as-of", "2026-03-02")):
         assert ask.returncode == 2 and "erased by law" in ask.stderr, ask.stderr
+
+
+def test_neither_the_planners_figures_nor_the_databases_files_hold_a_value_of_an_erased_person(five: Hub) -> None:
+    hub, person = five, someone(five, _WELL_KNOWN, number=6)
+    values = own_of(hub, person)
+    with database.engine(hub.settings).connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        # The planner keeps every value of this column, as of a hundred it keeps one by chance.
+        connection.execute(sa.text("ALTER TABLE identity.record ALTER COLUMN record_key SET STATISTICS 10000"))
+        connection.execute(sa.text("ANALYZE identity.record"))
+    n_figures, files = figures_with(hub, values), files_with(hub, values)
+    assert n_figures and len(files) > 5, "what is looked for is there to be found"
+
+    done = erase(hub, person)
+
+    assert done.is_whole and erasure.traced(hub.settings) == []
+    own = {v for v in values if not tables_with(hub, {v})}  # a telephone may be another's as well, who gave it as a guardian's
+    assert len(own) >= 4 and len(values - own) <= 1
+    n_figures, files = figures_with(hub, own), files_with(hub, own)  # counted here, so that no value is in what a failure prints
+    assert (n_figures, files) == (0, [])
+
+
+def test_a_table_that_somebody_reads_or_that_is_large_is_told_and_written_anew_later(five: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, person = five, someone(five, _WELL_KNOWN, number=7)
+    values = own_of(hub, person)
+    monkeypatch.setattr(traces, "_WAIT_FOR_TABLE_S", 1)
+    monkeypatch.setattr(traces, "AT_ONCE_BYTES", 10 * 2**20)
+    monkeypatch.setattr(traces, "measured", weighed := Weighed(traces.measured, {"identity.record": 11 * 2**20}))
+    with database.engine(hub.settings).connect() as reader:
+        reader.execute(sa.text("SELECT count(*) FROM core.person"))
+        done = erase(hub, person)
+    assert done.finished_at is not None and done.traces_in == ["core.person", "identity.record"]
+    assert [t.name for t in erasure.traced(hub.settings)] == done.traces_in and not done.is_whole
+    values = {v for v in values if not tables_with(hub, {v})}
+    n_figures, files = figures_with(hub, values), files_with(hub, values)
+    assert n_figures == 0 and "identity.record" in files
+    assert "2 表文件待清" in hub.invoked("erasure", "list").stdout
+    assert "erasures not whole" in hub.screen(date(2026, 3, 5))
+    told = hub.invoked("erasure", "finish")  # of the two, the small one is done at once
+    assert told.returncode == 0 and "identity.record" in told.stdout and "core.person" not in told.stdout
+    assert "hub erasure finish --rewrite" in told.stdout
+    told = hub.invoked("erasure", "finish", "--rewrite")
+    assert told.returncode == 0 and "no traces" in told.stdout, told.stderr
+    files = files_with(hub, values)
+    assert files == [] and weighed.asked
+    assert erasure.listed(hub.settings)[0].is_whole
+    assert "erasures not whole" not in hub.screen(date(2026, 3, 5))
+
+
+def test_nothing_is_written_anew_while_somebody_looks_at_the_pool_as_it_was(five: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, person = five, someone(five, _WELL_KNOWN, number=8)
+    monkeypatch.setattr(traces, "_WAIT_FOR_READERS_S", 0.5)
+    with database.engine(hub.settings).connect().execution_options(isolation_level="REPEATABLE READ") as reader:
+        reader.execute(sa.text("SELECT 1 FROM ops.night"))  # its rows are none of the person's, and yet a copy would take them along
+        done = erase(hub, person)
+        assert done.finished_at is not None and len(done.traces_in) > 20
+    assert erasure.finish(hub.settings) == 0
+    assert erasure.traced(hub.settings) == []
 
 
 def test_erased_later_or_kept_out_from_the_first_night_on_is_the_same_pool(five: Hub) -> None:
