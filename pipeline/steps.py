@@ -38,6 +38,7 @@ from warehouse import (
     quarantine,
     rulings,
     staging,
+    timeline,
     weighing,
 )  # fmt: skip
 
@@ -441,6 +442,7 @@ def merge(day: date, settings: Settings) -> Outcome:
                 tickets.settled(connection, settings, contract, day, delivery)
             pool.write(connection, was_empty=was_empty)
             for contract, _, delivery in waiting:
+                timeline.lead_on(connection, contract.stem, str(day))
                 disputes.answered(connection, contract, day, delivery.delivery_id)
             identity_pool.drop_work(connection)
             for contract, _, _ in waiting:

@@ -52,8 +52,9 @@ def prepare(
 ) -> Changes:
     """Compare accepted rows with the pool; writes only unlogged tables, so it may be repeated.
 
-    A delivery older than the newest one of its source is late: what it says is compared with what the pool has for its day, and goes to
-    its place in valid time. What is current changes only where nothing newer spoke of the key.
+    A delivery older than the newest one of its source, or of a former night, is late: what it says is compared with what the pool has for
+    its day, and goes to its place in valid time. What is current changes only where nothing newer spoke of the key. A key it shows before
+    the night on which it was first seen is born on its night, under another id.
     A key is withdrawn only by a full delivery.
     """
     core = agency_tables.core_table(contract.stem)
@@ -65,7 +66,7 @@ def prepare(
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {table}"))
     timeline.drop(connection, contract.stem, business_date)
     held = f"SELECT count(*) FROM {core} WHERE withdrawn_date IS NULL"
-    if newest is not None and as_of < newest:
+    if newest is not None and (as_of < newest or timeline.is_overtaken(connection, contract.stem, business_date)):
         return _prepare_late(connection, contract, values, scope, connection.scalar(sa.text(held)) or 0)
     is_empty = not connection.scalar(sa.text(f"SELECT EXISTS (SELECT FROM {core})"))
     known = None if is_empty else "c.row_hash = h.row_hash AND c.withdrawn_date IS NULL"
@@ -88,12 +89,13 @@ def keys_counted(contract: Contract, business_date: str) -> str:
 
 
 def _compare(
-    connection: sa.Connection, contract: Contract, values: dict[str, object], known: str | None, on_day: str = ""
+    connection: sa.Connection, contract: Contract, values: dict[str, object], known: str | None, on_day: str = "", same: str = "'='"
 ) -> dict[str, int]:
     """Make the change table of the rows in staging; how many there are of each `op`, `=` included.
 
     Args:
         known: SQL condition under which a row says what the pool has, over core `c`, the row's hash `h` and what `on_day` joins; None = the pool is empty.
+        same: SQL expression of the `op` of such a row.
     """
     business_date = str(values["day"])
     staged = agency_tables.staging_table(contract.stem, business_date)
@@ -108,7 +110,7 @@ def _compare(
         body += f" FROM {staged} s WHERE {accepted}"
     else:
         body = f"""
-            SELECT {key} AS record_key, CASE WHEN {known} THEN '=' WHEN c.record_key IS NULL THEN 'I' ELSE 'U' END AS op,
+            SELECT {key} AS record_key, CASE WHEN {known} THEN {same} WHEN c.record_key IS NULL THEN 'I' ELSE 'U' END AS op,
                 CASE WHEN c.record_key IS NULL THEN {born_id} ELSE c.record_id END AS record_id,
                 s.row_number, h.row_hash
             FROM {staged} s
@@ -141,6 +143,8 @@ _ON_DAY = (
     " AND c.as_of_date > CAST(:as_of AS date)"
 )
 _IS_CURRENT = "c.as_of_date <= CAST(:as_of AS date)"
+# What the pool has, but of a record that was first seen later: B, it is born earlier.
+_SAME = "CASE WHEN c.first_seen_date > CAST(:day AS date) THEN 'B' ELSE '=' END"
 
 
 def _prepare_late(connection: sa.Connection, contract: Contract, values: dict[str, object], scope: str, keys_before: int) -> Changes:
@@ -151,15 +155,17 @@ def _prepare_late(connection: sa.Connection, contract: Contract, values: dict[st
         f"CASE WHEN {_IS_CURRENT} THEN c.row_hash = h.row_hash AND c.withdrawn_date IS NULL"
         " ELSE coalesce(v.row_hash = h.row_hash AND NOT v.is_withdrawn, false) END"
     )
-    counts = _compare(connection, contract, values, known, _ON_DAY)
+    counts = _compare(connection, contract, values, known, _ON_DAY, _SAME)
     if scope == Scope.FULL:
         held = f"CASE WHEN {_IS_CURRENT} THEN c.withdrawn_date IS NULL ELSE coalesce(NOT v.is_withdrawn, false) END"
         connection.execute(sa.text(_absent(contract, day, "L", held, _ON_DAY)), values)
     columns = ", ".join(f"{expression} AS {column}" for column, expression in identity_columns(contract).items())
     traits = f"(SELECT jsonb_strip_nulls(to_jsonb(t) - ARRAY['record_id', 'delivery_id', 'as_of_date']) FROM (SELECT {columns}) AS t)"
     timeline.place(
-        connection, contract, business_date=day, as_of=as_of, delivery_id=str(values["delivery"]), changes=table, traits=traits
+        connection, contract, business_date=day, as_of=as_of, delivery_id=str(values["delivery"]), changes=table, traits=traits,
+        pool=str(values["pool"]),
     )  # fmt: skip
+    connection.execute(sa.text(f"DELETE FROM {table} WHERE op = 'B'"))  # they show the record unchanged
     becomes = {
         row.op: row.n
         for row in connection.execute(
@@ -174,7 +180,8 @@ def _prepare_late(connection: sa.Connection, contract: Contract, values: dict[st
     connection.execute(sa.text(f"UPDATE {table} SET op = 'L'"))
     inserted, updated, withdrawn = (becomes.get(op, 0) for op in ("I", "U", "W"))
     past = counts.get("I", 0) + counts.get("U", 0) - inserted - updated
-    return Changes(table, counts.get("=", 0), inserted, updated, past, keys_before, keys_before - withdrawn, withdrawn)
+    unchanged = counts.get("=", 0) + counts.get("B", 0)
+    return Changes(table, unchanged, inserted, updated, past, keys_before, keys_before - withdrawn, withdrawn)
 
 
 def apply(connection: sa.Connection, contract: Contract, *, business_date: str, delivery_id: str, as_of: str, scope: str) -> None:

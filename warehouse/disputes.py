@@ -220,8 +220,9 @@ def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day:
         sa.text(
             "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor, delivery_id)"
             " SELECT d.dispute_id, 'answered', :day, :actor, CAST(:delivery AS uuid) FROM share.disputed o JOIN ops.dispute d USING (dispute_id)"
-            f" LEFT JOIN identity.record r ON r.record_id = d.record_id LEFT JOIN {agency_tables.core_table(contract.stem)} c ON c.record_id = d.record_id"
-            f" WHERE d.stem = :stem AND (r.record_id IS NULL OR {_REF.format(record='r.record_id', value=value)} <> d.value_ref)"
+            # the record may have been born anew since; the hash is of the id it had
+            f" LEFT JOIN identity.record r ON r.record_id = o.record_id LEFT JOIN {agency_tables.core_table(contract.stem)} c ON c.record_id = o.record_id"
+            f" WHERE d.stem = :stem AND (r.record_id IS NULL OR {_REF.format(record='d.record_id', value=value)} <> d.value_ref)"
         ),
         {"stem": contract.stem, "delivery": delivery_id, "day": day, "actor": actor},
     ).rowcount
@@ -232,7 +233,8 @@ def marks(connection: sa.Connection, record_ids: Sequence[str], at: datetime | N
     rows = connection.execute(
         sa.text(
             "SELECT d.attribute, d.kind, d.stem, d.record_id::text, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d"
-            " WHERE d.record_id = ANY(CAST(:ids AS uuid[])) AND d.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')"
+            " WHERE (d.record_id = ANY(CAST(:ids AS uuid[])) OR d.dispute_id IN (SELECT o.dispute_id FROM share.disputed o"
+            " WHERE o.record_id = ANY(CAST(:ids AS uuid[])))) AND d.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')"
             " AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open'"
             " AND e.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')) ORDER BY d.dispute_id"
         ),
@@ -266,9 +268,9 @@ def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_i
     """
     rows = connection.execute(
         sa.text(
-            "SELECT d.dispute_id::text, d.kind, d.reason, d.attribute, d.stem, d.record_id::text, l.person_id::text, d.asker, d.owner,"
+            "SELECT d.dispute_id::text, d.kind, d.reason, d.attribute, d.stem, coalesce(o.record_id, d.record_id)::text AS record_id, l.person_id::text, d.asker, d.owner,"
             " d.opened_date, d.due_date, d.is_due_provisional, d.department, d.receipt_id::text, e.event AS outcome, e.business_date AS ended_date, e.delivery_id::text, e.words"
-            " FROM ops.dispute d LEFT JOIN identity.link l USING (record_id)"
+            " FROM ops.dispute d LEFT JOIN share.disputed o USING (dispute_id) LEFT JOIN identity.link l ON l.record_id = coalesce(o.record_id, d.record_id)"
             " LEFT JOIN ops.dispute_event e ON e.dispute_id = d.dispute_id AND e.event <> 'open'"
             " WHERE (CAST(:key AS text) IS NULL OR starts_with(d.dispute_id::text, :key))"
             " AND (CAST(:person AS text) IS NULL OR l.person_id::text = :person) ORDER BY d.dispute_id"

@@ -76,8 +76,36 @@ def collect(connection: sa.Connection, sources: Iterable[tuple[Contract, str, st
     connection.execute(sa.text("ANALYZE staging.work_candidate, staging.work_gone"))
 
 
+# Records that somebody judged and that are born earlier now; one that a withdrawn delivery let be born later waits.
+_NAMED_NOW = """
+SELECT j.record_id, n.record_id AS is_now FROM (SELECT record_a AS record_id FROM staging.work_judged UNION SELECT record_b FROM staging.work_judged) AS j
+CROSS JOIN LATERAL (
+    SELECT stem, record_key FROM identity.record o WHERE o.record_id = j.record_id
+    UNION ALL (SELECT stem, record_key FROM history.record_revised v WHERE v.record_id = j.record_id LIMIT 1) LIMIT 1
+) AS k
+JOIN (
+    SELECT record_id, stem, record_key FROM staging.work_candidate UNION ALL SELECT record_id, stem, record_key FROM identity.record r
+    WHERE NOT EXISTS (SELECT FROM staging.work_gone g WHERE g.record_id = r.record_id)
+) AS n ON n.stem = k.stem AND n.record_key = k.record_key AND n.record_id < j.record_id
+"""
+_TRANSLATED = """
+WITH told AS (
+    DELETE FROM staging.work_judged j USING staging.work_judged w
+    LEFT JOIN named_now a ON a.record_id = w.record_a LEFT JOIN named_now b ON b.record_id = w.record_b
+    WHERE (w.record_a, w.record_b) = (j.record_a, j.record_b) AND (a.record_id IS NOT NULL OR b.record_id IS NOT NULL)
+    RETURNING coalesce(a.is_now, w.record_a) AS one, coalesce(b.is_now, w.record_b) AS other, w.judgement
+)
+INSERT INTO staging.work_judged SELECT DISTINCT ON (1, 2) least(one, other), greatest(one, other), judgement FROM told
+WHERE one <> other AND NOT EXISTS
+    (SELECT FROM staging.work_judged s WHERE (s.record_a, s.record_b) = (least(one, other), greatest(one, other)))
+ORDER BY 1, 2, 3
+"""
+
+
 def judge(connection: sa.Connection, *, again: bool = False) -> int:
     """Take up the judgements in force; how many of them are new since the last publication, or no longer in force.
+
+    A judgement on a record that a late delivery let be born earlier is one on the record by its id now, as if that delivery had come in order.
 
     Args:
         connection: the transaction of resolve.
@@ -86,6 +114,8 @@ def judge(connection: sa.Connection, *, again: bool = False) -> int:
     source = "identity.judgement_applied" if again else "identity.judgement_in_force"
     for statement in (
         f"CREATE UNLOGGED TABLE staging.work_judged AS SELECT record_a, record_b, judgement FROM {source}",
+        f"CREATE TEMP TABLE named_now ON COMMIT DROP AS {_NAMED_NOW}",
+        _TRANSLATED,
         "CREATE TEMP TABLE differing ON COMMIT DROP AS SELECT * FROM"
         " ((TABLE staging.work_judged EXCEPT TABLE identity.judgement_applied) UNION"
         " (TABLE identity.judgement_applied EXCEPT TABLE staging.work_judged)) AS one_side",

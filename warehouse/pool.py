@@ -70,6 +70,13 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
         )
     )
     connection.execute(sa.text("DELETE FROM identity.redirect r USING staging.work_link l WHERE r.old_person_id = l.person_id"))
+    # An id that led to a record which was gone follows it where it comes back.
+    connection.execute(
+        sa.text(
+            "UPDATE identity.redirect r SET person_id = l.person_id FROM relinked l"
+            " WHERE l.old_person_id IS NULL AND r.person_id = l.record_id AND l.person_id <> l.record_id"
+        )
+    )
     # A record that was a person, went and came back into another one.
     connection.execute(
         sa.text(

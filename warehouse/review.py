@@ -14,6 +14,16 @@ _SCHEMA: dict[str, type[pl.DataType]] = {
     "needs_second": pl.Boolean, "stood": pl.String, "bits": pl.Float64, "judged_at": pl.Datetime,
 }  # fmt: skip
 _IN_FORCE: dict[str, type[pl.DataType]] = {"record_a": pl.String, "record_b": pl.String, "judgement": pl.String, "reviewers": pl.Int64}
+# A record that was born earlier since it was judged; see :func:`warehouse.identity_pool.judge`.
+_EARLIER = (
+    "coalesce((SELECT n.record_id FROM (SELECT stem, record_key FROM history.record_revised v WHERE v.record_id = f.{0} LIMIT 1) AS k"
+    " JOIN identity.record n USING (stem, record_key) WHERE n.record_id < f.{0}), f.{0})"
+)
+_DECIDED = (
+    "SELECT DISTINCT ON (least(one, other), greatest(one, other)) least(one, other)::text, greatest(one, other)::text, judgement, reviewers"
+    f" FROM (SELECT f.*, {_EARLIER.format('record_a')} AS one, {_EARLIER.format('record_b')} AS other FROM identity.judgement_in_force f) AS f"
+    " WHERE one <> other ORDER BY least(one, other), greatest(one, other), (one = record_a AND other = record_b) DESC, judgement"
+)
 # What reviewers may not write into a reason, and values that are shown on request.
 VALUES = ("name", "resident_id", "sex", "birth_date", "phone", "address", "area_code")
 
@@ -131,12 +141,8 @@ def made(connection: sa.Connection) -> pl.DataFrame:
 
 
 def in_force(connection: sa.Connection) -> pl.DataFrame:
-    """What is decided: one row a pair of records, must or cannot (see ``identity.judgement_in_force``)."""
-    return _frame(
-        connection,
-        "SELECT record_a::text, record_b::text, judgement, reviewers FROM identity.judgement_in_force ORDER BY record_a, record_b",
-        _IN_FORCE,
-    )
+    """What is decided: one row a pair of records, must or cannot (see ``identity.judgement_in_force``), each by its id now."""
+    return _frame(connection, _DECIDED, _IN_FORCE)
 
 
 def waiting(connection: sa.Connection) -> int:

@@ -2,7 +2,8 @@
 
 The night's own delivery is the newest nearly always: :mod:`warehouse.changes` adds it at the end. Here is the rest: a delivery that comes late
 goes to its place among the others, a delivery that is withdrawn leaves it. Both draw a *plan* of the keys they concern, all their versions
-anew, which the publication puts in the place of the former ones. So the order of arrival does not matter.
+anew, which the publication puts in the place of the former ones. So the order of arrival does not matter, for the ids of records neither: a
+record is born on the first night whose delivery shows its key, whenever that delivery came in.
 
 A version begins with the delivery that showed it first; deliveries that showed it again left no mark. Where a late one divides a version,
 the next delivery that showed the key again takes the version up (`history.observation`).
@@ -33,6 +34,12 @@ def newest(connection: sa.Connection, stem: str) -> str | None:
     """As-of date of the newest delivery of a source in the pool; None = there is none."""
     day = connection.scalar(sa.text("SELECT max(as_of_date) FROM history.observation WHERE stem = :stem"), {"stem": stem})
     return str(day) if day else None
+
+
+def is_overtaken(connection: sa.Connection, stem: str, business_date: str) -> bool:
+    """Whether a delivery of a later night than this one is in the pool already."""
+    query = "SELECT EXISTS (SELECT FROM history.observation WHERE stem = :stem AND business_date > CAST(:day AS date))"
+    return bool(connection.scalar(sa.text(query), {"stem": stem, "day": business_date}))
 
 
 def _run(connection: sa.Connection, values: dict[str, object], *statements: str) -> None:
@@ -102,9 +109,19 @@ def _draw(connection: sa.Connection, contract: Contract, business_date: str) -> 
 
 
 def place(
-    connection: sa.Connection, contract: Contract, *, business_date: str, as_of: str, delivery_id: str, changes: str, traits: str
+    connection: sa.Connection,
+    contract: Contract,
+    *,
+    business_date: str,
+    as_of: str,
+    delivery_id: str,
+    changes: str,
+    traits: str,
+    pool: str,
 ) -> None:
     """Draw the plan of a late delivery.
+
+    A key that it shows on an earlier night than it was first seen is born anew, on that night.
 
     Args:
         connection: the transaction of resolve.
@@ -113,15 +130,16 @@ def place(
         as_of: its as-of date.
         delivery_id: its id.
         changes: table of what it shows otherwise than the pool has it for that day: ``record_key``, ``record_id``, ``row_number``
-            (null = a key it does not hold), ``row_hash``.
+            (null = a key it does not hold), ``row_hash``, ``op`` (B = as the pool has it, but on an earlier night than it was first seen).
         traits: SQL expression of what identity judges a row of it by, over staging `s` and that table `c`.
+        pool: name of the pool.
     """
     staged = agency_tables.staging_table(contract.stem, business_date)
     fields = ", ".join(f's."{f.name}"' for f in contract.fields if not f.is_key)
     values: dict[str, object] = {
-        "as_of": as_of, "delivery": delivery_id, "day": business_date, "stem": contract.stem, "authority": contract.authority,
+        "as_of": as_of, "delivery": delivery_id, "day": business_date, "stem": contract.stem, "authority": contract.authority, "pool": pool,
     }  # fmt: skip
-    _run(connection, values, f"CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT record_key, record_id FROM {changes} WHERE op <> '='")
+    _run(connection, values, f"CREATE TEMP TABLE concerned ON COMMIT DROP AS SELECT record_key, record_id FROM {changes}")
     _read_versions(connection, contract)
     here = "valid_from <= CAST(:as_of AS date) AND (valid_to IS NULL OR valid_to > CAST(:as_of AS date))"
     _run(
@@ -130,22 +148,25 @@ def place(
         "CREATE TEMP TABLE lost ON COMMIT DROP AS SELECT k.record_id, k.record_key, CAST(:as_of AS date) AS valid_from,"
         " coalesce(v.is_withdrawn, true) AS is_withdrawn, v.row_hash, v.row, v.traits, coalesce(CASE WHEN v.record_key IS NULL THEN"
         " (SELECT min(n.valid_from) FROM mark n WHERE n.record_key = k.record_key AND n.valid_from > CAST(:as_of AS date))"
-        f" ELSE v.valid_to END, 'infinity') AS ends FROM concerned k LEFT JOIN (SELECT * FROM mark WHERE {here}) AS v USING (record_key)",
+        f" ELSE v.valid_to END, 'infinity') AS ends FROM {changes} k LEFT JOIN (SELECT * FROM mark WHERE {here}) AS v USING (record_key) WHERE k.op <> 'B'",
     )  # fmt: skip
     _take_up(connection, contract, as_of, without=delivery_id)
     _run(
         connection, values,
-        "DELETE FROM mark WHERE valid_from = CAST(:as_of AS date)",
+        f"DELETE FROM mark m USING {changes} c WHERE m.record_key = c.record_key AND c.op <> 'B' AND m.valid_from = CAST(:as_of AS date)",
         "INSERT INTO mark SELECT c.record_id, c.record_key, CAST(:as_of AS date), NULL, c.row_number IS NULL, c.row_hash,"
         f" CASE WHEN c.row_number IS NOT NULL THEN (SELECT jsonb_strip_nulls(to_jsonb(f)) FROM (SELECT {fields}) AS f) END,"
         f" CASE WHEN c.row_number IS NOT NULL THEN {traits} END, CAST(:day AS date), CAST(:delivery AS uuid)"
-        f" FROM {changes} c LEFT JOIN {staged} s USING (row_number) WHERE c.op <> '='",
+        f" FROM {changes} c LEFT JOIN {staged} s USING (row_number) WHERE c.op <> 'B'",
     )  # fmt: skip
     _draw(connection, contract, business_date)
+    plan = plan_table(contract.stem, business_date)
     _run(
         connection, values,
-        f"UPDATE {plan_table(contract.stem, business_date)} p SET first_seen_date = coalesce((SELECT first_seen_date FROM"
+        f"UPDATE {plan} p SET first_seen_date = coalesce((SELECT first_seen_date FROM"
         f" {agency_tables.core_table(contract.stem)} c WHERE c.record_key = p.record_key), CAST(:day AS date))",
+        f"UPDATE {plan} p SET first_seen_date = CAST(:day AS date), record_id = {born.record_id(':stem', 'p.record_key', 'CAST(:day AS date)')}"
+        f" FROM {changes} c WHERE c.record_key = p.record_key AND c.row_number IS NOT NULL AND p.first_seen_date > CAST(:day AS date)",
     )  # fmt: skip
 
 
@@ -314,7 +335,7 @@ def remove(connection: sa.Connection, contract: Contract, *, business_date: str,
         f"UPDATE {plan} p SET first_seen_date = {first_seen}",
         f"UPDATE {plan} p SET first_seen_date = n.day, record_id = {born.record_id(':stem', 'p.record_key', 'n.day')} FROM"
         f" (SELECT DISTINCT ON (first.record_key) first.record_key, o.business_date AS day FROM {plan} first JOIN history.observation o"
-        " USING (delivery_id) WHERE NOT first.is_withdrawn ORDER BY first.record_key, o.publication) AS n"
+        " USING (delivery_id) WHERE NOT first.is_withdrawn ORDER BY first.record_key, o.business_date) AS n"
         " WHERE n.record_key = p.record_key AND p.first_seen_date ="
         " (SELECT business_date FROM history.observation WHERE delivery_id = CAST(:delivery AS uuid))",
     )  # fmt: skip
@@ -349,18 +370,27 @@ def strike(connection: sa.Connection, contract: Contract, business_date: str, re
 
 
 def lead_on(connection: sa.Connection, stem: str, business_date: str) -> None:
-    """Let the ids of persons whose record a plan bore anew lead to where it belongs now; once links are written."""
+    """Let what names a record that a plan, if there is one, bore anew lead to where it is now: ids of persons, open disputes.
+
+    Once links are written. A judgement follows when it is taken up (:func:`warehouse.identity_pool.judge`).
+    """
     plan = plan_table(stem, business_date)
-    anew = (
-        f'(SELECT k.record_id, l.person_id FROM {plan[:-1]}_keys" k JOIN {plan} p ON p.record_key = k.record_key AND p.valid_to IS NULL'
-        " JOIN identity.link l ON l.record_id = p.record_id WHERE p.record_id <> k.record_id)"
-    )
+    if not connection.scalar(sa.text("SELECT to_regclass(:plan)"), {"plan": plan}):
+        return
     _run(
         connection, {},
-        f"UPDATE identity.redirect r SET person_id = n.person_id FROM {anew} AS n WHERE r.person_id = n.record_id",
-        f"INSERT INTO identity.redirect SELECT n.record_id, n.person_id FROM {anew} AS n"
+        "DROP TABLE IF EXISTS anew",
+        # One that its agency does not hold now is led on from when it comes back.
+        "CREATE TEMP TABLE anew ON COMMIT DROP AS SELECT k.record_id, p.record_id AS is_now, coalesce(l.person_id, p.record_id) AS person_id"
+        f' FROM {plan[:-1]}_keys" k JOIN {plan} p ON p.record_key = k.record_key AND p.valid_to IS NULL'
+        " LEFT JOIN identity.link l ON l.record_id = p.record_id WHERE p.record_id <> k.record_id",
+        "ANALYZE anew",
+        "UPDATE identity.redirect r SET person_id = n.person_id FROM anew n WHERE r.person_id = n.record_id",
+        "INSERT INTO identity.redirect SELECT n.record_id, n.person_id FROM anew n"
         " WHERE EXISTS (SELECT FROM history.person h WHERE h.person_id = n.record_id AND h.row IS NOT NULL)"
         " ON CONFLICT (old_person_id) DO UPDATE SET person_id = excluded.person_id",
+        "UPDATE share.disputed o SET record_id = n.is_now FROM anew n WHERE o.record_id = n.record_id"
+        " AND NOT EXISTS (SELECT FROM share.disputed t WHERE t.record_id = n.is_now AND t.attribute = o.attribute)",
     )  # fmt: skip
 
 

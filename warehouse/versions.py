@@ -20,6 +20,8 @@ _KEPT = {
 def led(column: str) -> str:
     """SQL of the person whom a record belonged to in publication ``:n``, or last before, where it had none by then; no row = it was not known yet.
 
+    A record that was born anew by then is asked about by the id it has now.
+
     Args:
         column: that holds the record's id, or a parameter.
     """
@@ -28,6 +30,9 @@ def led(column: str) -> str:
         AND NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
     UNION ALL SELECT (h.row ->> 'person_id')::uuid, upper(h.known_during) FROM history.link h
         WHERE h.record_id = {column} AND h.row IS NOT NULL AND lower(h.known_during) <= :n
+    UNION ALL SELECT l.person_id, 9223372036854775806 FROM (SELECT stem, record_key FROM history.record_revised WHERE record_id = {column} LIMIT 1) AS v
+        JOIN identity.record r ON r.stem = v.stem AND r.record_key = v.record_key AND r.record_id <> {column} JOIN identity.link l ON l.record_id = r.record_id
+        WHERE NOT EXISTS (SELECT FROM history.link h WHERE h.record_id = l.record_id AND h.known_during @> CAST(:n AS bigint))
 ) AS told ORDER BY until DESC LIMIT 1"""
 
 

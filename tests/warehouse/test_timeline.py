@@ -5,10 +5,11 @@ from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from schemas.contract import load_contract, stems
+from tests.examples import examples
 from warehouse import agency_tables, changes, database, fingerprint, identity_pool, ledger, timeline
 
 pytestmark = pytest.mark.slow
@@ -111,13 +112,9 @@ def told(connection):
     return found
 
 
-def content(connection, *, ids):
-    """Everything under the fingerprint; without ids where keys were first seen on other nights."""
-    left_out = (
-        "'{delivery_id,known_from,open_until}'::text[]"
-        if ids
-        else "'{delivery_id,known_from,open_until,record_id,first_seen_date}'::text[]"
-    )
+def content(connection):
+    """Everything under the fingerprint."""
+    left_out = "'{delivery_id,known_from,open_until}'::text[]"
     return {
         table: sorted(run(connection, f"SELECT (to_jsonb(t) - {left_out})::text FROM {table} t").scalars())
         for table in (CORE, "history.record", "identity.record")
@@ -135,7 +132,7 @@ def emptied(make_hub):
         connection.rollback()
 
 
-def pool_of(connection, sent, *, then=None, ids=False):
+def pool_of(connection, sent, *, then=None):
     """What the pool holds after some deliveries; it is empty again afterwards."""
     taken_back = connection.begin_nested()
     try:
@@ -144,7 +141,7 @@ def pool_of(connection, sent, *, then=None, ids=False):
         if then is not None:
             withdraw(connection, then)
         assert fingerprint.kept(connection) == fingerprint.scanned(connection)
-        return told(connection), content(connection, ids=ids)
+        return told(connection), content(connection), fingerprint.kept(connection)
     finally:
         taken_back.rollback()
 
@@ -154,7 +151,7 @@ ROWS = st.dictionaries(KEYS, SAYS, max_size=3).map(lambda rows: tuple(sorted(row
 SENT = st.lists(st.tuples(st.booleans(), ROWS), min_size=2, max_size=5).map(
     lambda all_sent: [Sent(day, is_full or day == 0, rows) for day, (is_full, rows) in enumerate(all_sent)]
 )
-BOUNDED = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+BOUNDED = examples(12, suppress_health_check=list(HealthCheck))
 
 
 @BOUNDED
@@ -170,5 +167,5 @@ def test_deliveries_in_any_order_tell_the_same_history(emptied, drawn):
 @given(SENT.flatmap(lambda sent: st.tuples(st.just(sent), st.sampled_from(sent))))
 def test_a_withdrawn_delivery_never_came(emptied, drawn):
     sent, out = drawn
-    without = pool_of(emptied, [d for d in sent if d != out], ids=True)
-    assert pool_of(emptied, sent, then=out, ids=True) == without
+    without = pool_of(emptied, [d for d in sent if d != out])
+    assert pool_of(emptied, sent, then=out) == without

@@ -16,7 +16,7 @@ from identity import frozen
 from pipeline import identify, rulings
 from schemas.contract import load_contracts
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, run, settle
-from warehouse import agency_tables, changes, database, fingerprint, homes, identity_pool, landing, ledger, past, pool
+from warehouse import agency_tables, changes, database, fingerprint, homes, identity_pool, landing, ledger, past, pool, timeline
 
 pytestmark = pytest.mark.slow
 __all__ = ["opened"]  # a fixture: a pool of five nights in a transaction that is taken back, blocks bounded so low that many are crossed
@@ -161,6 +161,8 @@ def take_in(connection, hub, night, all_sent):
     for contract, day, delivery, scope in come:
         changes.apply(connection, contract, business_date=day, delivery_id=delivery, as_of=day, scope=scope)
     pool.write(connection, was_empty=was_empty)
+    for contract, day, _, _ in come:
+        timeline.lead_on(connection, contract.stem, day)
     ledger.publish(connection, EPOCH + timedelta(days=night), persons=0, households=0)
     identity_pool.drop_work(connection)
     for contract, day, _, _ in come:
