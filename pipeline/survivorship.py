@@ -76,25 +76,30 @@ def dry_run(settings: Settings, file: Path) -> Outcome:
     return Outcome(policy.version, former.version, effect, False, None)
 
 
-def adopt(settings: Settings, file: Path, *, by: str | None = None, reason: str | None = None) -> Outcome:
+def adopt(settings: Settings, file: Path, *, reason: str = "", by: str | None = None) -> Outcome:
     """Make the golden values of the whole pool by the policy of a file, publish them, and keep to it from now on.
 
     Args:
         settings: whose pool.
         file: YAML file; see schemas/survivorship.yml.
+        reason: why; it is kept with the policy.
         by: who adopts it; the account of the operating system if None.
-        reason: why; None = not said.
 
     Raises:
         AlreadyRunning: a night is at work.
-        ConfigError: the pool is empty, the file holds no policy that can be adopted, or it is in force already.
+        ConfigError: no reason or an empty name is given, the pool is empty, the file holds no policy that can be adopted, or it is in force
+            already.
     """
+    by = getpass.getuser() if by is None else by.strip()
+    for option, said, told in (("--reason", reason, "why must be said"), ("--by", by, "who adopts it must be said")):
+        if not said.strip():
+            raise ConfigError(told, where=option, next_step="nothing was changed; `hub policy dry-run FILE` shows what it would change")
     with database.alone(settings, "night"), database.alone(settings, "pool"), database.publishing(settings) as connection:
         policy, former, last = _admitted(connection, settings, file)
         if policy == former:
             raise ConfigError(f"version {policy.version} is in force already", where=file.name, next_step="see `hub survivorship show`")
         effect = survivorship.effect(connection, policy)
-        survivorship.adopt(connection, policy, by=(by or getpass.getuser()).strip(), reason=(reason or "").strip() or None)
+        survivorship.adopt(connection, policy, by=by, reason=reason.strip())
         persons, homes = pool.counts(connection)
         value = fingerprint.kept(connection)
         ledger.publish(connection, last.business_date, persons=persons, households=homes, cause="policy")

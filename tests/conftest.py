@@ -36,7 +36,9 @@ from warehouse import database, embedded, fingerprint, quarantine
 PERSONS = 1200
 # What is tried is the same each time, so that a change is refused for what it did; `make search` looks for what nobody tried yet.
 examples.register_profile("same", derandomize=True, database=None)
-examples.register_profile("search", derandomize=False, database=None, print_blob=True)
+examples.register_profile(
+    "search", derandomize=False, database=None, print_blob=True, max_examples=int(os.environ.get("HUB_TEST_EXAMPLES", "100"))
+)
 examples.load_profile("same")
 
 

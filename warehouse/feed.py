@@ -72,6 +72,9 @@ FROM told e JOIN ops.published p ON p.number = e.publication ORDER BY e.publicat
 """
 _FIRST = "00000000-0000-0000-0000-000000000000"
 _LAST_KIND = "~"  # sorts behind all
+_HAS_ENTRY = (
+    "SELECT EXISTS (SELECT FROM history.change WHERE publication = :publication AND kind = :kind AND subject_id = CAST(:subject AS uuid))"
+)
 
 
 def _place(connection: sa.Connection, cursor: str) -> dict[str, Any]:
@@ -84,8 +87,13 @@ def _place(connection: sa.Connection, cursor: str) -> dict[str, Any]:
     last = ledger.publication(connection)
     if int(number) > last:
         raise ConfigError(f"the cursor lies ahead: the last publication is {last}", where="--since")
-    # A publication alone stands behind all its entries.
-    return {"publication": int(number), "kind": kind or _LAST_KIND, "subject": as_uuid(subject, "--since") if rest else _FIRST}
+    if not rest:  # a publication alone stands behind all its entries
+        return {"publication": int(number), "kind": _LAST_KIND, "subject": _FIRST}
+    place = {"publication": int(number), "kind": kind, "subject": as_uuid(subject, "--since")}
+    if not connection.scalar(sa.text(_HAS_ENTRY), place):
+        step = f"give the cursor of the last entry that was read; {number} alone reads on after that publication"
+        raise ConfigError("no entry has this cursor", where="--since", next_step=step)
+    return place
 
 
 def since(
@@ -104,7 +112,7 @@ def since(
         values: add `becomes`, what the subject became by it (null = it is gone). Whoever shows it writes that down first: see :func:`records_behind`.
 
     Raises:
-        ConfigError: the cursor is none, or lies ahead.
+        ConfigError: the cursor is none, lies ahead, or is of no entry.
     """
     place = _place(connection, cursor)
     held = [c for c in contracts if connection.scalar(sa.text("SELECT to_regclass(:core)"), {"core": agency_tables.core_table(c.stem)})]

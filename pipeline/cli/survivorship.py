@@ -91,14 +91,14 @@ def dry_run(file: File, as_json: AsJson = False) -> None:
 @app.command("adopt")
 def adopt(
     file: File,
+    reason: Annotated[str, typer.Option("--reason", help="Why; needed, no value of a person.")] = "",
     by: Annotated[str | None, typer.Option("--by", help="Who adopts it; the account of the operating system if not given.")] = None,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; no value of a person.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make all golden values by another policy, and keep to it from now on. Undone by adopting the former one again."""
     from pipeline import survivorship
 
-    _told(survivorship.adopt(get_settings(), file, by=by, reason=reason), as_json)
+    _told(survivorship.adopt(get_settings(), file, reason=reason, by=by), as_json)
 
 
 @app.command("show")

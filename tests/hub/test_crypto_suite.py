@@ -8,13 +8,14 @@ import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.hashes import SM3
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.crypto_suite import INTERNATIONAL, SIGNER, SM, Sm2Verifying, chosen
 from hub.errors import ConfigError
 from hub.settings import CHECKOUT, Settings
 from sharing.offline import verify_log
+from tests.examples import examples
 from tests.hub import plain_sm4
 
 # GB/T 32905-2016, appendix A.
@@ -51,7 +52,7 @@ def test_sm3_is_that_of_the_standard(data: bytes, printed: str) -> None:
     assert SM.digest(data).hex() == printed
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.binary(max_size=300))
 def test_sm3_is_that_of_two_other_implementations(data: bytes) -> None:
     assert SM.digest(data) == gmssl_pyx.sm3_hash(data) == verify_log.sm3(data)
@@ -75,7 +76,7 @@ def test_sm4_gcm_seals_as_the_rfc_prints_it(monkeypatch: pytest.MonkeyPatch) -> 
     assert cipher.decrypt(GCM_NONCE, GCM_SEALED, GCM_ASSOCIATED) == GCM_PLAIN
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(
     key=st.binary(min_size=32, max_size=32),
     nonce=st.binary(min_size=12, max_size=12),
@@ -91,7 +92,7 @@ def test_sm4_gcm_seals_as_two_other_implementations_do(key: bytes, nonce: bytes,
 
 
 @pytest.mark.parametrize("suite", [INTERNATIONAL, SM], ids=lambda s: s.name.value)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(plain=st.binary(max_size=50), data=st.data())
 def test_nothing_that_was_changed_opens(suite, plain: bytes, data: st.DataObject) -> None:  # type: ignore[no-untyped-def]
     cipher = suite.aead(bytes(range(32)))
@@ -120,7 +121,7 @@ def test_sm2_written_down_a_second_time_signs_as_the_standard_prints_it() -> Non
     assert verify_log.sm2_verifies(SM2_POINT, SM2_SIGNATURE, SM2_TEXT)
 
 
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(text=st.binary(max_size=200), number=st.integers(1, verify_log.N - 1), data=st.data())
 def test_sm2_of_the_library_and_of_the_second_implementation_take_and_refuse_the_same(
     text: bytes, number: int, data: st.DataObject

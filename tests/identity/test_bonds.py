@@ -2,10 +2,11 @@
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from identity import bonds, frozen, refit
+from tests.examples import examples
 
 BY = frozen.load()
 NUMBER, TWIN, OTHER = "421022198004051010", "421022198004051037", "42102219490312001X"
@@ -82,7 +83,7 @@ def test_a_birth_date_that_is_the_first_of_january_is_a_year_alone_whichever_rec
     assert weights[0] == weights[1] < 0
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows)
 def test_a_pair_weighs_the_same_whoever_else_is_looked_at(rows):
     whole, pair = scene(rows), scene(rows[:2])
@@ -90,7 +91,7 @@ def test_a_pair_weighs_the_same_whoever_else_is_looked_at(rows):
     assert bonds.weigh(whole, at[:1], at[1:]) == pytest.approx(bonds.weigh(pair, at[:1], at[1:]), abs=0.0011)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows, st.randoms())
 def test_the_order_of_nodes_does_not_matter(rows, random):
     order = list(range(len(rows)))
@@ -100,7 +101,7 @@ def test_the_order_of_nodes_does_not_matter(rows, random):
     assert persons(scene([rows[n] for n in order])) == renamed
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows)
 def test_what_people_judged_apart_stays_apart(rows):
     apart = pl.DataFrame({"a": [10], "b": [20]}, schema=APART.schema)

@@ -1,10 +1,11 @@
 """Judgements that cannot all be true are found, with the shortest chain that shows it."""
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from identity import contradictions
+from tests.examples import examples
 
 
 def judged(must=(), cannot=()):
@@ -32,7 +33,7 @@ def test_cannots_alone_and_musts_alone_never_contradict():
 _PAIRS = st.lists(st.sets(st.sampled_from("abcdef"), min_size=2, max_size=2).map(sorted), max_size=8)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(_PAIRS, _PAIRS)
 def test_it_is_found_exactly_where_a_cannot_lies_within_a_group_of_musts(must, cannot):
     groups = [{c} for c in "abcdef"]

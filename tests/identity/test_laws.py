@@ -4,12 +4,13 @@ import itertools
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import IdentityConflict
 from identity import engine, judgements
 from identity.columns import COLUMNS
+from tests.examples import examples
 
 SCHEMA = dict.fromkeys(COLUMNS, pl.String)
 _row = st.fixed_dictionaries(
@@ -54,7 +55,7 @@ def judgement(a: int, b: int, kind: str, records: pl.DataFrame) -> dict[str, str
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows, st.randoms())
 def test_the_order_of_records_does_not_matter(rows, random):
     records = numbered(table(rows))
@@ -83,7 +84,7 @@ _BORN = {
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(st.lists(st.tuples(st.sampled_from("abc"), _MEMBER), min_size=2, max_size=12), st.randoms())
 def test_households_do_not_depend_on_the_order_of_records(rows, random):
     records = numbered(table([(s, {**row, "birth_date": _BORN[row["name"]], "updated_at": "2026-03-01"}) for s, row in rows]))
@@ -128,7 +129,7 @@ def test_a_refused_tie_stays_refused_whatever_the_order():
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows)
 def test_names_of_sources_and_records_do_not_matter(rows):
     records = numbered(table(rows))
@@ -139,7 +140,7 @@ def test_names_of_sources_and_records_do_not_matter(rows):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows, st.data())
 def test_two_persons_by_judgement_are_two_persons(rows, data):
     records = numbered(table(rows))
@@ -151,7 +152,7 @@ def test_two_persons_by_judgement_are_two_persons(rows, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(_rows, st.data())
 def test_one_person_by_judgement_is_one_person(rows, data):
     records = numbered(table(rows))
@@ -161,7 +162,7 @@ def test_one_person_by_judgement_is_one_person(rows, data):
 
 
 @pytest.mark.slow
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(_rows, st.data())
 def test_a_retracted_judgement_was_never_made(rows, data):
     records = numbered(table(rows))

@@ -4,10 +4,11 @@ from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from identity import persons
+from tests.examples import examples
 
 D, CHILD = date(1980, 4, 5), date(2019, 6, 7)
 _SCHEMA = {
@@ -58,7 +59,7 @@ _day = st.sampled_from([None, D, CHILD])
 _row = st.tuples(_value, _day, st.sampled_from([None, "x", "y"]), _day, _value, _value)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(_row, min_size=1, max_size=9), st.randoms())
 def test_the_order_of_records_does_not_matter(rows, random):
     named = [(f"r{i}", *row) for i, row in enumerate(rows)]
@@ -67,7 +68,7 @@ def test_the_order_of_records_does_not_matter(rows, random):
     assert clusters(*named) == clusters(*mixed)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(_row, min_size=1, max_size=9))
 def test_no_person_has_two_believed_numbers(rows):
     # believed: the birth date of the record is the one inside the number

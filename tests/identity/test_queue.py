@@ -3,10 +3,11 @@
 import uuid
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from identity import queue
+from tests.examples import examples
 
 
 def rid(n):
@@ -99,7 +100,7 @@ _ROWS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(_ROWS, st.randoms(use_true_random=False), st.lists(st.tuples(st.integers(0, 9), st.integers(10, 19)), max_size=3))
 def test_neither_the_order_of_rows_nor_of_a_pairs_ends_changes_the_queue(rows, chance, said):
     in_force = judged(*((a, b, "must") for a, b in said)) if said else NONE_IN_FORCE

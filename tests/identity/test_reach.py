@@ -6,10 +6,11 @@ from unittest.mock import patch
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from identity import following, households
+from tests.examples import examples
 
 DAY = date(2026, 3, 1)
 _BORN = (date(1955, 5, 5), date(1981, 5, 5), date(2011, 5, 5))  # by generation
@@ -74,7 +75,7 @@ def around(records, traces, steps):
 
 
 @pytest.mark.slow
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.integers(0, 2**32))
 def test_who_is_further_than_the_steps_a_night_looks_decides_nothing(seed):
     known = world(random.Random(seed))

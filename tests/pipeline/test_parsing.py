@@ -4,11 +4,12 @@ from datetime import date
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import parsing
 from schemas.contract import Contract, load_contract, stems
+from tests.examples import examples
 
 CONTRACT = load_contract(stems()[0])
 ODD = st.one_of(
@@ -27,7 +28,7 @@ def parsed(raw: pl.DataFrame) -> parsing.Batch:
     return parsing.parse_batch(CONTRACT, raw, 0, parsing.Drift())
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(ROWS)
 def test_a_look_at_whole_columns_refuses_the_very_rows_that_a_look_at_every_value_does(rows: list[dict[str, str | None]]) -> None:
     raw = frame(CONTRACT, rows)

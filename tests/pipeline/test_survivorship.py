@@ -66,7 +66,7 @@ def test_what_a_dry_run_tells_is_what_adopting_changes_and_the_former_policy_bri
     assert {e["subject_id"] for e in entries} == everyone
     assert {(e["kind"], e["change"], e["cause"], *e["reasons"]) for e in entries} == {("person", "changed", "policy", "policy")}
 
-    back = policies.adopt(hub.settings, SHIPPED, by="engineer")
+    back = policies.adopt(hub.settings, SHIPPED, by="engineer", reason="tried")
     assert back.effect.values == tried.effect.values and hub.fingerprint() == back.fingerprint == before
 
 
@@ -74,7 +74,7 @@ def test_questions_to_the_past_are_answered_by_the_policy_that_was_in_force(borr
     hub = borrowed
     hub.restore("night_5")
     stood = persons(hub)
-    done = policies.adopt(hub.settings, written(tmp_path), by="engineer")
+    done = policies.adopt(hub.settings, written(tmp_path), by="engineer", reason="tried")
     with database.engine(hub.settings).connect() as connection:
         instants = dict(connection.execute(sa.text("SELECT number, published_at FROM ops.published")).tuples().all())
         for person_id in [e.person_id for e in done.effect.examples["address"]]:
@@ -88,12 +88,12 @@ def test_questions_to_the_past_are_answered_by_the_policy_that_was_in_force(borr
 def test_nights_under_an_adopted_policy_are_those_of_a_pool_made_by_it_as_a_whole(borrowed: Hub, tmp_path) -> None:
     hub = borrowed
     hub.restore("night_1")
-    policies.adopt(hub.settings, written(tmp_path), by="engineer")
+    policies.adopt(hub.settings, written(tmp_path), by="engineer", reason="tried")
     hub.night(2)
     with database.engine(hub.settings).connect() as connection:
         assert survivorship.effect(connection, survivorship.in_force(connection)).persons == 0
         connection.rollback()
-    policies.adopt(hub.settings, SHIPPED, by="engineer")
+    policies.adopt(hub.settings, SHIPPED, by="engineer", reason="tried")
     nightly = hub.fingerprint()
     hub.restore("night_1")
     hub.night(2)
@@ -105,7 +105,7 @@ def test_a_disputed_value_comes_from_the_record_the_policy_chose(borrowed: Hub, 
 
     hub = borrowed
     hub.restore("night_5")
-    done = policies.adopt(hub.settings, written(tmp_path), by="engineer")
+    done = policies.adopt(hub.settings, written(tmp_path), by="engineer", reason="tried")
     with database.engine(hub.settings).connect() as connection:
         for example in done.effect.examples["address"]:
             person_id = example.person_id
@@ -121,7 +121,7 @@ def test_a_policy_that_cannot_be_adopted_is_refused_and_changes_nothing(borrowed
     hub.restore("night_5")
     before = hub.fingerprint()
     later = written(tmp_path, version=3, day="2026-03-04")
-    policies.adopt(hub.settings, later, by="engineer")
+    policies.adopt(hub.settings, later, by="engineer", reason="tried")
     adopted = hub.fingerprint()
     wrong = {
         "version 2 was in force with other rules, or lies behind": written(tmp_path),
@@ -134,13 +134,16 @@ def test_a_policy_that_cannot_be_adopted_is_refused_and_changes_nothing(borrowed
         ),
     }
     for told, file in wrong.items():
-        for command in (["policy", "dry-run"], ["survivorship", "adopt"]):
+        for command in (["policy", "dry-run"], ["survivorship", "adopt", "--reason", "tried"]):
             done = hub.invoked(*command, str(file))
             assert done.returncode == 2 and told in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for unsaid, told in ((("--reason", " "), "why must be said"), (("--reason", "tried", "--by", ""), "who adopts it must be said")):
+        done = hub.invoked("survivorship", "adopt", str(written(tmp_path, version=9, day="2026-03-05")), *unsaid)
+        assert done.returncode == 2 and told in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     with pytest.raises(ConfigError, match="in force already"):
-        policies.adopt(hub.settings, later)
+        policies.adopt(hub.settings, later, reason="tried")
     assert hub.fingerprint() == adopted and count(hub, "SELECT count(*) FROM ops.survivorship") == 2
-    policies.adopt(hub.settings, SHIPPED)
+    policies.adopt(hub.settings, SHIPPED, reason="tried")
     assert hub.fingerprint() == before
 
 

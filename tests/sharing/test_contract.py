@@ -1,6 +1,5 @@
 """The service keeps to its own OpenAPI page, whatever is sent: no server error, no answer it does not document."""
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,20 +8,20 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from hub.settings import Settings
 from sharing.app import create
+from tests.examples import examples
 from tests.sharing.conftest import AUDIENCE, Pool
 from tests.sharing.senders import Sender, by_id, now, register, searches
 from tests.sharing.test_answers import REVIEW, WATCH, a_person
 from tests.sharing.test_compare_jobs import begun, put, until
 
 pytestmark = pytest.mark.slow
-EXAMPLES = int(os.environ.get("HUB_TEST_EXAMPLES", "30"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 PAGE = create(Settings(home=Path("/nonexistent")), AUDIENCE).openapi()  # type: ignore[call-arg]
 OPERATIONS = {f"{o.method.upper()} {o.path}": o for o in (r.ok() for r in schemathesis.openapi.from_dict(PAGE).get_all_operations())}  # type: ignore[union-attr]
@@ -253,7 +252,7 @@ def test_every_answer_is_one_the_page_documents(name: str, pool: Pool, desk: Des
         made_up |= operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
     asker, seen = desk.sender.asker.renew(), set()
 
-    @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+    @examples(30, suppress_health_check=list(HealthCheck))
     @given(case=made_up, purpose=st.sampled_from([REVIEW, WATCH, None]))
     def tried(case: Any, purpose: str | None) -> None:
         if purpose is not None:

@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sharing import decide
@@ -11,6 +11,7 @@ from sharing import policy as policies_of_the_hub
 from sharing.attributes import catalogue
 from sharing.decide import Reason, Subject
 from sharing.policy import Policy
+from tests.examples import examples
 from tests.sharing import policies
 
 DAY = date(2026, 3, 1)
@@ -26,7 +27,7 @@ subjects = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(policy=policies.policies(), subject=subjects, day=st.sampled_from([DAY, date(2026, 2, 28), date(2028, 2, 29)]))
 def test_the_decision_is_that_of_a_second_opinion_over_the_whole_matrix(policy, subject, day):
     for department in (*policies.DEPARTMENTS, "stranger"):

@@ -6,13 +6,14 @@ from datetime import date
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from sharing import enforcement
 from sharing import policy as policies_of_the_hub
 from sharing.attributes import catalogue
 from sharing.decide import Subject
+from tests.examples import examples
 from tests.sharing import policies
 from warehouse import answers, disclosure, forms
 from warehouse.asking import _Connection
@@ -91,7 +92,7 @@ def asked_for(who, department, purpose):
     return replace(who, is_consenting=who.is_consenting and (department, purpose) in CONSENTED)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(policy=policies.policies(NAMES), data=st.data())
 def test_the_database_shows_each_role_the_columns_and_rows_of_a_second_opinion(pool, civil, everybody, policy, data):
     """Whole matrix: department × purpose × attribute × form × person. The transaction is taken back."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg2
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -26,6 +26,7 @@ from pipeline.cli.main import app
 from pipeline.status import status
 from sharing import keys, lookout, service, unusual
 from sharing.unusual import Bounds
+from tests.examples import examples
 from tests.sharing.conftest import Log
 from warehouse import client_days, disclosure
 from warehouse import unusual as findings
@@ -165,7 +166,7 @@ _PIECES = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(pieces=_PIECES, nights=st.lists(st.booleans(), min_size=9, max_size=9))
 def test_looked_at_piece_by_piece_the_log_says_what_it_says_read_whole(
     log: Lookout, people: People, pieces: Any, nights: list[bool]

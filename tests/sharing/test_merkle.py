@@ -5,12 +5,13 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.crypto_suite import INTERNATIONAL, SM
 from sharing import merkle
 from sharing.offline import verify_log
+from tests.examples import examples
 
 TREE = merkle.Tree(INTERNATIONAL.digest)
 
@@ -123,7 +124,7 @@ def test_a_large_tree_grown_in_batches_of_any_size_has_the_same_root() -> None:
     assert TREE.root(66_000, Grown(leaves, [65_536]).read) == TREE.root(66_000, Grown(leaves, [1, 255, 256, 40_000]).read)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(n=st.integers(1, 600), batches=st.lists(st.integers(0, 300), max_size=6), data=st.data())
 def test_every_leaf_is_proved_and_no_other_leaf_place_or_root_is(n: int, batches: list[int], data: st.DataObject) -> None:
     leaves = some(n)
@@ -143,7 +144,7 @@ def test_every_leaf_is_proved_and_no_other_leaf_place_or_root_is(n: int, batches
         assert not TREE.includes(other, n, leaf, path, root)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(new=st.integers(1, 600), data=st.data())
 def test_a_tree_that_only_grew_is_told_from_one_that_was_rewritten(new: int, data: st.DataObject) -> None:
     old = data.draw(st.integers(1, new))

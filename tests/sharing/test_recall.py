@@ -244,7 +244,7 @@ def test_another_survivorship_policy_makes_nothing_untrue(borrowed: Hub, served:
     assert sum(r["status"] == "told" for r in told) > 100
     file = tmp_path / "recent.yml"
     file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
-    changed = [e.person_id for e in survivorship.adopt(hub.settings, file).effect.examples["address"]]
+    changed = [e.person_id for e in survivorship.adopt(hub.settings, file, reason="tried").effect.examples["address"]]
     looked_back(pool)
     assert recalls_of(civil, open=False) == []
     with database.engine(hub.settings).connect() as connection:

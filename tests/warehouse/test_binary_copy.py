@@ -6,10 +6,11 @@ from datetime import date
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hub.errors import MergeError
+from tests.examples import examples
 from warehouse import binary_copy, database
 
 pytestmark = pytest.mark.slow
@@ -35,7 +36,7 @@ def empty(connection):
     connection.execute(sa.text("TRUNCATE kinds"))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(ROWS, max_size=8))
 def test_what_the_database_holds_is_what_is_read(connection, rows):
     empty(connection)
@@ -46,7 +47,7 @@ def test_what_the_database_holds_is_what_is_read(connection, rows):
     assert [(uuid.UUID(int=i), *rest) for i, *rest in found.rows()] == rows
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.tuples(IDS, st.sampled_from(["single", "id_name", "同名"])), max_size=8))
 def test_what_is_written_is_what_the_database_holds(connection, rows):
     empty(connection)

@@ -128,6 +128,7 @@ def test_a_judgement_and_a_withdrawn_delivery_are_told_with_their_reason(borrowe
         ("2.nobody.x", "not a cursor"),
         ("2.person.x", "ids are UUIDs"),
         ("-1", "not a cursor"),
+        ("2.person.ffffffff-ffff-ffff-ffff-ffffffffffff", "no entry has this cursor"),
     ],
 )
 def test_a_cursor_that_is_none_is_refused(five_nights, cursor, said):

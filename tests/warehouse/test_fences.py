@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hub.errors import AlreadyRunning, ServiceError, TakenOver
 from hub.settings import Settings
+from tests.examples import examples
 from warehouse import database, embedded, fences
 
 pytestmark = pytest.mark.slow
@@ -50,7 +51,7 @@ _STEPS = st.lists(
 
 
 @given(steps=_STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_in_whatever_order_runs_sleep_and_wake_the_newest_of_each_work_alone_commits(own: Settings, steps: list[tuple[str, int]]) -> None:
     holds: dict[int, dict[str, fences.Fence | None]] = {0: {}, 1: {}, 2: {}}
     newest: dict[str, int] = {}

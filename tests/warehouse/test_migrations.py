@@ -124,10 +124,10 @@ def test_a_pool_made_by_an_adopted_policy_does_not_go_back_to_a_version_that_kno
     borrowed.restore("night_1")
     file = tmp_path / "p.yml"
     file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
-    survivorship.adopt(borrowed.settings, file)
+    survivorship.adopt(borrowed.settings, file, reason="tried")
     with pytest.raises(ConfigError, match="adopted survivorship policy"):
         moved(borrowed.settings, command.downgrade, "0012")
-    survivorship.adopt(borrowed.settings, SHIPPED)
+    survivorship.adopt(borrowed.settings, SHIPPED, reason="tried")
     stood = moved(borrowed.settings, command.downgrade, "0012")
     assert moved(borrowed.settings, command.upgrade, "0013") == stood
 

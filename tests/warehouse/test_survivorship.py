@@ -5,11 +5,12 @@ from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from schemas.contract import stems
 from schemas.survivorship import SHIPPED, Criterion, Rule, Survivorship, load
+from tests.examples import examples
 from tests.warehouse.test_random_nights import SHIPPED as SHIPPED_MODEL
 from tests.warehouse.test_random_nights import UPHEAVAL, draw, opened, publish, settle
 from warehouse import database, ledger, survivorship
@@ -91,7 +92,7 @@ def expected(rows, policy):
     return {p: tuple(golden([(n, r) for n, r in rows if r["person"] == p], *pair) for pair in names) for p in people}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=records, policy=policies, chance=st.randoms(use_true_random=False))
 def test_golden_values_follow_from_records_and_policy_in_whatever_order_they_came(pool, rows, policy, chance):
     numbered = list(enumerate(rows))
@@ -100,7 +101,7 @@ def test_golden_values_follow_from_records_and_policy_in_whatever_order_they_cam
     assert made(pool, policy) == expected(numbered, policy)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=records, policy=policies)
 def test_a_value_that_lost_is_in_the_ledger_with_the_first_criterion_that_tells_it_from_the_golden_one(pool, rows, policy):
     numbered = list(enumerate(rows))

@@ -12,10 +12,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from hub.settings import Settings
+from tests.examples import examples
 from warehouse import database, embedded, items, landing, tickets
 
 pytestmark = pytest.mark.slow
@@ -129,7 +130,7 @@ def some_nights(draw: st.DrawFn) -> list[Night]:
     return [Night(n, draw(st.booleans()), draw(rows)) for n in range(draw(st.integers(2, 5)))]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(nights=some_nights(), data=st.data())
 def test_items_and_proofs_do_not_depend_on_the_order_of_nights_nor_on_running_one_again(
     pool: sa.Engine, nights: list[Night], data: st.DataObject

@@ -1,20 +1,20 @@
 """What was taken back leaves nothing behind: the pool is that of the same nights with only what stands."""
 
 import json
-import os
 import random
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
 
 from hub.errors import ConfigError
 from identity import frozen
 from pipeline import identify, rulings
 from schemas.contract import load_contracts
+from tests.examples import examples
 from tests.warehouse.test_random_nights import SHIPPED, UPHEAVAL, draw, opened, publish, run, settle
 from warehouse import agency_tables, changes, database, fingerprint, homes, identity_pool, landing, ledger, past, pool, timeline
 
@@ -22,8 +22,6 @@ pytestmark = pytest.mark.slow
 __all__ = ["opened"]  # a fixture: a pool of five nights in a transaction that is taken back, blocks bounded so low that many are crossed
 
 EPOCH = date(2026, 4, 1)
-# `make search` tells stories nobody heard yet, and more of them.
-EXAMPLES = int(os.environ.get("HUB_TEST_EXAMPLES", "8"))
 # Two agencies that show persons and registered households, whichever they are.
 SHOWING = [c for c in load_contracts().values() if all(c.by_concept(f"person.{n}") for n in ("resident_id", "name", "birth_date", "phone"))]
 SHOWING = [c for c in SHOWING if c.by_concept("household.registered_no")][:2]
@@ -277,7 +275,7 @@ def redirects(connection):
 
 
 # Without shrinking: an example takes seconds, and the first that fails is short enough to be read.
-@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@examples(8, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(story=stories())
 def test_nights_with_judgements_and_deliveries_taken_back_are_nights_without_them(bare, story):
     value, kept, spoken = lived(bare, story)
