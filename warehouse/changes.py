@@ -89,13 +89,13 @@ def keys_counted(contract: Contract, business_date: str) -> str:
 
 
 def _compare(
-    connection: sa.Connection, contract: Contract, values: dict[str, object], known: str | None, on_day: str = "", same: str = "'='"
+    connection: sa.Connection, contract: Contract, values: dict[str, object], known: str | None, on_day: str = ""
 ) -> dict[str, int]:
     """Make the change table of the rows in staging; how many there are of each `op`, `=` included.
 
     Args:
         known: SQL condition under which a row says what the pool has, over core `c`, the row's hash `h` and what `on_day` joins; None = the pool is empty.
-        same: SQL expression of the `op` of such a row.
+        on_day: SQL joins of what the pool has for the day of a late delivery; empty = it is not late.
     """
     business_date = str(values["day"])
     staged = agency_tables.staging_table(contract.stem, business_date)
@@ -110,7 +110,7 @@ def _compare(
         body += f" FROM {staged} s WHERE {accepted}"
     else:
         body = f"""
-            SELECT {key} AS record_key, CASE WHEN {known} THEN {same} WHEN c.record_key IS NULL THEN 'I' ELSE 'U' END AS op,
+            SELECT {key} AS record_key, CASE WHEN {known} THEN {_BORN_EARLIER if on_day else "'='"} WHEN c.record_key IS NULL THEN 'I' ELSE 'U' END AS op,
                 CASE WHEN c.record_key IS NULL THEN {born_id} ELSE c.record_id END AS record_id,
                 s.row_number, h.row_hash
             FROM {staged} s
@@ -144,7 +144,7 @@ _ON_DAY = (
 )
 _IS_CURRENT = "c.as_of_date <= CAST(:as_of AS date)"
 # What the pool has, but of a record that was first seen later: B, it is born earlier.
-_SAME = "CASE WHEN c.first_seen_date > CAST(:day AS date) THEN 'B' ELSE '=' END"
+_BORN_EARLIER = "CASE WHEN c.first_seen_date > CAST(:day AS date) THEN 'B' ELSE '=' END"
 
 
 def _prepare_late(connection: sa.Connection, contract: Contract, values: dict[str, object], scope: str, keys_before: int) -> Changes:
@@ -155,7 +155,7 @@ def _prepare_late(connection: sa.Connection, contract: Contract, values: dict[st
         f"CASE WHEN {_IS_CURRENT} THEN c.row_hash = h.row_hash AND c.withdrawn_date IS NULL"
         " ELSE coalesce(v.row_hash = h.row_hash AND NOT v.is_withdrawn, false) END"
     )
-    counts = _compare(connection, contract, values, known, _ON_DAY, _SAME)
+    counts = _compare(connection, contract, values, known, _ON_DAY)
     if scope == Scope.FULL:
         held = f"CASE WHEN {_IS_CURRENT} THEN c.withdrawn_date IS NULL ELSE coalesce(NOT v.is_withdrawn, false) END"
         connection.execute(sa.text(_absent(contract, day, "L", held, _ON_DAY)), values)

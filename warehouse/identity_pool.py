@@ -114,6 +114,7 @@ def judge(connection: sa.Connection, *, again: bool = False) -> int:
     source = "identity.judgement_applied" if again else "identity.judgement_in_force"
     for statement in (
         f"CREATE UNLOGGED TABLE staging.work_judged AS SELECT record_a, record_b, judgement FROM {source}",
+        "ANALYZE staging.work_judged",
         f"CREATE TEMP TABLE named_now ON COMMIT DROP AS {_NAMED_NOW}",
         _TRANSLATED,
         "CREATE TEMP TABLE differing ON COMMIT DROP AS SELECT * FROM"
