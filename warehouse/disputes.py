@@ -232,9 +232,11 @@ def marks(connection: sa.Connection, record_ids: Sequence[str], at: datetime | N
     """Disputes about some records that were open at an instant (None = now), oldest first, as an operator reads them."""
     rows = connection.execute(
         sa.text(
-            "SELECT d.attribute, d.kind, d.stem, d.record_id::text, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d"
-            " WHERE (d.record_id = ANY(CAST(:ids AS uuid[])) OR d.dispute_id IN (SELECT o.dispute_id FROM share.disputed o"
-            " WHERE o.record_id = ANY(CAST(:ids AS uuid[])))) AND d.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')"
+            # one whose record was born anew since is found by either id
+            "SELECT d.attribute, d.kind, d.stem, (CASE WHEN d.record_id = ANY(CAST(:ids AS uuid[])) THEN d.record_id ELSE o.record_id END)::text"
+            " AS record_id, d.opened_date, d.due_date, d.dispute_id::text FROM ops.dispute d LEFT JOIN share.disputed o USING (dispute_id)"
+            " WHERE d.dispute_id = ANY(ARRAY(SELECT dispute_id FROM ops.dispute WHERE record_id = ANY(CAST(:ids AS uuid[]))"
+            " UNION SELECT dispute_id FROM share.disputed WHERE record_id = ANY(CAST(:ids AS uuid[])))) AND d.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')"
             " AND NOT EXISTS (SELECT FROM ops.dispute_event e WHERE e.dispute_id = d.dispute_id AND e.event <> 'open'"
             " AND e.noted_at <= coalesce(CAST(:at AS timestamptz), 'infinity')) ORDER BY d.dispute_id"
         ),
