@@ -136,6 +136,16 @@ def test_no_module_outside_its_four_files_names_an_agency(stem: str) -> None:
     assert strangers == []
 
 
+def test_no_property_keeps_a_search_from_trying_others() -> None:
+    """How many examples there are, and that they are the same each time, is said in one place."""
+    fixed = re.compile(r"max_examples\s*=|derandomize\s*=")
+    own = {ROOT / "tests/examples.py", ROOT / "tests/conftest.py"}
+    found = [
+        p.name for p in (ROOT / "tests").rglob("*.py") if p not in own | {Path(__file__)} and fixed.search(p.read_text(encoding="utf-8"))
+    ]
+    assert found == [], "use tests.examples.examples"
+
+
 def test_module_sizes_are_reported(record_property: Callable[[str, object], None]) -> None:
     """Reported, not enforced: a module is one noun or one verb, about 300 lines at most."""
     sizes = {str(p.relative_to(ROOT)): len(p.read_text(encoding="utf-8").splitlines()) for p in modules(*ROOMS)}
