@@ -16,9 +16,9 @@ from tests.warehouse.test_undo import (
     SHOWING,
     Said,
     Sent,
-    bare,
     belonging,
     born_as,
+    emptied,
     held,
     named,
     past_days,
@@ -26,13 +26,22 @@ from tests.warehouse.test_undo import (
     run,
     take_in,
 )
-from warehouse import agency_tables, fingerprint
+from warehouse import agency_tables, database, fingerprint
 
 pytestmark = pytest.mark.slow
-__all__ = ["bare"]  # a fixture: an empty pool in a transaction that is taken back
-
 AGENCIES = tuple(agency_tables.core_table(contract.stem) for contract in SHOWING)
 ENDS = st.tuples(st.sampled_from((0, 1)), st.sampled_from(KEYS))
+
+
+@pytest.fixture(scope="module")
+def bare(make_hub):
+    """A pool with nothing in it, in a transaction that is taken back."""
+    hub = make_hub("order")
+    database.migrate(hub.settings)
+    with database.engine(hub.settings).connect() as connection:
+        emptied(connection)
+        yield connection, hub.settings
+        connection.rollback()
 
 
 @st.composite
