@@ -94,6 +94,16 @@ def write_records(connection: sa.Connection, *, was_empty: bool) -> None:
             " AND NOT EXISTS (SELECT FROM identity.link o WHERE o.record_id = r.old_person_id)"
         )
     )
+    # Where it was born anew, the id follows it wherever it goes.
+    connection.execute(
+        sa.text(
+            "UPDATE identity.redirect r SET person_id = l.person_id FROM (SELECT d.old_person_id, v.stem, v.record_key FROM identity.redirect d"
+            " CROSS JOIN LATERAL (SELECT stem, record_key FROM history.record_revised v WHERE v.record_id = d.old_person_id LIMIT 1) AS v"
+            " WHERE NOT EXISTS (SELECT FROM identity.link o WHERE o.record_id = d.old_person_id)) AS k JOIN identity.record c USING (stem, record_key)"
+            " JOIN relinked n USING (record_id) JOIN identity.link l USING (record_id)"
+            " WHERE r.old_person_id = k.old_person_id AND r.person_id <> l.person_id"
+        )
+    )
 
 
 def write_persons(connection: sa.Connection, *, was_empty: bool) -> None:
