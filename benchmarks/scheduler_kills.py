@@ -14,15 +14,23 @@ from collections import Counter
 
 import psutil
 from rich.console import Console
-from rich.table import Table
 
+from benchmarks.clean_hub import Expected, history
+from benchmarks.fault_table import Line
 from hub.settings import CHECKOUT
+from pipeline import run as running
 from pipeline.services import agencies, airflow
 from sandbox import clock
+from tests import oracle
 from tests.conftest import Hub
+from tests.oracle import Held
 from warehouse import embedded
 
 VICTIMS = ("scheduler", "task")
+_NAMES = {
+    "scheduler": ("Airflow 调度器被杀 Airflow's scheduler killed with its tasks", "SIGKILL"),
+    "task": ("Airflow 任务被杀 a task of Airflow killed", "SIGKILL"),
+}
 # A night takes about half a minute; a kill is to fall anywhere in it.
 EARLIEST_S, LATEST_S = 2.0, 25.0
 _LONGEST_S = 600
@@ -50,20 +58,18 @@ def strike(hub: Hub, victim: str, ends_at: float) -> bool:
     return False
 
 
-def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console: Console) -> bool:
-    """Strike scheduled nights until so many kills have struck; whether each ended well and as if nobody had been killed.
+def run(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, console: Console) -> list[Line]:
+    """Strike scheduled nights until so many kills have struck; a line for each victim.
 
     Args:
         hub: one that keeps the empty warehouse as ``night_0``.
-        fingerprints: what each night leaves that nobody disturbs.
+        expected: what each night leaves that nobody disturbs.
         wanted: kills.
         seed: of when and whom.
         console: told of each night.
     """
-    draw, struck, failures = random.Random(seed), Counter[str](), list[str]()
-    again = 0
-    nights = list(fingerprints)
-    while sum(struck.values()) < wanted:
+    draw, lines, again = random.Random(seed), {victim: Line(*_NAMES[victim]) for victim in VICTIMS}, Counter[str]()
+    while sum(line.times for line in lines.values()) < wanted:
         # Nights that were scheduled stay in Airflow's books; a warehouse that is put back needs an Airflow without them, and
         # nobody at work in the one that was.
         hub.command("down")
@@ -72,30 +78,36 @@ def run(hub: Hub, fingerprints: dict[int, str], wanted: int, seed: int, console:
         hub.forget_airflow()
         hub.restore("night_0")
         if (status := hub.command("up").returncode) != 0:
-            failures.append(f"`hub up` ended with status {status}")
+            lines["scheduler"].wrong.append(f"`hub up` ended with status {status}")
             break
-        for night in nights:
+        reader, met = oracle.Reader(hub.settings), set[str]()
+        reader.start()
+        for night in expected:
             victim = draw.choice(VICTIMS)
+            line = lines[victim]
             has_struck, status, said = _night(hub, night, victim, draw.uniform(EARLIEST_S, LATEST_S))
-            struck[victim] += has_struck
             if status == _SOURCE_FAILED:
-                again += 1
+                again[victim] += 1
                 status = hub.command("night", "--date", str(clock.date_of(hub.settings, night))).returncode
-            if "Traceback" in said:
-                failures.append(f"night {night}, {victim} killed: a traceback")
-            if (found := hub.fingerprint()) != fingerprints[night]:
-                failures.append(f"night {night}, {victim} killed: fingerprint {found[:12]}, not {fingerprints[night][:12]}")
-            if status != 0:
-                failures.append(f"night {night}, {victim} killed: `hub run` or the run after it ended with status {status}")
-            console.print(f"  {sum(struck.values())}/{wanted} · {victim}{'' if has_struck else '：来迟 / too late'}", highlight=False)
-            if sum(struck.values()) >= wanted:
+            if status != 0 or "Traceback" in said:
+                line.wrong.append(f"night {night}: `hub run` or the run after it ended with status {status}")
+            line.looks[Held.FINGERPRINT].append(hub.fingerprint() == expected[night].fingerprint)
+            sources = running.report(hub.settings, clock.date_of(hub.settings, night)).sources
+            line.looks[Held.BOOKS].append(not oracle.imbalance(sources) and history(hub) == expected[night].history)
+            line.times += has_struck
+            if has_struck:
+                met.add(victim)
+            n = sum(found.times for found in lines.values())
+            console.print(f"  {n}/{wanted} · {victim}{'' if has_struck else '：来迟 / too late'}", highlight=False)
+            if n >= wanted:
                 break
-    table = Table("kill -9", *VICTIMS, "另行重跑 run again by hand", "夜与无故障者不符 nights not as without")
-    table.add_row("Airflow", *(str(struck[v]) for v in VICTIMS), str(again), str(len(failures)))
-    console.print(table)
-    for failure in failures:
-        print(f"✗ {failure}", file=sys.stderr)
-    return not failures
+        reader.end()
+        for victim in met:
+            lines[victim].looks[Held.READERS].append(not reader.confusion())
+            lines[victim].wrong += reader.confusion()
+    for victim, line in lines.items():
+        line.injected += f"，再 then hub up · 另行重跑 run again by hand {again[victim]}"
+    return [line for line in lines.values() if line.times or line.wrong]
 
 
 def _night(hub: Hub, night: int, victim: str, delay_s: float) -> tuple[bool, int, str]:

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         le=1,
         description="Share of a source's records from which on withdrawing a delivery must be confirmed with the code of a dry run.",
     )
+    parse_memory_mib: int | None = Field(
+        None,
+        ge=16,
+        description="Memory a parse may take, in MiB; unset: what the machine has, with a process of its own where that is short.",
+    )
     sandbox_persons: int = Field(20_000, ge=100, le=20_000_000, description="Persons in the simulated county.")
     sandbox_seed: int = Field(20260301, ge=0, description="Seed of the simulated county.")
     sandbox_noise: Literal["none", "low", "standard", "heavy"] = Field(

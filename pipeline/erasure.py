@@ -360,7 +360,9 @@ def registered(settings: Settings) -> list[dict[str, Any]]:
 
 
 def carry_over(settings: Settings, entries: Sequence[dict[str, Any]]) -> int:
-    """Erase in this pool whoever was erased elsewhere and is not known as erased here: after an older backup was restored. How many.
+    """Erase in this pool whoever was erased elsewhere and is not known as erased here: before an older backup is put in place. How many.
+
+    What landing holds of them is left to :func:`finish`, for whom the pool is in place.
 
     Raises:
         ConfigError: their marks were made with another secret than this hub has.
@@ -385,8 +387,6 @@ def carry_over(settings: Settings, entries: Sequence[dict[str, Any]]) -> int:
                 if entry.get("lifted_at"):
                     erasures.lift(connection, entry["erasure_id"], by=entry["lifted_by"], reason=entry["lifted_because"])
                 n_done += 1
-        if n_done:
-            finish(settings)
     return n_done
 
 

@@ -135,6 +135,10 @@ def _published(connection: sa.Connection, effect: Effect) -> Effect:
     return replace(effect, is_done=True, fingerprint=value)
 
 
+# States of a delivery on its way from landing into the pool.
+_UNDER_WAY = ("landed", "parsed", "accepted", "failed")
+
+
 @dataclass(frozen=True)
 class Release:
     """What came of releasing a delivery.
@@ -161,7 +165,7 @@ def release(settings: Settings, delivery: str, *, reason: str = "", by: str | No
     """Let a delivery in that the gate held, or that was withdrawn: it goes through the verbs after land again.
 
     Rows that break a row rule still go to quarantine; what held the delivery as a whole is in its report and its notices. Where it would withdraw
-    more keys than may be, it stays held until another person confirms, who was shown where.
+    more keys than may be, it stays held until another person confirms, who was shown where. A release that was broken off goes on.
 
     Args:
         settings: whose pool.
@@ -177,18 +181,18 @@ def release(settings: Settings, delivery: str, *, reason: str = "", by: str | No
     with database.alone(settings, "night"):
         with database.engine(settings).begin() as connection:
             found, intake, _ = _one(connection, delivery)
-            if intake.state not in ("held", "withdrawn"):
+            ruling, _ = rulings.newest(connection, found.delivery_id) or ("", "")
+            is_under_way = ruling == "released" and intake.state in _UNDER_WAY  # a release that was broken off
+            if intake.state not in ("held", "withdrawn") and not is_under_way:
                 raise ConfigError(
                     f"this delivery is neither held nor withdrawn: it is {intake.state}", where="DELIVERY", next_step="see `hub status`"
                 )
-            former = rulings.releases(connection, found.delivery_id)
-            groups, code = _waiting(connection, found.delivery_id)
-            said, by = _said(reason or (former[-1][2] if former and confirm else ""), by)
-            if former and groups and confirm is None:
-                return Release(run.report(settings, found.business_date), groups, code)
-            if confirm is not None:
-                _confirmed(former, by, is_code=bool(former and groups) and confirm == code, delivery_id=found.delivery_id)
-            rulings.append(connection, found.delivery_id, "released", by=by, reason=said)
+            if not is_under_way:
+                asked = _ruled(connection, found, reason=reason, by=by, confirm=confirm)
+                if asked is not None:
+                    return Release(run.report(settings, found.business_date), *asked)
+                # With the ruling, so that a release that is broken off is seen to be under way.
+                ledger.note(connection, intake.business_date, intake.stem, state="landed")
         night = run.replay(settings, found.delivery_id)
         with database.engine(settings).begin() as connection:
             if night.sources[found.stem]["state"] != "held":
@@ -197,6 +201,21 @@ def release(settings: Settings, delivery: str, *, reason: str = "", by: str | No
             if intake.state == "withdrawn":  # it stays out, and its night does not ask the agency again
                 ledger.note(connection, intake.business_date, intake.stem, state="withdrawn")
         return Release(run.report(settings, found.business_date), groups, code)
+
+
+def _ruled(
+    connection: sa.Connection, found: landing.Delivery, *, reason: str, by: str | None, confirm: str | None
+) -> tuple[tuple[turnover.Group, ...], str] | None:
+    """Write a release down; what another person must confirm first and the code for it, where that is what it waits for."""
+    former = rulings.releases(connection, found.delivery_id)
+    groups, code = _waiting(connection, found.delivery_id)
+    said, by = _said(reason or (former[-1][2] if former and confirm else ""), by)
+    if former and groups and confirm is None:
+        return groups, code
+    if confirm is not None:
+        _confirmed(former, by, is_code=bool(former and groups) and confirm == code, delivery_id=found.delivery_id)
+    rulings.append(connection, found.delivery_id, "released", by=by, reason=said)
+    return None
 
 
 def _confirmed(former: list[tuple[str, datetime, str]], by: str, *, is_code: bool, delivery_id: str) -> None:

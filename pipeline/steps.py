@@ -23,7 +23,7 @@ from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
 from identity.normalise import CONCEPTS, normalise
-from pipeline import disputes, erasure, parsing, readers, suppression, tickets
+from pipeline import disputes, erasure, parse_process, parsing, readers, suppression, tickets
 from schemas.contract import Contract, Scope, load_contract
 from warehouse import (
     absences,
@@ -204,10 +204,24 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
 
     Raises:
         SourceChanged: the delivery is not what the contract says.
+        ServiceError: memory ran out.
     """
-    contract, now = load_contract(stem), _intake(settings, stem, day)
+    now = _intake(settings, stem, day)
     if now.state != "landed":
         return {"state": now.state, "did": False}
+    delivery = _delivery(settings, str(now.delivery_id))
+    if parse_process.is_needed(settings, delivery.raw_bytes):
+        return parse_process.parse(settings, stem, day, delivery.delivery_id, progress)
+    try:
+        return parse_here(stem, day, settings, progress)
+    except MemoryError:
+        step = f"make room, see `hub doctor`; then `hub night --date {day} --source {stem}`"
+        raise parse_process.no_memory(f"delivery {delivery.delivery_id[:8]}", step) from None
+
+
+def parse_here(stem: str, day: date, settings: Settings, progress: Listener | None = None) -> Outcome:
+    """What parse does, in this process; the caller holds the source."""
+    contract, now = load_contract(stem), _intake(settings, stem, day)
     delivery = _delivery(settings, str(now.delivery_id))
     drift, rows, erased, holds_erased = parsing.Drift(), 0, 0, False
     rejects: list[pl.DataFrame] = []

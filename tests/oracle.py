@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from hub.settings import Settings
 from warehouse import embedded
 
-PROPERTY = "oracle."
+PROPERTY, STRUCK = "oracle.", "struck."
 _PARTS = ("rejected", "quarantined", "unchanged", "inserted", "updated", "past", "erased")
 _SEEN = (
     "SELECT (SELECT number FROM ops.publication), (SELECT count(*) FROM core.person), (SELECT count(*) FROM core.household),"
@@ -47,6 +47,11 @@ def noting(notes: list[tuple[str, object]]) -> Iterator[None]:
 
 def _note(held: Held, is_so: bool) -> None:
     _notes.append((f"{PROPERTY}{held}", is_so))
+
+
+def struck(victim: str, times: int) -> None:
+    """A fault was injected more than once in one test."""
+    _notes.append((f"{STRUCK}{victim}", times))
 
 
 def same_fingerprint(*fingerprints: str, told: str = "") -> None:

@@ -15,6 +15,7 @@ names them and never change, so those of the snapshot are there when it is taken
 """
 
 import contextlib
+import fcntl
 import hashlib
 import hmac
 import io
@@ -28,12 +29,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
+import psycopg2.errors
 import sqlalchemy as sa
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import SecretStr
 
 from hub.crypto_suite import chosen
 from hub.errors import ConfigError, ServiceError
@@ -45,11 +48,15 @@ _EDITION = 1
 _KEY_FILE = "backup.key"
 # What belongs to one installation, not to the pool.
 _LEFT_OUT = {"postgres.password", _KEY_FILE}
+_PACKED = ("secrets", "sources")
 _DUMP, _SECRETS, _OBJECT_KEYS = "warehouse.sealed", "secrets.sealed", "object-keys.sealed"
 _MANIFEST, _PROOF = "manifest.json", "manifest.hmac"
 HEAD = "checkpoint"
 _CHUNK = 1 << 20
+_SWAPS = 20
 _DRAFT = ".draft-"
+# Locked in a draft for as long as somebody is at work at it.
+_AT_WORK = "at-work"
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:
             files = {_DUMP: _sealed(settings, draft / _DUMP, "warehouse", lambda out: _dump(settings, snapshot, out))}
             told("landing")
             objects = _objects(connection)
-            _copy(landing.Store(settings), objects, place / "landing")
+            _copy(landing.Store(settings), objects, place / "landing", draft)
             told("secrets")
             files[_SECRETS] = _sealed(settings, draft / _SECRETS, "secrets", lambda out: _pack(settings, out))
             salts = {name: salt.hex() for name, salt in object_keys.salts(connection).items() if name in objects}
@@ -134,6 +141,7 @@ def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:
         text = json.dumps(asdict(found), ensure_ascii=False, indent=1).encode()
         (draft / _MANIFEST).write_bytes(text)
         (draft / _PROOF).write_text(hmac.new(_derived(settings, "manifest"), text, "sha256").hexdigest(), encoding="ascii")
+        (draft / _AT_WORK).unlink()
         draft.rename(place / found.name)
     return found
 
@@ -151,13 +159,24 @@ def _written(place: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _room(place: Path) -> Iterator[Path]:
-    """A draft's folder; what was not finished is removed."""
+    """A draft's folder; what was not finished is removed, and what others left who were killed."""
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _clear(place)
     draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=place))
     try:
-        yield draft
+        with (draft / _AT_WORK).open("wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _clear(place: Path) -> None:
+    """Remove drafts at which nobody is at work: the lock of a process that was killed goes with it."""
+    for draft in place.glob(f"{_DRAFT}*"):
+        with contextlib.suppress(FileNotFoundError, BlockingIOError), (draft / _AT_WORK).open("rb+") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(draft, ignore_errors=True)
 
 
 def _sealed(settings: Settings, path: Path, use: str, write: Callable[[Any], None]) -> str:
@@ -206,7 +225,7 @@ def _dump(settings: Settings, snapshot: str, out: Any) -> None:
 def _pack(settings: Settings, out: Any) -> None:
     settings.secret(erasures.SECRET)  # made now if nobody was erased yet: whoever will be is to be known in this backup as well
     with tarfile.open(fileobj=out, mode="w|") as archive:
-        for folder in ("secrets", "sources"):
+        for folder in _PACKED:
             for path in sorted((settings.home / folder).rglob("*")):
                 if path.is_file() and path.name not in _LEFT_OUT and not path.name.startswith("."):
                     archive.add(path, arcname=str(path.relative_to(settings.home)))
@@ -219,16 +238,15 @@ def _objects(connection: sa.Connection) -> dict[str, int]:
     return {row.object: int(row.stored_bytes) for row in found}
 
 
-def _copy(store: landing.Store, objects: dict[str, int], folder: Path) -> None:
+def _copy(store: landing.Store, objects: dict[str, int], folder: Path, draft: Path) -> None:
     for name, size in objects.items():
         path = folder / name
         if path.exists() and path.stat().st_size == size:
             continue
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with store.sealed(name) as source, draft.open("wb") as target:
+        with store.sealed(name) as source, (draft / path.name).open("wb") as target:
             shutil.copyfileobj(source, target, _CHUNK)
-        draft.replace(path)
+        (draft / path.name).replace(path)
 
 
 def _manifest(connection: sa.Connection, settings: Settings, objects: dict[str, int], files: dict[str, str]) -> Manifest:
@@ -267,13 +285,18 @@ def listed(place: Path) -> list[Manifest]:
     Raises:
         ConfigError: a manifest cannot be read.
     """
-    return [_parsed(path) for path in sorted(place.glob(f"*/{_MANIFEST}"))]
+    return [_parsed(path) for path in _manifests(place)]
+
+
+def _manifests(place: Path) -> list[Path]:
+    """Of the backups of a place that were finished."""
+    return sorted(path for path in place.glob(f"*/{_MANIFEST}") if not path.parent.name.startswith(_DRAFT))
 
 
 def registers(place: Path) -> list[dict[str, Any]]:
     """The erasures that the backups of a place know; one whose manifest cannot be read is passed over: it shall not keep another from being restored."""
     found: list[dict[str, Any]] = []
-    for path in sorted(place.glob(f"*/{_MANIFEST}")):
+    for path in _manifests(place):
         with contextlib.suppress(ConfigError):
             found += _parsed(path).erasures
     return found
@@ -289,10 +312,9 @@ def prune(place: Path, *, before: datetime) -> list[Manifest]:
         ConfigError: a manifest cannot be read, or a backup is being taken; nothing was removed.
     """
     found = listed(place)
+    _clear(place)
     if any(place.glob(f"{_DRAFT}*")):
-        raise ConfigError(
-            "a backup of this place is being taken, or was broken off", where=str(place), next_step=f"wait for its end, or remove {_DRAFT}…"
-        )
+        raise ConfigError("a backup of this place is being taken", where=str(place), next_step="wait for its end")
     old = [m for m in found[:-1] if datetime.fromisoformat(m.taken_at) < before]
     with _written(place):
         for manifest in old:
@@ -324,12 +346,12 @@ def check(settings: Settings, folder: Path, told: Told = _quiet) -> Manifest:
         ConfigError: there is no backup, or the key is another one.
         VaultDamaged: a file or an object is missing or changed.
     """
-    with _written(folder), tempfile.TemporaryDirectory() as unpacked:
-        return _checked(settings, folder, Path(unpacked), told)
+    with _written(folder):
+        return _checked(settings, folder, told)[0]
 
 
-def _checked(settings: Settings, folder: Path, unpacked: Path, told: Told) -> Manifest:
-    """Check a backup; its secrets lie in ``unpacked`` afterwards."""
+def _checked(settings: Settings, folder: Path, told: Told) -> tuple[Manifest, dict[str, bytes]]:
+    """Check a backup; with its secrets and endpoints by path, which lie nowhere until they are put in place."""
     told("manifest")
     found = _parsed(folder / _MANIFEST)
     proof = (folder / _PROOF).read_text(encoding="ascii").strip() if (folder / _PROOF).exists() else ""
@@ -349,14 +371,10 @@ def _checked(settings: Settings, folder: Path, unpacked: Path, told: Told) -> Ma
     with (folder / _SECRETS).open("rb") as source:
         plain = io.BytesIO(b"".join(vault.unseal(source, _derived(settings, "secrets"), where=_SECRETS)))
     with tarfile.open(fileobj=plain) as archive:
-        archive.extractall(unpacked, filter="data")
+        packed = {member.name: cast(BinaryIO, archive.extractfile(member)).read() for member in archive if _is_expected(member)}
     told("landing")
-    kept_key = unpacked / "secrets" / "landing.key"
-    landing_key = (
-        settings.landing_key_bytes()
-        if settings.landing_key or not kept_key.exists()
-        else bytes.fromhex(kept_key.read_text(encoding="ascii").strip())
-    )
+    kept_key = packed.get("secrets/landing.key")
+    landing_key = settings.landing_key_bytes() if settings.landing_key or kept_key is None else bytes.fromhex(kept_key.decode().strip())
     salts = _salts(settings, folder, found)
     for name in found.objects:
         path = folder.parent / "landing" / name
@@ -366,7 +384,13 @@ def _checked(settings: Settings, folder: Path, unpacked: Path, told: Told) -> Ma
             )
         with path.open("rb") as source:
             landing.check(source, name, object_keys.derived(landing_key, salts[name]) if name in salts else landing_key)
-    return found
+    return found, packed
+
+
+def _is_expected(member: tarfile.TarInfo) -> bool:
+    """Whether this is a file of the folders that are packed, and leads nowhere else."""
+    path = PurePosixPath(member.name)
+    return member.isfile() and path.parts[0] in _PACKED and ".." not in path.parts
 
 
 def _salts(settings: Settings, folder: Path, found: Manifest) -> dict[str, bytes]:
@@ -378,24 +402,28 @@ def _salts(settings: Settings, folder: Path, found: Manifest) -> dict[str, bytes
     return {name: bytes.fromhex(salt) for name, salt in json.loads(plain).items()}
 
 
-def restore(settings: Settings, folder: Path, *, replace: bool = False, told: Told = _quiet) -> Manifest:
+def restore(
+    settings: Settings, folder: Path, *, replace: bool = False, told: Told = _quiet, made_ready: Callable[[Settings], None] | None = None
+) -> Manifest:
     """Put a backup in the place of this hub's pool, and prove that it is what was backed up before it counts.
 
     A pool that is there is not overwritten: its database is kept under another name, its secrets and endpoints beside the new ones.
+    Killed at whatever moment, it leaves the one pool or the other, and can be run again.
 
     Args:
         settings: the hub that is to have it; its services should be down.
         folder: the backup, a folder in its place.
         replace: take the place of a pool that has something in it.
         told: is told each step.
+        made_ready: is given the hub with the restored pool beside the present one, proved and not yet in place.
 
     Raises:
         ConfigError: no backup, another key, another pool's id, or a pool is there already.
         VaultDamaged: the backup is not whole.
         ServiceError: PostgreSQL refused, or the restored pool is not what was backed up; nothing was put in place.
     """
-    with _written(folder), tempfile.TemporaryDirectory() as unpacked:
-        found = _checked(settings, folder, Path(unpacked), told)
+    with _written(folder):
+        found, packed = _checked(settings, folder, told)
         if found.pool_id != settings.pool_id:
             raise ConfigError(f"the backup is of the pool {found.pool_id}", where="HUB_POOL_ID", next_step="set it to that name")
         own = sa.make_url(database.url(settings)).database or "hub"
@@ -410,12 +438,23 @@ def restore(settings: Settings, folder: Path, *, replace: bool = False, told: To
         told("in place")
         shutil.rmtree(settings.home / "spool", ignore_errors=True)  # of the former pool's runs, whose numbers are given again
         # Secrets and objects first: a pool without them could not read what it names.
-        _put_back(settings, Path(unpacked), stamp)
+        _put_back(settings, packed, stamp)
         store = landing.Store(settings)
         for name in found.objects:
             store.put_back(name, folder.parent / "landing" / name)
+        if made_ready is not None:
+            _with_restored(settings, f"{own}_restoring", made_ready)
         _swap(settings, own, f"{own}_restoring", f"{own}_before_{stamp}".lower())
     return found
+
+
+def _with_restored(settings: Settings, name: str, made_ready: Callable[[Settings], None]) -> None:
+    address = sa.make_url(database.url(settings)).set(database=name).render_as_string(hide_password=False)
+    beside = settings.model_copy(update={"database_url": SecretStr(address)})
+    try:
+        made_ready(beside)
+    finally:
+        database.engine(beside).dispose()
 
 
 def _is_there(settings: Settings) -> bool:
@@ -489,29 +528,35 @@ def _prove(settings: Settings, found: Manifest, name: str) -> None:
         engine.dispose()
 
 
-def _put_back(settings: Settings, unpacked: Path, stamp: str) -> None:
-    for folder in ("secrets", "sources"):
-        target = settings.home / folder
-        for path in sorted(p for p in (unpacked / folder).rglob("*") if p.is_file()):
-            place = target / path.relative_to(unpacked / folder)
-            if place.exists() and place.read_bytes() == path.read_bytes():
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if place.exists():
-                kept = settings.home / f"before-{stamp}" / folder / path.relative_to(unpacked / folder)
-                kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                place.replace(kept)
-            draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
-            draft.touch(mode=0o600)
-            draft.write_bytes(path.read_bytes())
-            draft.replace(place)
+def _put_back(settings: Settings, packed: dict[str, bytes], stamp: str) -> None:
+    for name, content in sorted(packed.items()):
+        place = settings.home / name
+        if place.exists() and place.read_bytes() == content:
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if place.exists():
+            kept = settings.home / f"before-{stamp}" / name
+            kept.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            shutil.copy2(place, kept)
+        draft = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        draft.touch(mode=0o600)
+        draft.write_bytes(content)
+        draft.replace(place)
 
 
 def _swap(settings: Settings, own: str, restored: str, kept: str) -> None:
+    """Give the restored database the pool's name: in one transaction, so that there is always one of that name."""
     database.engine(settings).dispose()
     with _server(settings) as connection:
-        is_empty = connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :own"), {"own": own}) is None
-        if not is_empty:
-            connection.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :own"), {"own": own})
-            connection.execute(sa.text(f'ALTER DATABASE "{own}" RENAME TO "{kept}"'))
-        connection.execute(sa.text(f'ALTER DATABASE "{restored}" RENAME TO "{own}"'))
+        for tried in range(_SWAPS):  # whoever comes back between the two sentences holds the pool once more
+            ask = sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (:own, :restored)")
+            connection.execute(ask, {"own": own, "restored": restored})
+            is_there = connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :own"), {"own": own}) is not None
+            away = f'ALTER DATABASE "{own}" RENAME TO "{kept}"; ' if is_there else ""
+            try:
+                connection.execute(sa.text(f'BEGIN; {away}ALTER DATABASE "{restored}" RENAME TO "{own}"; COMMIT'))
+                return
+            except sa.exc.OperationalError as error:
+                connection.execute(sa.text("ROLLBACK"))
+                if not isinstance(error.orig, psycopg2.errors.ObjectInUse) or tried == _SWAPS - 1:
+                    raise

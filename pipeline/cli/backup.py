@@ -76,8 +76,14 @@ def restore(
 
         # Whoever was erased since it was taken, as this pool and the place's other backups know.
         since = copies.registers(folder.parent) + erasure.registered(settings)
-        found = _in_steps(as_json, lambda told: copies.restore(settings, folder, replace=replace, told=told))
-        erased = erasure.carry_over(settings, since)
+        erased = 0
+
+        def made_ready(beside: Settings) -> None:
+            nonlocal erased
+            erased = erasure.carry_over(beside, since)
+
+        found = _in_steps(as_json, lambda told: copies.restore(settings, folder, replace=replace, told=told, made_ready=made_ready))
+        erasure.finish(settings)
     if as_json:
         print_json(_told(found))
         return

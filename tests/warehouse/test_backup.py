@@ -166,7 +166,7 @@ def test_without_its_key_a_backup_stays_closed(sealed: Settings, taken: Path) ->
 def test_a_restore_that_does_not_give_what_was_backed_up_puts_nothing_in_place(
     sealed: Settings, taken: Path, elsewhere: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backup, "_checked", lambda *_: replace(backup.listed(taken.parent)[0], fingerprint="0" * 64))
+    monkeypatch.setattr(backup, "_checked", lambda *_: (replace(backup.listed(taken.parent)[0], fingerprint="0" * 64), {}))
     with pytest.raises(HubError, match="not the one backed up"):
         backup.restore(elsewhere.settings, taken)
     with database.engine(elsewhere.settings).connect() as connection:

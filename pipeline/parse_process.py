@@ -1,0 +1,144 @@
+"""A parse in a process of its own: where memory runs out, that one process ends, and the night goes on with the other sources.
+
+Starting it takes a second, so a delivery has it only where memory is short, or where the hub is told how much a parse may take.
+"""
+
+import contextlib
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import threading
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from hub.errors import HubError, ServiceError, unforeseen
+from hub.progress import Listener, Progress
+
+if TYPE_CHECKING:
+    from hub.settings import Settings
+
+Outcome = dict[str, Any]
+_CHECKOUT = Path(__file__).resolve().parent.parent
+_MIB = 1 << 20
+# What a parse takes of its own, and how many times what a medium holds whole, of a page or workbook no more than this.
+_BATCH_BYTES, _TIMES, _WHOLE_BYTES = 512 * _MIB, 8, 256 * _MIB
+# cgroup v2's files, which a container shows here: what all processes in it may take, and take.
+_CGROUP = Path("/sys/fs/cgroup")
+# The kernel ends this process first, before any that holds more.
+_EXPENDABLE = "1000"
+_one_at_a_time = threading.Lock()
+
+
+def is_needed(settings: "Settings", raw_bytes: int) -> bool:
+    """Whether a delivery of so many bytes is parsed in a process of its own."""
+    return settings.parse_memory_mib is not None or free_bytes() < _BATCH_BYTES + _TIMES * min(raw_bytes, _WHOLE_BYTES)
+
+
+def free_bytes() -> int:
+    """Memory nobody takes: of the machine, of the container, and of what this process may take."""
+    free = [psutil.virtual_memory().available]
+    with contextlib.suppress(OSError, ValueError, KeyError):  # no container, or one without a limit: "max"
+        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="ascii").splitlines())
+        # Of files that were read the kernel keeps copies, and gives them up when they are in the way.
+        free.append(limit - int((_CGROUP / "memory.current").read_text(encoding="ascii")) + int(stat["file"]))
+    may_take, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if may_take != resource.RLIM_INFINITY:
+        free.append(may_take - psutil.Process().memory_info().vms)
+    return max(min(free), 0)
+
+
+def no_memory(where: str, next_step: str) -> ServiceError:
+    """The error to tell where memory ran out."""
+    return ServiceError("memory ran out while this delivery was parsed; nothing of it was let in", where=where, next_step=next_step)
+
+
+def parse(settings: "Settings", stem: str, day: date, delivery_id: str, progress: Listener | None = None) -> Outcome:
+    """Parse a source's delivery: :func:`pipeline.steps.parse_here`, whose lock the caller holds.
+
+    Raises:
+        HubError: as the parse does.
+        ServiceError: memory ran out, or the process ended for another reason.
+    """
+    from warehouse import database
+
+    where = f"delivery {delivery_id[:8]}"
+    again = f"`hub night --date {day} --source {stem}`"
+    step = f"make room, see `hub doctor`{', or raise HUB_PARSE_MEMORY_MIB' if settings.parse_memory_mib else ''}; then {again}"
+    with _one_at_a_time:  # where memory is short, two would take it from each other
+        child = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.parse_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=_CHECKOUT, env={**os.environ, "PYTHONPATH": str(_CHECKOUT)},
+        )  # fmt: skip
+        assert child.stdin is not None and child.stdout is not None
+        with child, contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+            pickle.dump((settings, stem, day, database.held()), child.stdin)
+            child.stdin.close()
+            while not isinstance(answer := pickle.load(child.stdout), dict | HubError | MemoryError):
+                if progress:
+                    progress(answer)
+            if isinstance(answer, MemoryError):
+                raise no_memory(where, step)
+            if isinstance(answer, HubError):
+                raise answer
+            return answer
+    if child.returncode < 0:  # a library that gets no memory aborts; the kernel kills
+        raise no_memory(where, step)
+    raise ServiceError(f"the parse's process ended with status {child.returncode}", where=where, next_step=f"run it again: {again}")
+
+
+def _limit(settings: "Settings", mib: int) -> None:
+    """Take no more memory than so much from now on, once what every parse needs is there."""
+    import polars as pl
+
+    from warehouse import database
+
+    database.engine(settings).connect().close()
+    pl.DataFrame({"a": range(1000)}).lazy().group_by(pl.col("a") % 7).agg(pl.len()).collect()  # its threads are begun by the first question
+    limit = psutil.Process().memory_info().data + mib * _MIB
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def main() -> None:
+    """Read settings, source and day; write how far it has come, and last what came of it."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints shall not get between the answers
+    asked: tuple[Settings, str, date, Any] = pickle.load(sys.stdin.buffer)
+    settings, stem, day, held = asked
+    with contextlib.suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/oom_score_adj").write_text(_EXPENDABLE, encoding="ascii")
+
+    from hub import log
+    from pipeline import steps
+    from warehouse import database
+
+    log.configure(settings.log_level)
+    if settings.parse_memory_mib is not None:
+        _limit(settings, settings.parse_memory_mib)
+
+    def told(progress: Progress) -> None:
+        pickle.dump(progress, answers)
+        answers.flush()
+
+    answer: Outcome | HubError | MemoryError
+    try:
+        with database.on_behalf(held):
+            answer = steps.parse_here(stem, day, settings, told)
+    except MemoryError:
+        answer = MemoryError()
+    except HubError as error:
+        answer = error
+    except BaseException as error:  # where a library written in Rust panics, it is no Exception
+        answer = HubError(unforeseen(error), next_step="running the same again is harmless")
+    pickle.dump(answer, answers)
+    answers.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

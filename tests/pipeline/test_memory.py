@@ -1,0 +1,111 @@
+"""Memory that runs out while a delivery is parsed: whoever cannot be parsed says so, the others go on, and the next run with room makes good."""
+
+import contextlib
+import json
+import subprocess
+from datetime import date
+
+import psutil
+import pytest
+
+from pipeline import parse_process, run, steps
+from sandbox import clock
+from tests import oracle
+from tests.conftest import Hub
+
+pytestmark = pytest.mark.slow
+DAY = date(2026, 3, 2)
+NIGHT = ("night", "--date", str(DAY), "--json")
+# More than a delivery of the small county takes, and less than a field of 10 MB does.
+ENOUGH_MIB = 64
+TOLD = "memory ran out while this delivery was parsed; nothing of it was let in"
+
+
+def test_a_parse_that_gets_no_memory_fails_its_source_in_one_sentence_and_the_next_run_makes_good(
+    borrowed: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A field of 10 MB needs more than the parse may take: the system refuses it, in its own process."""
+    hub = borrowed
+    hub.restore("night_1")
+    clock.set_night(hub.settings, 2)
+    monkeypatch.setitem(hub.environment, "HUB_PARSE_MEMORY_MIB", str(ENOUGH_MIB))
+    hub.break_by("health", "poison_rows")
+    with oracle.watched(hub.settings):
+        done = hub.command(*NIGHT)
+        assert done.returncode == 4 and "Traceback" not in done.stderr and "unforeseen" not in done.stderr, done.stderr
+        sources = json.loads(done.stdout)["sources"]
+        assert {stem: books["error"] for stem, books in sources.items() if "error" in books} == {"health": TOLD}
+        assert {books["state"] for stem, books in sources.items() if stem != "health"} == {"ok"}, "the others publish"
+        oracle.balanced(sources)
+        shown = hub.screen(DAY)
+        assert "HUB_PARSE_MEMORY_MIB" in shown and f"hub night --date {DAY} --source health" in shown
+        hub.mend("health")
+        again = hub.command(*NIGHT)
+        assert again.returncode == 0, again.stderr
+        oracle.balanced(json.loads(again.stdout)["sources"])
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+
+
+def test_a_parse_whose_process_is_killed_for_its_memory_fails_its_source_alone(borrowed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does where the machine has no more: it takes the parse, and no other."""
+    hub = borrowed
+    hub.restore("night_1")
+    clock.set_night(hub.settings, 2)
+    monkeypatch.setitem(hub.environment, "HUB_PARSE_MEMORY_MIB", "4096")
+    with oracle.watched(hub.settings):
+        night = hub.begun(*NIGHT)
+        while not (parses := [p for p in psutil.Process(night.pid).children() if "pipeline.parse_process" in p.cmdline()]):
+            assert night.poll() is None, night.communicate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                night.wait(0.02)
+        parses[0].kill()
+        _, log = night.communicate()
+        assert night.returncode == 4 and "Traceback" not in log, log
+        sources = run.report(hub.settings, DAY).sources
+        failed = [stem for stem, books in sources.items() if books["state"] == "failed"]
+        assert len(failed) == 1 and sources[failed[0]]["error"] == TOLD
+        oracle.balanced(sources)
+        hub.night(2)
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+
+
+def test_where_memory_is_short_a_delivery_is_parsed_apart_to_the_same_pool(borrowed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, apart = borrowed, list[str]()
+    hub.restore("night_1")
+    parse = parse_process.parse
+
+    def noted(settings, stem, *arguments):  # type: ignore[no-untyped-def]
+        apart.append(stem)
+        return parse(settings, stem, *arguments)
+
+    monkeypatch.setattr(parse_process, "free_bytes", lambda: 100 << 20)
+    monkeypatch.setattr(parse_process, "parse", noted)
+    sources = hub.night(2).sources
+    assert sorted(apart) == sorted(stem for stem, books in sources.items() if books["state"] == "ok")
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+
+
+def test_an_allocation_that_fails_in_the_nights_own_process_is_told_as_well(borrowed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(steps, "parse_here", full)
+        sources = hub.night(2).sources
+    assert {books["error"] for books in sources.values() if books["state"] == "failed"} == {TOLD}
+    hub.night(2)
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+
+
+def test_what_is_free_is_what_machine_container_and_process_leave(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "memory.max").write_text(f"{100 << 20}\n", encoding="ascii")
+    (tmp_path / "memory.current").write_text(f"{90 << 20}\n", encoding="ascii")
+    (tmp_path / "memory.stat").write_text(f"anon {30 << 20}\nfile {60 << 20}\n", encoding="ascii")
+    whole = parse_process.free_bytes()
+    monkeypatch.setattr(parse_process, "_CGROUP", tmp_path)
+    assert parse_process.free_bytes() == min(whole, 70 << 20), "files that were read are given up"
+    (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
+    assert parse_process.free_bytes() > 70 << 20 or whole <= 70 << 20
