@@ -62,7 +62,9 @@ def _json_pages(contract: Contract, parts: Parts, _password: str | None) -> Iter
                 node = node[step.rstrip("!")]
                 if step.endswith("!"):
                     node = orjson.loads(node)
-        except orjson.JSONDecodeError:
+        except orjson.JSONDecodeError as error:
+            if "memory" in error.msg:  # the parser's own words, which hold nothing of the page
+                raise MemoryError from None
             raise _changed("not valid JSON, or nested too deep", name) from None
         except (KeyError, TypeError):
             raise _changed(f"has no rows at {contract.delivery.records_path}", name) from None

@@ -7,7 +7,7 @@ table of faults tells what was really compared.
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -73,6 +73,19 @@ def balanced(sources: Mapping[str, Mapping[str, Any]]) -> None:
     assert imbalance(sources) == []
 
 
+def same_books(found: Sequence[str], expected: Sequence[str], told: str = "") -> None:
+    """Quarantine and tickets, as text, are what they are where nothing befell the pool."""
+    is_so = list(found) == list(expected)
+    _note(Held.BOOKS, is_so)
+    assert is_so, (told, "quarantine, tickets or books differ")
+
+
+def consistent(confusion: list[str]) -> None:
+    """Readers saw each publication as one state."""
+    _note(Held.READERS, not confusion)
+    assert confusion == []
+
+
 class Reader(threading.Thread):
     """Looks at the pool over and over, one snapshot at a time, whatever befalls the server.
 
@@ -120,5 +133,4 @@ def watched(settings: Settings) -> Iterator[Reader]:
         yield reader
     finally:
         reader.end()
-    _note(Held.READERS, not reader.confusion())
-    assert reader.confusion() == []
+    consistent(reader.confusion())

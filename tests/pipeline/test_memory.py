@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 DAY = date(2026, 3, 2)
 NIGHT = ("night", "--date", str(DAY), "--json")
 # More than a delivery of the small county takes, and less than a field of 10 MB does.
-ENOUGH_MIB = 64
+ENOUGH_MIB = 112
 TOLD = "memory ran out while this delivery was parsed; nothing of it was let in"
 
 
@@ -26,24 +26,25 @@ def test_a_parse_that_gets_no_memory_fails_its_source_in_one_sentence_and_the_ne
 ) -> None:
     """A field of 10 MB needs more than the parse may take: the system refuses it, in its own process."""
     hub = borrowed
-    hub.restore("night_1")
-    clock.set_night(hub.settings, 2)
+    hub.restore("night_0")
+    clock.set_night(hub.settings, 1)
+    night = ("night", "--date", "2026-03-01", "--json")
     monkeypatch.setitem(hub.environment, "HUB_PARSE_MEMORY_MIB", str(ENOUGH_MIB))
     hub.break_by("health", "poison_rows")
     with oracle.watched(hub.settings):
-        done = hub.command(*NIGHT)
+        done = hub.command(*night)
         assert done.returncode == 4 and "Traceback" not in done.stderr and "unforeseen" not in done.stderr, done.stderr
         sources = json.loads(done.stdout)["sources"]
         assert {stem: books["error"] for stem, books in sources.items() if "error" in books} == {"health": TOLD}
         assert {books["state"] for stem, books in sources.items() if stem != "health"} == {"ok"}, "the others publish"
         oracle.balanced(sources)
-        shown = hub.screen(DAY)
-        assert "HUB_PARSE_MEMORY_MIB" in shown and f"hub night --date {DAY} --source health" in shown
+        shown = " ".join(hub.screen(date(2026, 3, 1)).split())
+        assert "HUB_PARSE_MEMORY_MIB" in shown and "hub night --date 2026-03-01 --source health" in shown
         hub.mend("health")
-        again = hub.command(*NIGHT)
+        again = hub.command(*night)
         assert again.returncode == 0, again.stderr
         oracle.balanced(json.loads(again.stdout)["sources"])
-    oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[1].fingerprint)
 
 
 def test_a_parse_whose_process_is_killed_for_its_memory_fails_its_source_alone(borrowed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from alembic.script import ScriptDirectory
 from hub.errors import ConfigError
 from pipeline import survivorship
 from schemas.survivorship import SHIPPED
+from tests import oracle
 from warehouse import database, disclosure, fingerprint
 
 
@@ -103,7 +104,8 @@ def test_going_back_is_shown_first_and_done_only_as_it_was_shown(borrowed):
     lost = {loss["table"]: loss for loss in shown["losses"]}
     assert lost["ops.published"] == {"table": "ops.published", "rows": published, "columns": []}
     assert lost["core.education"]["columns"] == ["known_from"] and "core.person" not in lost
-    assert borrowed.fingerprint() == stood and database.condition(borrowed.settings).version == database.head()
+    oracle.same_fingerprint(borrowed.fingerprint(), stood)
+    assert database.condition(borrowed.settings).version == database.head()
 
     other = borrowed.invoked("migrate", "--to", "0009", "--confirm", "00000000")
     assert other.returncode == 2 and "does not confirm" in other.stderr
