@@ -113,6 +113,9 @@ def somebody(connection: sa.Connection, rows: RowRule) -> tuple[str, str | None]
     return None if row is None else (row[0], row[1])
 
 
+HISTORIAN = "historian"  # of warehouse.historian, none of the policy's
+
+
 def login_name(connection: sa.Connection) -> str:
     """The role the programs log in as."""
     return role_name(connection, "sharing")
@@ -518,6 +521,7 @@ def _finders(connection: sa.Connection, role: RoleRule, name: str, stems: list[s
 def _retire(connection: sa.Connection, living: set[str]) -> None:
     """Take every right in this database from roles of grants that are no more. The empty role stays: another database may know it."""
     login = login_name(connection)
+    living = {*living, role_name(connection, HISTORIAN)}
     prefix = role_name(connection, "")
     for name in connection.scalars(sa.text("SELECT rolname FROM pg_roles WHERE starts_with(rolname, :prefix)"), {"prefix": prefix}).all():
         if name not in living and name != login:

@@ -262,6 +262,7 @@ def adopt(connection: sa.Connection, policy: Survivorship, *, by: str, reason: s
         },
     )  # fmt: skip
     write_view(connection, policy)
+    write_function(connection)
 
 
 def _ranked(policy: Survivorship, source: str) -> str:
@@ -292,6 +293,54 @@ def write_view(connection: sa.Connection, policy: Survivorship) -> None:
         sa.text(
             "CREATE OR REPLACE VIEW core.disagreement AS SELECT person_id, attribute, record_id, stem, golden_record_id, golden_stem, reason,"
             f" is_variant FROM ({_ranked(policy, _LINKED)}) AS told WHERE NOT is_golden"
+        )
+    )
+
+
+# Whose a record was: of the person it was linked to, or, withdrawn by then, was last linked to; a person is told under the id it answers to.
+_VALID = """
+WITH linked AS MATERIALIZED (
+    SELECT record_id, person_id FROM history.links_known(known)
+    UNION ALL SELECT * FROM (SELECT DISTINCT ON (h.record_id) h.record_id, (h.row ->> 'person_id')::uuid FROM history.link h
+        WHERE h.row IS NOT NULL AND upper(h.known_during) <= known AND h.record_id NOT IN (SELECT record_id FROM history.links_known(known))
+        ORDER BY h.record_id, upper(h.known_during) DESC) AS last
+), whose AS MATERIALIZED (
+    SELECT l.* FROM linked l JOIN linked own ON own.record_id = l.person_id AND own.person_id = l.person_id
+), past AS MATERIALIZED (SELECT * FROM history.past_versions(valid, known)
+), valid_record AS MATERIALIZED (
+    SELECT w.person_id, c.* FROM whose w JOIN identity.record c USING (record_id)
+        WHERE c.as_of_date <= valid AND NOT EXISTS (SELECT FROM past p WHERE p.record_id = c.record_id)
+    UNION ALL SELECT w.person_id, c.* FROM past p JOIN whose w USING (record_id), jsonb_populate_record(NULL::identity.record, p.traits
+        || jsonb_build_object('record_id', p.record_id, 'as_of_date', p.valid_from, 'delivery_id', p.delivery_id)) AS c WHERE NOT p.is_withdrawn
+)
+"""
+
+
+def write_function(connection: sa.Connection) -> None:
+    """Make ``history.persons_valid(day, publication)`` anew: golden values of a day, by the policy in force in the publication, of the whole pool.
+
+    PostgreSQL follows one policy of all that ever were and leaves the others alone. A change of what this module makes of a policy comes with a
+    migration that writes the function again.
+    """
+    parts, until = [], None
+    for adoption in adoptions(connection):
+        by, since = adoption.policy, int(adoption.publication)
+        source = f"(SELECT * FROM valid_record WHERE known >= {since}{'' if until is None else f' AND known < {int(until)}'})"
+        parts.append(
+            f"SELECT r.person_id, {golden(by)}, count(*)::integer, array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
+            f" FROM {placed(by, source)} AS r GROUP BY r.person_id"
+        )
+        until = since
+    connection.execute(
+        sa.text(
+            "CREATE OR REPLACE FUNCTION history.persons_valid(valid date, known bigint) RETURNS SETOF core.person LANGUAGE sql STABLE AS"
+            f" $function${_VALID}{' UNION ALL '.join(parts)}$function$"
+        )
+    )
+    connection.execute(
+        sa.text(
+            "COMMENT ON FUNCTION history.persons_valid IS 'Persons as they were on a date, by what was known in a publication: golden values of the"
+            " records valid on it, by the policy then in force. Written anew with each adopted policy.'"
         )
     )
 

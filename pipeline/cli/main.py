@@ -24,6 +24,7 @@ from pipeline.cli import (
     doctor,
     erasure,
     explain,
+    history,
     identity,
     match,
     migrate,
@@ -83,6 +84,7 @@ app.command("changes")(changes.changes)
 app.command("match")(match.match)
 app.command("explain")(explain.command)
 app.command("scorecard")(scorecard.command)
+app.add_typer(history.app, name="history", help="往日全库 / the whole pool as of another time.")
 app.add_typer(identity.app, name="identity", help="身份识别 / how persons are found.")
 app.add_typer(survivorship.app, name="survivorship", help="金值取舍 / which of several values of a person is the golden one.")
 app.command("disagreements")(survivorship.disagreements)
