@@ -57,6 +57,8 @@ _GROUPS = {
     By.SEX: "SELECT p.sex AS name",
     By.SOURCE: "SELECT unnest(p.sources) AS name",
 }
+# The columns of the pool's own; the sharing service adds masks.
+_PERSON = f"person_id, {', '.join(COLUMNS)}, records, sources, as_of_date"
 _DIGEST = "md5(concat_ws('|', {}))"
 
 
@@ -75,7 +77,7 @@ def write(connection: sa.Connection, name: str, at: Moment, rule: Rule) -> None:
     connection.execute(sa.text(f"DROP TABLE IF EXISTS {persons}, {members}"))
     source = "history.persons_known(:n)" if at.valid is None else "history.persons_valid(:day, :n)"
     asked: dict[str, Any] = {"n": at.number, "day": at.valid}
-    connection.execute(sa.text(f"CREATE TEMP TABLE {persons} ON COMMIT DROP AS SELECT * FROM {source}"), asked)
+    connection.execute(sa.text(f"CREATE TEMP TABLE {persons} ON COMMIT DROP AS SELECT {_PERSON} FROM {source}"), asked)
     stood = "SELECT * FROM history.household_members_known(:n)"
     nobody = "" if at.homes_on is None else " LIMIT 0"
     connection.execute(sa.text(f"CREATE TEMP TABLE {members} ON COMMIT DROP AS {stood}{nobody}"), asked)

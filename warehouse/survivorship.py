@@ -302,7 +302,8 @@ _VALID = """
 WITH linked AS MATERIALIZED (
     SELECT record_id, person_id FROM history.links_known(known)
     UNION ALL SELECT * FROM (SELECT DISTINCT ON (h.record_id) h.record_id, (h.row ->> 'person_id')::uuid FROM history.link h
-        WHERE h.row IS NOT NULL AND upper(h.known_during) <= known AND h.record_id NOT IN (SELECT record_id FROM history.links_known(known))
+        WHERE h.row IS NOT NULL AND upper(h.known_during) <= known
+        AND NOT EXISTS (SELECT FROM history.links_known(known) n WHERE n.record_id = h.record_id)
         ORDER BY h.record_id, upper(h.known_during) DESC) AS last
 ), whose AS MATERIALIZED (
     SELECT l.* FROM linked l JOIN linked own ON own.record_id = l.person_id AND own.person_id = l.person_id
@@ -333,8 +334,9 @@ def write_function(connection: sa.Connection) -> None:
         until = since
     connection.execute(
         sa.text(
-            "CREATE OR REPLACE FUNCTION history.persons_valid(valid date, known bigint) RETURNS SETOF core.person LANGUAGE sql STABLE AS"
-            f" $function${_VALID}{' UNION ALL '.join(parts)}$function$"
+            "CREATE OR REPLACE FUNCTION history.persons_valid(valid date, known bigint) RETURNS TABLE (person_id uuid, resident_id text, name text,"
+            " sex text, birth_date date, phone text, address text, area_code text, records integer, sources text[], as_of_date date)"
+            f" LANGUAGE sql STABLE AS $function${_VALID}{' UNION ALL '.join(parts)}$function$"
         )
     )
     connection.execute(

@@ -203,6 +203,14 @@ def test_golden_values_follow_the_policy_that_was_in_force(borrowed, tmp_path):
         )
 
 
+@pytest.mark.parametrize(("day", "number"), [(2, 3), (None, 2)])
+def test_masks_that_the_sharing_service_adds_do_not_stand_in_the_way(pool, day, number):
+    at = moment(pool, day, number)
+    before = census.count(pool, RULE, at)
+    pool.execute(sa.text("ALTER TABLE core.person ADD COLUMN name__tried text GENERATED ALWAYS AS (upper(name)) VIRTUAL"))
+    assert census.count(pool, RULE, at) == before
+
+
 def test_the_reading_role_reads_the_pool_and_its_history_and_changes_nothing(pool):
     role = historian.ensure(pool)
     assert historian.ensure(pool) == role
