@@ -21,6 +21,17 @@ TOO_LITTLE_MIB = 16
 TOLD = "memory ran out while this delivery was parsed; nothing of it was let in"
 
 
+def held_parse(night: subprocess.Popen[str]) -> psutil.Process | None:
+    """A process of the night that parses, stopped in the midst of it; None = there is none yet."""
+    for child in psutil.Process(night.pid).children():
+        with contextlib.suppress(psutil.Error):
+            if "pipeline.parse_process" in child.cmdline():
+                child.suspend()
+                if child.status() == psutil.STATUS_STOPPED:
+                    return child
+    return None
+
+
 def test_a_parse_that_gets_no_memory_fails_its_source_in_one_sentence_and_the_next_run_makes_good(
     borrowed: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,11 +61,11 @@ def test_a_parse_whose_process_is_killed_for_its_memory_fails_its_source_alone(b
     monkeypatch.setitem(hub.environment, "HUB_PARSE_MEMORY_MIB", "4096")
     with oracle.watched(hub.settings):
         night = hub.begun(*NIGHT)
-        while not (parses := [p for p in psutil.Process(night.pid).children() if "pipeline.parse_process" in p.cmdline()]):
+        while (parse := held_parse(night)) is None:
             assert night.poll() is None, night.communicate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 night.wait(0.02)
-        parses[0].kill()
+        parse.kill()
         _, log = night.communicate()
         assert night.returncode == 4 and "Traceback" not in log, log
         sources = run.report(hub.settings, DAY).sources
