@@ -125,6 +125,14 @@ def since(
     return entries if values else [{name: told for name, told in entry.items() if name != "becomes"} for entry in entries]
 
 
+def is_before_first_load(connection: sa.Connection, cursor: str) -> bool:
+    """Whether a cursor lies before the pool's first load, of which there are no entries: whoever reads on from it misses all that came then."""
+    place = _place(connection, cursor)
+    return bool(
+        connection.scalar(sa.text("SELECT CAST(:n AS bigint) < (SELECT min(number) FROM ops.published)"), {"n": place["publication"]})
+    )
+
+
 def _records(contracts: Iterable[Contract], known: str) -> str:
     """Records as of a publication, told as the feed tells them."""
     parts = [_FORMER.format(record=_FORMER_RECORD, n=known)]

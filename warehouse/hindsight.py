@@ -58,7 +58,7 @@ _BEARING = " UNION ".join(
     for kind in _KINDS
 )
 _STEP = f"""
-INSERT INTO concerned WITH fresh AS MATERIALIZED (SELECT person_id FROM concerned WHERE step = :step - 1
+INSERT INTO within_reach WITH fresh AS MATERIALIZED (SELECT person_id FROM within_reach WHERE step = :step - 1
 ), own AS MATERIALIZED (
     SELECT record_id FROM fresh JOIN identity.link USING (person_id)
     UNION SELECT h.record_id FROM fresh f JOIN history.link h ON (h.row ->> 'person_id')::uuid = f.person_id
@@ -77,10 +77,10 @@ def note(connection: sa.Connection, publication: int, day: date) -> int:
         day: the newest business date published by then, its own included.
     """
     at = {"k": publication, "day": day}
-    connection.execute(sa.text("DROP TABLE IF EXISTS concerned"))
-    connection.execute(sa.text("CREATE TEMP TABLE concerned (person_id uuid PRIMARY KEY, step int NOT NULL) ON COMMIT DROP"))
+    connection.execute(sa.text("DROP TABLE IF EXISTS within_reach"))
+    connection.execute(sa.text("CREATE TEMP TABLE within_reach (person_id uuid PRIMARY KEY, step int NOT NULL) ON COMMIT DROP"))
     start = f"WITH learnt AS MATERIALIZED ({_LEARNT}) SELECT person_id, 0 FROM ({_EVER_OF.format(records='learnt')}) AS found"
-    fresh = connection.execute(sa.text(f"INSERT INTO concerned {start}"), at).rowcount
+    fresh = connection.execute(sa.text(f"INSERT INTO within_reach {start}"), at).rowcount
     persons = int(connection.scalar(sa.text("SELECT count(*) FROM core.person")) or 0) if fresh else 0
     noted = fresh
     # A few persons at a time, each by an index: nobody has counted the temporary table for the planner.
@@ -92,11 +92,11 @@ def note(connection: sa.Connection, publication: int, day: date) -> int:
         noted += fresh
     _plan_by_index(connection, False)
     is_everybody = noted > max(_FEW, persons * _SHARE)
-    whom = "SELECT CAST(NULL AS uuid)" if is_everybody else "SELECT person_id FROM concerned"
+    whom = "SELECT CAST(NULL AS uuid)" if is_everybody else "SELECT person_id FROM within_reach"
     connection.execute(
         sa.text(f"INSERT INTO history.hindsight (person_id, publication) SELECT person_id, :k FROM ({whom}) AS w(person_id)"), at
     )
-    connection.execute(sa.text("DROP TABLE concerned"))
+    connection.execute(sa.text("DROP TABLE within_reach"))
     return 1 if is_everybody else noted
 
 

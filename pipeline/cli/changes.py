@@ -16,9 +16,15 @@ _REASONS = {
     "record_came": "新记录 record came", "record_changed": "记录变更 record changed", "record_gone": "记录撤回 record gone",
     "joined": "归并 joined", "left": "拆分 left", "policy": "取舍策略 policy", "judged": "人工裁定 judged", "member_came": "成员加入 member came",
     "member_left": "成员离开 member left", "members_changed": "成员变更 members changed", "delivered": "交付 delivered",
-    "withdrawn": "撤回 withdrawn", "past": "往日 past",
+    "withdrawn": "撤回 withdrawn", "past": "往日 past", "erased": "依法删除 erased",
 }  # fmt: skip
-_CAUSES = {"night": "夜间 night", "model": "模型 model", "policy": "取舍策略 policy", "withdrawal": "收回 withdrawal"}
+_CAUSES = {
+    "night": "夜间 night",
+    "model": "模型 model",
+    "policy": "取舍策略 policy",
+    "withdrawal": "收回 withdrawal",
+    "erasure": "依法删除 erasure",
+}
 
 
 def changes(
@@ -49,8 +55,11 @@ def changes(
     with database.engine(settings).connect() as connection:
         found = feed.since(connection, load_contracts().values(), since, limit=limit, values=values)
         told = feed.records_behind(connection, found) if values else []
+        loaded = feed.is_before_first_load(connection, since)
     if values:
         review.note_view(settings, told, viewer=viewer, reason=why)
+    if loaded:
+        typer.echo("首次装载无变更条目，请自现有数据池开始 / the first load has no entry: begin with the pool as it stands", err=True)
     cursor = found[-1]["cursor"] if found else since
     if as_json:
         print_json({"cursor": cursor, "entries": found})

@@ -180,6 +180,8 @@ def test_no_value_of_an_erased_person_is_left_anywhere_and_the_former_bytes_cann
         assert list(vault.unseal(io.BytesIO(copies[name]), object_keys.derived(hub.settings.landing_key_bytes(), salts[name]), where="-"))
     for ask in (hub.invoked("person", person), hub.invoked("person", person, "--as-of", "2026-03-02")):
         assert ask.returncode == 2 and "erased by law" in ask.stderr, ask.stderr
+    feed = hub.invoked("changes", "--since", "5")
+    assert feed.returncode == 0 and "依法删除" in feed.stdout, feed.stderr
 
 
 def test_neither_the_planners_figures_nor_the_databases_files_hold_a_value_of_an_erased_person(five: Hub) -> None:

@@ -143,6 +143,7 @@ def test_the_command_line_reads_on_from_a_cursor(five_nights):
     assert then["entries"][0]["cursor"] > first["cursor"]
     shown = five_nights.invoked("changes", "--since", "4")
     assert shown.returncode == 0 and "read on" in shown.stdout
+    assert shown.stderr == "" and "begin with the pool as it stands" in five_nights.invoked("changes").stderr
     refused = five_nights.invoked("changes", "--since", "999")
     assert refused.returncode == 2 and len(refused.stderr.strip().splitlines()) == 1
 
