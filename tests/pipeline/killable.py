@@ -88,7 +88,7 @@ def _retract(hub: Hub, _folder: Path) -> list[Command]:
 
 def _adopt(hub: Hub, folder: Path) -> list[Command]:
     hub.restore("night_5")
-    return [("survivorship", "adopt", str(written(folder)))]
+    return [("survivorship", "adopt", str(written(folder)), "--reason", "telephones go out of date")]
 
 
 def _erase(hub: Hub, _folder: Path) -> list[Command]:
