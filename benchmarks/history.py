@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -42,7 +43,7 @@ class Persons:
         present_ms: as it is.
         past_ms: as of the first night, by what was known then.
         past_ratio: of the two.
-        past_day_ms: as of the first night, by what is known today: its households are made anew.
+        past_day_ms: as of the first night, by what is known today.
         past_day_ratio: over the present.
     """
 
@@ -61,7 +62,7 @@ class Households:
         household_ms: as it is.
         household_past_ms: as it stood in the first night's publication.
         household_past_ratio: of the two.
-        household_day_ms: as of the first night, by what is known today: made anew of the records valid on that day.
+        household_day_ms: as of the first night, by what is known today.
         household_day_ratio: over the present.
     """
 
@@ -192,12 +193,12 @@ def _chosen(connection: sa.Connection, everyone: str, moved: str) -> list[str]:
 
 
 @contextmanager
-def _asking(settings: Settings) -> Iterator[tuple[sa.Connection, Rule, past.Moment, past.Moment]]:
-    """A connection, the rule of households, and two moments: the first night by what was known then, and by what is known now."""
+def _asking(settings: Settings) -> Iterator[tuple[sa.Connection, Rule, Callable[[], past.Moment], Callable[[], past.Moment]]]:
+    """A connection, the rule of households, and what places two moments: the first night by what was known then, and by what is known now."""
     with database.engine(settings).connect() as connection:
         first = connection.execute(sa.text("SELECT published_at, business_date FROM ops.published WHERE number = 1")).one()
-        then = past.moment(connection, as_of=first.business_date, known_at=first.published_at)
-        yield connection, identify.homes_rule(settings.pool_id), then, past.moment(connection, as_of=first.business_date, known_at=None)
+        day = partial(past.moment, connection, as_of=first.business_date)
+        yield connection, identify.homes_rule(settings.pool_id), partial(day, known_at=first.published_at), partial(day, known_at=None)
         connection.rollback()
 
 
@@ -212,8 +213,8 @@ def _persons(settings: Settings) -> Persons:
         present, stood, on_day = _in_turn(
             chosen,
             lambda p: questions.person(connection, p),
-            lambda p: past.person(connection, p, then, rule),
-            lambda p: past.person(connection, p, day, rule),
+            lambda p: past.person(connection, p, then(), rule),
+            lambda p: past.person(connection, p, day(), rule),
         )
     return Persons(present, stood, round(stood / present, 2), on_day, round(on_day / present, 2))
 
@@ -229,8 +230,8 @@ def _households(settings: Settings) -> Households:
         present, stood, on_day = _in_turn(
             chosen,
             lambda h: questions.household(connection, h),
-            lambda h: past.household(connection, h, then, rule),
-            lambda h: past.household(connection, h, day, rule),
+            lambda h: past.household(connection, h, then(), rule),
+            lambda h: past.household(connection, h, day(), rule),
         )
     return Households(present, stood, round(stood / present, 2), on_day, round(on_day / present, 2))
 
