@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg2.errors
 import sqlalchemy as sa
 
+from hub.errors import ServiceError
 from hub.postgres import Cluster, free_port
 from hub.settings import Settings
 
@@ -66,17 +67,26 @@ def start(settings: Settings) -> str:
 
 
 def ensure_database(settings: Settings, name: str) -> str:
-    """Make a database on the embedded server unless it is there; its SQLAlchemy address."""
+    """Make a database on the embedded server unless it is there; its SQLAlchemy address.
+
+    Raises:
+        ServiceError: the server went away.
+    """
     server = cluster(settings)
     engine = sa.create_engine(server.url(), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        if not connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
-            try:
+    try:
+        with engine.connect() as connection:
+            if not connection.scalar(sa.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
                 connection.execute(sa.text(f'CREATE DATABASE "{name}"'))
-            except sa.exc.ProgrammingError as error:  # another process made it first
-                if not isinstance(error.orig, psycopg2.errors.DuplicateDatabase):
-                    raise
-    engine.dispose()
+    except sa.exc.ProgrammingError as error:  # another process made it first
+        if not isinstance(error.orig, psycopg2.errors.DuplicateDatabase):
+            raise
+    except (sa.exc.OperationalError, psycopg2.OperationalError, psycopg2.InterfaceError):
+        raise ServiceError(
+            "PostgreSQL does not answer or broke off", where=name, next_step="see `hub services`; running the same again is harmless"
+        ) from None
+    finally:
+        engine.dispose()
     return server.url(name)
 
 

@@ -27,8 +27,9 @@ from warehouse import backup, database, embedded, fingerprint, ledger, rollback
 Command = tuple[str, ...]
 # Who is killed, and of how many kills each gets one.
 VICTIMS = {"command": 4, "PostgreSQL": 1}
-# What a command may end with whose server was killed under it: it was through, a source or the publication failed, or the server is told of.
-_WITHOUT_SERVER = (0, 4, 6, 7)
+# What a command may end with whose server was killed under it: it was through, now or by a former try (2), a source or the publication
+# failed, or the server is told of.
+_WITHOUT_SERVER = (0, 2, 4, 6, 7)
 # Run again it is done, or says in a sentence that it is through already. Whoever finds another run at work waits for it.
 _AGAIN, _BUSY = (0, 2), 9
 _LONGEST_S = 240.0

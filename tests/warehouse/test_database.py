@@ -80,3 +80,9 @@ def test_a_server_that_goes_while_work_is_done_alone_leaves_the_works_own_error(
         cluster.start()
     with database.alone(settings, "that"):
         pass
+
+
+def test_a_server_that_is_gone_before_its_database_is_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ServiceError, match="does not answer or broke off") as told:
+        embedded.ensure_database(Settings(home=tmp_path), "hub")  # type: ignore[call-arg]
+    assert told.value.where == "hub" and told.value.exit_code == 7
