@@ -86,16 +86,10 @@ class Case:
         return [all(looks)] if looks else []
 
 
-def _place(test: str) -> tuple[str, int]:
-    """Where a test stands: those of a file share a hub and are run in the file's order."""
-    file, _, name = test.partition("::")
-    return file, (CHECKOUT / "tests" / file).read_text(encoding="utf-8").find(f"def {name}(")
-
-
 def run() -> list[Line]:
     """Run the page's tests, two at a time; a line for each fault."""
     rows = page()
-    named = sorted({test for row in rows for test in row.tests}, key=_place)
+    named = sorted({test for row in rows for test in row.tests})
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         side_by_side = ["-n", "2", "--dist", "loadfile"]

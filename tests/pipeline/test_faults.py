@@ -27,8 +27,10 @@ class Desk:
         self._quiet: dict[tuple[str, ...], str] = {}
 
     def before(self) -> None:
-        """Stand before the night; nothing is broken."""
+        """Stand before the night; nothing is broken, and a stock is several pages of a small county."""
         self.hub.restore("night_1")
+        for stem in stems():
+            self.hub.change_endpoint(stem, extra={"page_size": 200})
 
     def night(self, stem: str) -> NightReport:
         """Run the night for one source; its books must balance."""
@@ -56,8 +58,6 @@ class Desk:
 def _desk(borrowed: Hub) -> Iterator[Desk]:
     sources = borrowed.settings.home / "sources"
     before = {path: path.read_text(encoding="utf-8") for path in sources.iterdir()}
-    for stem in stems():  # several pages of a small county
-        borrowed.change_endpoint(stem, extra={"page_size": 200})
     yield Desk(borrowed)
     for path, text in before.items():
         path.write_text(text, encoding="utf-8")
