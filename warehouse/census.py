@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import homes
+from warehouse import past
 from warehouse.homes import Rule
 from warehouse.past import Moment
 from warehouse.survivorship import COLUMNS
@@ -83,7 +83,7 @@ def write(connection: sa.Connection, name: str, at: Moment, rule: Rule) -> None:
     connection.execute(sa.text(f"CREATE TEMP TABLE {members} ON COMMIT DROP AS {stood}{nobody}"), asked)
     if at.homes_on is not None:
         everybody = [str(p) for p in connection.scalars(sa.text(f"SELECT person_id FROM {persons} ORDER BY person_id"))]
-        found = homes.of_persons(connection, rule, at.homes_on, at.number, everybody)
+        found = past.homes_of(connection, rule, at, everybody)
         columns = ("kind", "person_id", "household_id", "relation", "stem", "evidence")
         connection.execute(
             sa.text(

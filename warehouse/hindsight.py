@@ -48,12 +48,12 @@ _VERSIONS = {
 }
 _KINDS = ("registered", "living")
 _BORNE = " UNION ".join(
-    f"SELECT '{kind}' AS kind, v.stem, {number.format(kind=kind)} AS no FROM own JOIN {table} v USING (record_id)"
+    f"SELECT v.stem, {', '.join(f'{number.format(kind=kind)} AS {kind}_no' for kind in _KINDS)} FROM own JOIN {table} v USING (record_id)"
     for table, number in _VERSIONS.items()
-    for kind in _KINDS
 )
-_BEARING = " UNION ".join(
-    f"SELECT v.record_id FROM borne b JOIN {table} v ON b.kind = '{kind}' AND v.stem = b.stem AND {number.format(kind=kind)} = b.no"
+# Query of the records that bear, now or in any version, one of the numbers in `hop`: `stem`, `registered_no`, `living_no`.
+BEARING = " UNION ".join(
+    f"SELECT v.record_id FROM hop h JOIN {table} v ON v.stem = h.stem AND {number.format(kind=kind)} = h.{kind}_no"
     for table, number in _VERSIONS.items()
     for kind in _KINDS
 )
@@ -62,8 +62,8 @@ INSERT INTO within_reach WITH fresh AS MATERIALIZED (SELECT person_id FROM withi
 ), own AS MATERIALIZED (
     SELECT record_id FROM fresh JOIN identity.link USING (person_id)
     UNION SELECT h.record_id FROM fresh f JOIN history.link h ON (h.row ->> 'person_id')::uuid = f.person_id
-), borne AS MATERIALIZED (SELECT * FROM ({_BORNE}) AS every WHERE no IS NOT NULL
-), bearing AS MATERIALIZED ({_BEARING})
+), hop AS MATERIALIZED ({_BORNE}
+), bearing AS MATERIALIZED ({BEARING})
 SELECT person_id, :step FROM ({_EVER_OF.format(records="bearing")}) AS found ON CONFLICT DO NOTHING
 """
 
@@ -105,13 +105,13 @@ def _plan_by_index(connection: sa.Connection, is_on: bool) -> None:
         connection.execute(sa.text(f"SET LOCAL {name} = {'off' if is_on else 'on'}"))
 
 
-_CONCERNS = """
-SELECT EXISTS (SELECT FROM history.hindsight WHERE person_id = ANY(:persons) AND publication > :night AND publication <= :n)
+_CONCERNED = """
+SELECT p::text FROM unnest(:persons) AS p WHERE EXISTS (SELECT FROM history.hindsight WHERE person_id = p AND publication > :night AND publication <= :n)
     OR EXISTS (SELECT FROM history.hindsight WHERE person_id IS NULL AND publication > :night AND publication <= :n)
 """
 
 
-def concerns(connection: sa.Connection, persons: Sequence[str], night: int, number: int) -> bool:
-    """Whether something may have been learnt, after a night and up to a publication, of the households that some persons had until that night."""
+def concerned(connection: sa.Connection, persons: Sequence[str], night: int, number: int) -> set[str]:
+    """Those of some persons of whose households until a night something may have been learnt after it, up to a publication."""
     types = {"persons": "uuid[]", "night": "bigint", "n": "bigint"}
-    return bool(prepared.execute(connection, _CONCERNS, types, {"persons": list(persons), "night": night, "n": number}).scalar())
+    return set(prepared.execute(connection, _CONCERNED, types, {"persons": list(persons), "night": night, "n": number}).scalars())

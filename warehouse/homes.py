@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from warehouse import identity_pool, prepared, versions
+from warehouse import hindsight, identity_pool, prepared, versions
 from warehouse.identity_pool import Follow, Resolve
 
 _VOICE = "r.record_id, r.stem, authority, as_of_date, r.registered_no, registered_relation, r.living_no, living_relation, birth_date, sex, address_key, phone_key"
@@ -62,23 +62,11 @@ SELECT {_VOICE}, linked.person_id FROM valid r CROSS JOIN LATERAL {_LED} AS link
 _MINE = f"own AS MATERIALIZED ({_OF_PERSONS})"
 # Every version by which some persons are heard on the day.
 _HEARD = f"WITH {_MINE} SELECT v.* FROM ({_valid('ARRAY(SELECT record_id FROM own)')}) AS v WHERE person_id = ANY(:persons)"
-# Records that bear one of the numbers of some others, now or in any version; which of them did on the day is for the next question.
-_NEAR = " UNION ".join(
-    [
-        f"SELECT r.record_id FROM hop h JOIN identity.record r ON r.stem = h.stem AND r.{kind}_no = h.{kind}_no"
-        for kind in ("registered", "living")
-    ]
-    + [
-        f"SELECT v.record_id FROM hop h JOIN {table} v ON v.stem = h.stem AND v.traits ->> '{kind}_no' = h.{kind}_no"
-        for table in ("history.record", "history.record_revised")
-        for kind in ("registered", "living")
-    ]
-)
 # One step: everybody who bears a number that some persons bore on the day, these among them.
 _STEP = f"""
 WITH {_MINE}, hop AS MATERIALIZED (SELECT DISTINCT stem, registered_no, living_no FROM ({_valid("ARRAY(SELECT record_id FROM own)")}) AS v
     WHERE person_id = ANY(:persons) AND coalesce(registered_no, living_no) IS NOT NULL
-), near AS MATERIALIZED ({_NEAR})
+), near AS MATERIALIZED ({hindsight.BEARING})
 SELECT DISTINCT person_id::text FROM ({_valid("ARRAY(SELECT record_id FROM near)")}) AS v
 """
 _TYPES = {"persons": "uuid[]", "day": "date", "n": "bigint"}

@@ -265,7 +265,7 @@ def publish(connection: sa.Connection, business_date: date, *, persons: int, hou
         households: in the pool.
         cause: night, model, policy, withdrawal or erasure.
     """
-    connection.execute(sa.text("UPDATE ops.publication SET number = number + 1"))
+    number = connection.scalar(sa.text("UPDATE ops.publication SET number = number + 1 RETURNING number"))
     # A server's clock that was set back must not turn the order of publications round.
     connection.execute(
         sa.text(
@@ -275,7 +275,7 @@ def publish(connection: sa.Connection, business_date: date, *, persons: int, hou
         {"day": business_date, "cause": cause},
     )
     newest = connection.scalar(sa.text("SELECT max(business_date) FROM ops.published"))
-    hindsight.note(connection, publication(connection), newest)
+    hindsight.note(connection, number, newest)
     connection.execute(
         sa.text(
             "UPDATE ops.night SET published_at = now(), persons = :persons, households = :households, fingerprint = NULL"

@@ -125,14 +125,17 @@ SELECT {golden}, max(as_of_date) AS as_of_date,
         'valid_to', valid_to, 'delivery_id', delivery_id) ORDER BY stem, record_key) AS records
 FROM {records} AS r HAVING count(*) > 0
 """
-_HOMES = """
-SELECT kind, household_id::text, relation, stem, evidence, NULL::bigint AS until FROM core.household_member m WHERE person_id = :key
-    AND NOT EXISTS (SELECT FROM history.household_member h WHERE h.person_id = m.person_id AND h.kind = m.kind AND h.known_during @> CAST(:n AS bigint))
-UNION ALL SELECT f.kind, f.household_id::text, f.relation, f.stem, f.evidence, upper(h.known_during)
+# Memberships as they stood in a publication.
+_STOOD = """
+SELECT c.kind, c.person_id::text, c.household_id::text, c.relation, c.stem, c.evidence FROM core.household_member c WHERE c.{current}
+    AND NOT EXISTS (SELECT FROM history.household_member h WHERE h.person_id = c.person_id AND h.kind = c.kind AND h.known_during @> :n)
+UNION ALL SELECT f.kind, f.person_id::text, f.household_id::text, f.relation, f.stem, f.evidence
     FROM history.household_member h, jsonb_populate_record(NULL::core.household_member, h.row) AS f
-    WHERE h.person_id = :key AND h.known_during @> CAST(:n AS bigint) AND h.row IS NOT NULL
-ORDER BY kind
+    WHERE {former} AND h.known_during @> :n AND h.row IS NOT NULL
+ORDER BY kind, person_id
 """
+_STOOD_OF = _STOOD.format(current="person_id = ANY(:persons)", former="h.person_id = ANY(:persons)")
+_STOOD_IN = _STOOD.format(current="household_id = :key", former="(h.row ->> 'household_id')::uuid = :key")
 
 
 @cache
@@ -192,13 +195,28 @@ def person(connection: sa.Connection, person_id: str, at: Moment, rule: Rule, *,
         erasures.tell(connection, leads)
         day = at.valid or "that instant"
         raise ConfigError(f"no agency held a record of this person on {day}, by what was known then", where="ID")
-    if at.homes_on is None or not hindsight.concerns(connection, [leads], at.night, at.number):
-        found_homes = prepared.execute(connection, _HOMES, {"key": "uuid", "n": "bigint"}, {"key": leads, "n": at.night}).mappings()
-        homes_then = [dict(home) for home in found_homes]
-    else:
-        homes_then = homes.of_persons(connection, rule, at.homes_on, at.number, [leads])
-    shown = [{name: home[name] for name in ("kind", "household_id", "relation", "stem", "evidence")} for home in homes_then]
+    found_homes = homes_of(connection, rule, at, [leads])
+    shown = [{name: home[name] for name in ("kind", "household_id", "relation", "stem", "evidence")} for home in found_homes]
     return {"person_id": leads, **_shown(at), **told[0], "households": shown}
+
+
+def homes_of(connection: sa.Connection, rule: Rule, at: Moment, persons: Sequence[str]) -> list[dict[str, Any]]:
+    """The households of some persons as of a moment: those that stood, and of whom something was learnt of that day since, those made anew.
+
+    Returns:
+        As :func:`warehouse.homes.of_persons`, in no order.
+    """
+    anew: list[dict[str, Any]] = []
+    if at.homes_on is not None and (learnt := hindsight.concerned(connection, persons, at.night, at.number)):
+        anew = homes.of_persons(connection, rule, at.homes_on, at.number, sorted(learnt))
+        persons = [p for p in persons if p not in learnt]
+    return [*_stood(connection, _STOOD_OF, "uuid[]", at, persons=list(persons)), *anew]
+
+
+def _stood(connection: sa.Connection, query: str, of: str, at: Moment, **whom: Any) -> list[dict[str, Any]]:
+    ((name, value),) = whom.items()
+    found = prepared.execute(connection, query, {name: of, "n": "bigint"}, {name: value, "n": at.night})
+    return [dict(row) for row in found.mappings()]
 
 
 def _shown(at: Moment) -> dict[str, Any]:
@@ -226,15 +244,6 @@ WITH m AS MATERIALIZED (
 )
 SELECT m.person_id::text, p.name, p.sex, p.birth_date, m.relation, m.stem, m.evidence FROM m LEFT JOIN p USING (person_id)
 ORDER BY m.relation, p.birth_date
-"""
-
-
-_THEN = """
-SELECT c.kind, c.person_id::text, c.relation, c.stem, c.evidence FROM core.household_member c WHERE household_id = :key
-    AND NOT EXISTS (SELECT FROM history.household_member h WHERE h.person_id = c.person_id AND h.kind = c.kind AND h.known_during @> :n)
-UNION ALL SELECT f.kind, f.person_id::text, f.relation, f.stem, f.evidence
-    FROM history.household_member h, jsonb_populate_record(NULL::core.household_member, h.row) AS f
-    WHERE (h.row ->> 'household_id')::uuid = :key AND h.known_during @> :n
 """
 
 
@@ -270,9 +279,8 @@ def _of_day(connection: sa.Connection, key: str, at: Moment, rule: Rule) -> list
     """A household of a date by what was learnt of it since, with its members; none = there was none of that id."""
     assert at.homes_on is not None
     ever = [str(p) for p in prepared.execute(connection, homes.EVER, {"id": "uuid"}, {"id": key}).scalars()]
-    if ever and not hindsight.concerns(connection, ever, at.night, at.number):
-        then = prepared.execute(connection, _THEN, {"key": "uuid", "n": "bigint"}, {"key": key, "n": at.night}).mappings()
-        found = [dict(member) for member in then]
+    if ever and not hindsight.concerned(connection, ever, at.night, at.number):
+        found = _stood(connection, _STOOD_IN, "uuid", at, key=key)
     else:
         found = homes.members(connection, rule, at.homes_on, at.number, key)
     if not found:

@@ -109,7 +109,9 @@ def test_where_much_is_learnt_everybody_is_noted_by_one_row(opened, monkeypatch)
     )  # fmt: skip
     assert hindsight.note(opened, number, DAYS[-1]) == 1 and noted(opened, number - 1) == {None}
     nobody = "00000000-0000-7000-8000-000000000000"
-    assert hindsight.concerns(opened, [nobody], number - 1, number) and not hindsight.concerns(opened, [nobody], number, number)
+    assert hindsight.concerned(opened, [nobody], number - 1, number) == {nobody} and not hindsight.concerned(
+        opened, [nobody], number, number
+    )
 
 
 def test_a_household_is_told_of_a_day_as_when_it_is_made_anew(opened, five_nights, rule, monkeypatch):
@@ -121,7 +123,7 @@ def test_a_household_is_told_of_a_day_as_when_it_is_made_anew(opened, five_night
     told = {}
     for is_looked_up in (True, False):
         if not is_looked_up:
-            monkeypatch.setattr(hindsight, "concerns", lambda *_: True)
+            monkeypatch.setattr(hindsight, "concerned", lambda _connection, persons, *_: set(persons))
         for day in DAYS[1:3]:
             at = past.moment(opened, as_of=day, known_at=None)
             for home in ids:
