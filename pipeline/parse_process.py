@@ -21,6 +21,7 @@ from hub.progress import Listener, Progress
 
 if TYPE_CHECKING:
     from hub.settings import Settings
+    from warehouse.landing import Delivery
 
 Outcome = dict[str, Any]
 _CHECKOUT = Path(__file__).resolve().parent.parent
@@ -53,13 +54,25 @@ def free_bytes() -> int:
     return max(min(free), 0)
 
 
-def no_memory(where: str, next_step: str) -> ServiceError:
+def no_memory(settings: "Settings", delivery: "Delivery", day: date) -> ServiceError:
     """The error to tell where memory ran out."""
-    return ServiceError("memory ran out while this delivery was parsed; nothing of it was let in", where=where, next_step=next_step)
+    or_raise = ", or raise HUB_PARSE_MEMORY_MIB" if settings.parse_memory_mib else ""
+    return ServiceError(
+        "memory ran out while this delivery was parsed; nothing of it was let in", where=_where(delivery),
+        next_step=f"make room, see `hub doctor`{or_raise}; then {_again(delivery, day)}",
+    )  # fmt: skip
 
 
-def parse(settings: "Settings", stem: str, day: date, delivery_id: str, progress: Listener | None = None) -> Outcome:
-    """Parse a source's delivery: :func:`pipeline.steps.parse_here`, whose lock the caller holds.
+def _where(delivery: "Delivery") -> str:
+    return f"delivery {delivery.delivery_id[:8]}"
+
+
+def _again(delivery: "Delivery", day: date) -> str:
+    return f"`hub night --date {day} --source {delivery.stem}`"
+
+
+def parse(settings: "Settings", delivery: "Delivery", day: date, progress: Listener | None = None) -> Outcome:
+    """Parse a night's delivery: :func:`pipeline.steps.parse_here`; the caller holds the source.
 
     Raises:
         HubError: as the parse does.
@@ -67,9 +80,6 @@ def parse(settings: "Settings", stem: str, day: date, delivery_id: str, progress
     """
     from warehouse import database
 
-    where = f"delivery {delivery_id[:8]}"
-    again = f"`hub night --date {day} --source {stem}`"
-    step = f"make room, see `hub doctor`{', or raise HUB_PARSE_MEMORY_MIB' if settings.parse_memory_mib else ''}; then {again}"
     with _one_at_a_time:  # where memory is short, two would take it from each other
         child = subprocess.Popen(
             [sys.executable, "-m", "pipeline.parse_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
@@ -77,19 +87,23 @@ def parse(settings: "Settings", stem: str, day: date, delivery_id: str, progress
         )  # fmt: skip
         assert child.stdin is not None and child.stdout is not None
         with child, contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-            pickle.dump((settings, stem, day, database.held()), child.stdin)
+            pickle.dump((settings, delivery, day, database.held()), child.stdin)
             child.stdin.close()
             while not isinstance(answer := pickle.load(child.stdout), dict | HubError | MemoryError):
                 if progress:
                     progress(answer)
             if isinstance(answer, MemoryError):
-                raise no_memory(where, step)
+                raise no_memory(settings, delivery, day)
             if isinstance(answer, HubError):
                 raise answer
             return answer
     if child.returncode < 0:  # a library that gets no memory aborts; the kernel kills
-        raise no_memory(where, step)
-    raise ServiceError(f"the parse's process ended with status {child.returncode}", where=where, next_step=f"run it again: {again}")
+        raise no_memory(settings, delivery, day)
+    raise ServiceError(
+        f"the parse's process ended with status {child.returncode}",
+        where=_where(delivery),
+        next_step=f"run it again: {_again(delivery, day)}",
+    )
 
 
 def _limit(settings: "Settings", mib: int) -> None:
@@ -108,8 +122,8 @@ def main() -> None:
     """Read settings, source and day; write how far it has come, and last what came of it."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever a library prints shall not get between the answers
-    asked: tuple[Settings, str, date, Any] = pickle.load(sys.stdin.buffer)
-    settings, stem, day, held = asked
+    asked: tuple[Settings, Delivery, date, Any] = pickle.load(sys.stdin.buffer)
+    settings, delivery, day, held = asked
     with contextlib.suppress(OSError):  # not Linux, or not allowed
         Path("/proc/self/oom_score_adj").write_text(_EXPENDABLE, encoding="ascii")
 
@@ -128,7 +142,7 @@ def main() -> None:
     answer: Outcome | HubError | MemoryError
     try:
         with database.on_behalf(held):
-            answer = steps.parse_here(stem, day, settings, told)
+            answer = steps.parse_here(delivery, day, settings, told)
     except MemoryError:
         answer = MemoryError()
     except HubError as error:

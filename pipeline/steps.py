@@ -211,18 +211,16 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         return {"state": now.state, "did": False}
     delivery = _delivery(settings, str(now.delivery_id))
     if parse_process.is_needed(settings, delivery.raw_bytes):
-        return parse_process.parse(settings, stem, day, delivery.delivery_id, progress)
+        return parse_process.parse(settings, delivery, day, progress)
     try:
-        return parse_here(stem, day, settings, progress)
+        return parse_here(delivery, day, settings, progress)
     except MemoryError:
-        step = f"make room, see `hub doctor`; then `hub night --date {day} --source {stem}`"
-        raise parse_process.no_memory(f"delivery {delivery.delivery_id[:8]}", step) from None
+        raise parse_process.no_memory(settings, delivery, day) from None
 
 
-def parse_here(stem: str, day: date, settings: Settings, progress: Listener | None = None) -> Outcome:
-    """What parse does, in this process; the caller holds the source."""
-    contract, now = load_contract(stem), _intake(settings, stem, day)
-    delivery = _delivery(settings, str(now.delivery_id))
+def parse_here(delivery: landing.Delivery, day: date, settings: Settings, progress: Listener | None = None) -> Outcome:
+    """What parse does with a night's delivery, in this process; the caller holds the source."""
+    stem, contract = delivery.stem, load_contract(delivery.stem)
     drift, rows, erased, holds_erased = parsing.Drift(), 0, 0, False
     rejects: list[pl.DataFrame] = []
     refused: list[pl.DataFrame] = []

@@ -81,9 +81,9 @@ def test_where_memory_is_short_a_delivery_is_parsed_apart_to_the_same_pool(borro
     hub.restore("night_1")
     parse = parse_process.parse
 
-    def noted(settings, stem, *arguments):  # type: ignore[no-untyped-def]
-        apart.append(stem)
-        return parse(settings, stem, *arguments)
+    def noted(settings, delivery, *arguments):  # type: ignore[no-untyped-def]
+        apart.append(delivery.stem)
+        return parse(settings, delivery, *arguments)
 
     monkeypatch.setattr(parse_process, "free_bytes", lambda: 100 << 20)
     monkeypatch.setattr(parse_process, "parse", noted)
