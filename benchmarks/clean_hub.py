@@ -3,10 +3,12 @@
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from tests import oracle
 from tests.conftest import Hub
 from warehouse import database
 
@@ -19,6 +21,10 @@ class Expected:
 
     fingerprint: str
     history: list[str]
+
+    def is_even(self, hub: Hub, sources: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Whether the books of a night's sources balance, and quarantine and tickets are these."""
+        return not oracle.imbalance(sources) and history(hub) == self.history
 
 
 def history(hub: Hub) -> list[str]:

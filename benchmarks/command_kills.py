@@ -47,10 +47,10 @@ def _killed(trial: Trial, wanted: int, draw: random.Random, line: Line) -> None:
         kills = trial.killed(draw, min(_AT_A_TIME, wanted - line.times), VICTIMS)
         struck.update(kills.struck)
         line.times += sum(kills.struck.values())
-        line.wrong += kills.misfits + kills.seen
+        line.wrong += kills.misfits
         line.looks[Held.FINGERPRINT].append(kills.outcome.fingerprint == trial.quiet.fingerprint)
         line.looks[Held.BOOKS].append(kills.outcome.books == trial.quiet.books)
-        line.looks[Held.READERS].append(not kills.seen)
+        line.read(kills.seen)
         if kills.outcome.left != trial.quiet.left:
             line.wrong.append(f"left {kills.outcome.left}, not {trial.quiet.left}")
     line.injected += "".join(f" · {victim} {struck[victim]}" for victim in VICTIMS if struck[victim])

@@ -37,6 +37,11 @@ class Line:
         """Whether it was injected, every look found what it should, and it ended as told."""
         return self.times > 0 and not self.wrong and all(all(found) for found in self.looks.values())
 
+    def read(self, confusion: list[str]) -> None:
+        """Note what readers saw meanwhile: a sentence for each publication that was seen in two states."""
+        self.looks[Held.READERS].append(not confusion)
+        self.wrong += confusion
+
     def told(self, held: Held) -> str:
         """How many looks found what they should; a dash where nobody looked."""
         found = self.looks[held]

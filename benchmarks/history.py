@@ -202,38 +202,36 @@ def _asking(settings: Settings) -> Iterator[tuple[sa.Connection, Rule, Callable[
         connection.rollback()
 
 
+def _three_ways(
+    settings: Settings, everyone: str, moved: str, now: Callable[..., object], then: Callable[..., object]
+) -> tuple[float, float, float, float, float]:
+    """Milliseconds of a question to the present and to the first night by what was known then, their ratio, and by what is known now, and its ratio."""
+    with _asking(settings) as (connection, rule, at_first, on_day):
+        present, stood, day = _in_turn(
+            _chosen(connection, everyone, moved),
+            lambda one: now(connection, one),
+            lambda one: then(connection, one, at_first(), rule),
+            lambda one: then(connection, one, on_day(), rule),
+        )
+    return present, stood, round(stood / present, 2), day, round(day / present, 2)
+
+
 def _persons(settings: Settings) -> Persons:
-    with _asking(settings) as (connection, rule, then, day):
-        chosen = _chosen(
-            connection,
-            "SELECT person_id::text FROM core.person WHERE person_id IN (SELECT person_id FROM history.links_known(1))",
-            "SELECT person_id::text FROM history.person WHERE row IS NOT NULL AND known_during @> 1::bigint"
-            " AND person_id IN (SELECT person_id FROM core.person)",
-        )
-        present, stood, on_day = _in_turn(
-            chosen,
-            lambda p: questions.person(connection, p),
-            lambda p: past.person(connection, p, then(), rule),
-            lambda p: past.person(connection, p, day(), rule),
-        )
-    return Persons(present, stood, round(stood / present, 2), on_day, round(on_day / present, 2))
+    everyone = "SELECT person_id::text FROM core.person WHERE person_id IN (SELECT person_id FROM history.links_known(1))"
+    moved = (
+        "SELECT person_id::text FROM history.person WHERE row IS NOT NULL AND known_during @> 1::bigint"
+        " AND person_id IN (SELECT person_id FROM core.person)"
+    )
+    return Persons(*_three_ways(settings, everyone, moved, questions.person, past.person))
 
 
 def _households(settings: Settings) -> Households:
-    with _asking(settings) as (connection, rule, then, day):
-        chosen = _chosen(
-            connection,
-            "SELECT household_id::text FROM history.households_known(1) JOIN core.household USING (household_id)",
-            "SELECT household_id::text FROM history.household WHERE row IS NOT NULL AND known_during @> 1::bigint"
-            " AND household_id IN (SELECT household_id FROM core.household)",
-        )
-        present, stood, on_day = _in_turn(
-            chosen,
-            lambda h: questions.household(connection, h),
-            lambda h: past.household(connection, h, then(), rule),
-            lambda h: past.household(connection, h, day(), rule),
-        )
-    return Households(present, stood, round(stood / present, 2), on_day, round(on_day / present, 2))
+    everyone = "SELECT household_id::text FROM history.households_known(1) JOIN core.household USING (household_id)"
+    moved = (
+        "SELECT household_id::text FROM history.household WHERE row IS NOT NULL AND known_during @> 1::bigint"
+        " AND household_id IN (SELECT household_id FROM core.household)"
+    )
+    return Households(*_three_ways(settings, everyone, moved, questions.household, past.household))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections import Counter
 
 from rich.console import Console
 
-from benchmarks.clean_hub import NIGHTS, Expected, history
+from benchmarks.clean_hub import NIGHTS, Expected
 from benchmarks.fault_table import Line
 from sandbox import clock
 from tests import oracle
@@ -65,8 +65,7 @@ def run(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, console
                 break
         reader.end()
         for victim in met:
-            lines[victim].looks[Held.READERS].append(not reader.confusion())
-            lines[victim].wrong += reader.confusion()
+            lines[victim].read(reader.confusion())
     console.print(f"  另有 {late} 次来迟（当夜已毕）/ {late} more came when the night had ended", highlight=False)
     for victim, line in lines.items():
         line.injected += " · " + " · ".join(f"{verb} {by_verb[victim][verb]}" for verb in VERBS if by_verb[victim][verb])
@@ -99,5 +98,5 @@ def _looked(hub: Hub, night: int, expected: Expected) -> tuple[dict[Held, bool],
         return {Held.FINGERPRINT: False, Held.BOOKS: False}, [f"night {night}, run again: status {done.returncode}"]
     sources = json.loads(done.stdout)["sources"]
     wrong = [f"night {night}: {stem} is {books['state']}" for stem, books in sources.items() if books["state"] not in ("ok", "not_due")]
-    are_even = not oracle.imbalance(sources) and history(hub) == expected.history
+    are_even = expected.is_even(hub, sources)
     return {Held.FINGERPRINT: hub.fingerprint() == expected.fingerprint, Held.BOOKS: are_even}, wrong

@@ -15,7 +15,7 @@ from collections import Counter
 import psutil
 from rich.console import Console
 
-from benchmarks.clean_hub import Expected, history
+from benchmarks.clean_hub import Expected
 from benchmarks.fault_table import Line
 from hub.settings import CHECKOUT
 from pipeline import run as running
@@ -93,7 +93,7 @@ def run(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, console
                 line.wrong.append(f"night {night}: `hub run` or the run after it ended with status {status}")
             line.looks[Held.FINGERPRINT].append(hub.fingerprint() == expected[night].fingerprint)
             sources = running.report(hub.settings, clock.date_of(hub.settings, night)).sources
-            line.looks[Held.BOOKS].append(not oracle.imbalance(sources) and history(hub) == expected[night].history)
+            line.looks[Held.BOOKS].append(expected[night].is_even(hub, sources))
             line.times += has_struck
             if has_struck:
                 met.add(victim)
@@ -103,8 +103,7 @@ def run(hub: Hub, expected: dict[int, Expected], wanted: int, seed: int, console
                 break
         reader.end()
         for victim in met:
-            lines[victim].looks[Held.READERS].append(not reader.confusion())
-            lines[victim].wrong += reader.confusion()
+            lines[victim].read(reader.confusion())
     for victim, line in lines.items():
         line.injected += f"，再 then hub up · 另行重跑 run again by hand {again[victim]}"
     return [line for line in lines.values() if line.times or line.wrong]
