@@ -117,7 +117,15 @@ class Settings(BaseSettings):
         le=250,
         description="Working days an agency has to answer a disputed value; a dated local rule, here the project's assumption.",
     )
-    ticket_escalation_days: int = Field(15, ge=1, le=250, description="Working days after which a ticket that is not closed is escalated.")
+    ticket_escalation_days: int = Field(
+        15, ge=1, le=250, description="Working days after which the night escalates a ticket that is not closed; the project's assumption."
+    )
+    ticket_escalation_owner: str = Field(
+        "县政务数据共享主管部门",
+        min_length=1,
+        max_length=100,
+        description="Who is asked, beside the agency, of a ticket that is escalated.",
+    )
     sharing_port: int | None = Field(None, ge=1, le=65535, description="Port of the sharing service; empty = a free one.")
     sharing_url: str | None = Field(
         None, description="Address by which departments reach the sharing service, the audience of its tokens; empty = its local address."

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from expectations import turnover
 from hub.errors import ConfigError
 from hub.settings import Settings
-from pipeline import disputes, identify, run
+from pipeline import disputes, identify, run, tickets
 from schemas.contract import Contract, load_contract
 from warehouse import agency_tables, database, fingerprint, identity_pool, landing, ledger, pool, quarantine, rulings, timeline, weighing
 
@@ -23,7 +23,8 @@ class Effect:
         delivery_id: the delivery.
         keys: keys of the source whose history it changes.
         share: of the source's records in the pool.
-        before, after: persons, households, records, and of the source: records, past versions, keys no longer held.
+        before, after: persons, households, records, and of the source: records, past versions, keys no longer held, rows of its
+            tickets that are still to be mended.
         confirm: code that confirms exactly this effect; None = none is needed.
         is_done: whether it was published.
         fingerprint: of the pool afterwards; None = nothing was published.
@@ -111,6 +112,7 @@ def take_out(connection: sa.Connection, settings: Settings, found: landing.Deliv
     timeline.apply(connection, contract, day)
     timeline.forget(connection, found.delivery_id)
     quarantine.clear(connection, found.delivery_id)
+    tickets.taken_out(connection, settings, contract, found)
     pool.write(connection, was_empty=False)
     timeline.lead_on(connection, stem, day)
     disputes.answered(connection, contract, date.fromisoformat(day), found.delivery_id)

@@ -74,6 +74,7 @@ class Corrections:
         median_days: from opening to closing of those; None where none was closed.
         open: not closed at the month's end, or today.
         overdue: of those, past their due date by then.
+        escalated: of those, escalated by then.
     """
 
     opened: int
@@ -82,6 +83,7 @@ class Corrections:
     median_days: float | None
     open: int
     overdue: int
+    escalated: int
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,7 @@ def _corrections(settings: Settings, found: list[Ticket], first: date, until: da
     return Corrections(
         sum(first <= t.opened_date <= until for t in found), len(closed), sum(t.closed_date <= t.due_date for t in closed if t.closed_date),
         statistics.median(days) if days else None, len(still), sum(t.due_date < until for t in still),
+        sum(t.escalated_date is not None for t in still),
     )  # fmt: skip
 
 
@@ -257,6 +260,7 @@ def as_workbook(card: Scorecard) -> bytes:
             [], ["更正", "Corrections", "件 tickets"],
             ["新开", "opened", c.opened], ["关闭", "closed", c.closed], ["按期关闭", "closed in time", c.in_time],
             ["更正用时中位数（工作日）", "median working days to close", c.median_days], ["未关闭", "open", c.open], ["超期", "overdue", c.overdue],
+            ["升级", "escalated", c.escalated],
             [], ["异议", "Disputes", "件 disputes"],
             ["新提出", "opened", d.opened], ["办结", "answered", d.answered], ["按期办结", "answered in time", d.in_time],
             ["办理中", "open", d.open], ["超期", "overdue", d.overdue],
@@ -266,8 +270,8 @@ def as_workbook(card: Scorecard) -> bytes:
             *([str(n.business_date), *_NIGHTS[_told(n)], n.delivered, n.kept_out] for n in card.nights),
         ],
         "工单 Tickets": [
-            ["工单 ticket", "事由", "rule", "状态 state", "开立 opened", "期限 due", "关闭 closed", "工作日 working days", "行 rows", "未更正 open"],
-            *([t.ticket_id, t.title_zh, t.title_en, str(t.state), str(t.opened_date), str(t.due_date), str(t.closed_date or ""), t.age_days, t.rows,
+            ["工单 ticket", "事由", "rule", "状态 state", "开立 opened", "期限 due", "升级 escalated", "关闭 closed", "工作日 working days", "行 rows", "未更正 open"],
+            *([t.ticket_id, t.title_zh, t.title_en, str(t.state), str(t.opened_date), str(t.due_date), str(t.escalated_date or ""), str(t.closed_date or ""), t.age_days, t.rows,
                t.open] for t in card.tickets),
         ],
         "口径 Definitions": [["指标", "Indicator", "口径", "Definition"], *(list(row) for row in DEFINITIONS.values())],

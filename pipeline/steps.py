@@ -460,11 +460,12 @@ def merge(day: date, settings: Settings) -> Outcome:
             for contract, _, _ in waiting:
                 changes.drop(connection, contract.stem, str(day))
         tickets.missing(connection, settings, day)
+        n_escalated = tickets.escalated(connection, settings, day)
         n_persons, n_households = pool.counts(connection)
         if is_sealed or not ledger.is_published(connection, day):  # a night in which nothing came is published once: it is over
             ledger.publish(connection, day, persons=n_persons, households=n_households)
         ledger.note_night(connection, day, merge=time.perf_counter() - started)
-    return {"night": str(day), "persons": n_persons, "households": n_households}
+    return {"night": str(day), "persons": n_persons, "households": n_households, "escalated": n_escalated}
 
 
 def _balance(books: ledger.Intake) -> None:

@@ -1,7 +1,7 @@
 """Tickets: what is in quarantine, asked of the agency and followed until it is proven mended.
 
-A ticket is one agency's, one rule's and one business day's. The night opens and closes it in its own transactions; people say that
-it was sent. Nobody closes one by hand: it closes when nothing of it is open, and opens again if a proof falls.
+A ticket is one agency's, one rule's and one business day's. The night opens, escalates and closes it in its own transactions; people
+say that it was sent. Nobody closes one by hand: it closes when nothing of it is open, and opens again if a proof falls.
 """
 
 from dataclasses import dataclass
@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # it loads Great Expectations, which a list of tickets does n
     from expectations.gate import Verdict
 
 NIGHT = "hub"  # who acts where no person does
+ESCALATED = "escalated"  # an event that is no state: whoever is asked besides, the ticket is as far as it was
 _UNDER_WAY = ("pending", "fetched", "landed", "parsed")
 _MISSING = ("应交付而未收到可用的交付", "a delivery that was due did not come in usable form")
 _KEY_REPEATED = ("主键重复", "the key came more than once")
@@ -60,7 +61,9 @@ class Ticket:
         again: failures beyond the first: sent again, still wrong.
         age_days: working days from the opening to the closing, or to the day it is looked at.
         is_due_provisional: whether the due date was reckoned over a year whose holidays are not announced.
-        is_escalated: whether it is older than the setting allows and not closed.
+        is_escalated: whether it is not closed and a night up to the day it is looked at has escalated it.
+        escalated_date: business date of that night, since the ticket was last reopened; None = none did.
+        escalated_to: who is asked since, beside the owner.
     """
 
     ticket_id: str
@@ -80,6 +83,8 @@ class Ticket:
     age_days: int
     is_overdue: bool
     is_escalated: bool
+    escalated_date: date | None
+    escalated_to: str | None
     rows: int
     open: int
     passed: int
@@ -128,10 +133,25 @@ def settled(connection: sa.Connection, settings: Settings, contract: Contract, d
             next_step=f"run `hub replay {delivery.delivery_id[:8]}`",
         )  # fmt: skip
     items.settle(connection, contract.stem, delivery, items.staged(contract, day))
-    for newer in items.later(connection, contract.stem, delivery.business_date):
+    _settle_later(connection, settings, contract, delivery.business_date)
+    _keep(connection, settings, contract, day)
+
+
+def _settle_later(connection: sa.Connection, settings: Settings, contract: Contract, day: date) -> None:
+    for newer in items.later(connection, contract.stem, day):
         found = landing.deliveries(connection, delivery=newer)[0]
         items.settle(connection, contract.stem, found, _read(settings, connection, contract, newer))
-    _keep(connection, settings, contract, day)
+
+
+def taken_out(connection: sa.Connection, settings: Settings, contract: Contract, delivery: landing.Delivery) -> None:
+    """Open again what a delivery proved that is taken out of the pool, unless a later one proves it; part of that transaction.
+
+    Nothing more is asked about its own rows.
+    """
+    tickets.lock(connection)
+    if items.take_back(connection, delivery.delivery_id):
+        _settle_later(connection, settings, contract, delivery.business_date)
+    _keep(connection, settings, contract, ledger.today(settings, connection))
 
 
 def missing(connection: sa.Connection, settings: Settings, day: date) -> None:
@@ -144,6 +164,31 @@ def missing(connection: sa.Connection, settings: Settings, day: date) -> None:
             tickets.lock(connection)
             items.open_missing(connection, intake.stem, day)
             _keep(connection, settings, contract, day, words=intake.error)
+
+
+def escalated(connection: sa.Connection, settings: Settings, day: date) -> int:
+    """Escalate what agencies left lying; part of the transaction that publishes the night.
+
+    Args:
+        day: business date of the night, by which ages count.
+
+    Returns:
+        Tickets that this night was the first to escalate since they were opened, or opened again.
+    """
+    days = working_days(settings)
+    old = [
+        t
+        for t in tickets.stored(connection)
+        if t.state != State.CLOSED and t.escalated_date is None and days.between(t.opened_date, day) > settings.ticket_escalation_days
+    ]
+    if not old:
+        return 0
+    tickets.lock(connection)
+    counts = {(g.stem, g.rule_id, g.opened_date): _counts(g) for g in tickets.groups(connection)}
+    for one in old:
+        detail = {**counts[(one.stem, one.rule_id, one.opened_date)], "owner": settings.ticket_escalation_owner}
+        tickets.note(connection, one.ticket_id, ESCALATED, day, NIGHT, detail)
+    return len(old)
 
 
 def is_missing(contract: Contract, intake: ledger.Intake, settings: Settings, now: datetime) -> bool:
@@ -222,11 +267,13 @@ def _titles(connection: sa.Connection, contract: Contract, group: Group) -> tupl
 def _as_of(settings: Settings, day: date, stored: Stored, group: Group, agency_zh: str) -> Ticket:
     is_closed = group.open == 0
     closed_date = group.proved_date if is_closed else None
+    is_escalated = stored.escalated_date is not None and stored.escalated_date <= day
     age = working_days(settings).between(group.opened_date, closed_date or day)
     return Ticket(
         stored.ticket_id, stored.stem, agency_zh, stored.rule_id, stored.stage, stored.field, stored.title_zh, stored.title_en,
         State(stored.state), stored.owner, group.opened_date, stored.due_date, stored.is_due_provisional, closed_date, age,
-        (closed_date or day) > stored.due_date, not is_closed and age > settings.ticket_escalation_days, **_counts(group),
+        (closed_date or day) > stored.due_date, is_escalated and not is_closed, stored.escalated_date if is_escalated else None,
+        stored.escalated_to if is_escalated else None, **_counts(group),
     )  # fmt: skip
 
 

@@ -2,7 +2,8 @@
 
 An item is never taken out. It is open until a published delivery proves it settled: the same key was let in, a full delivery no
 longer holds the key, or, for a delivery that was held or missing, another one was let in. The proof kept is the earliest by business
-date, so it does not depend on the order in which nights are run.
+date, so it does not depend on the order in which nights are run. A delivery that is withdrawn proves nothing any more, and nothing is
+asked about its own rows.
 """
 
 import io
@@ -216,6 +217,33 @@ def _prove(connection: sa.Connection, insert: str, values: dict[str, Any]) -> No
     )
 
 
+def take_back(connection: sa.Connection, delivery_id: str) -> int:
+    """Let the proofs of a delivery that is taken out of the pool fall; what is open of its own rows is settled with it.
+
+    Let in again, it is looked at like any other by :func:`settle`, which takes that back.
+
+    Returns:
+        Items it had settled that are open again.
+    """
+    values = {"delivery": delivery_id}
+    fallen = connection.execute(
+        sa.text(
+            "DELETE FROM quarantine.proof p USING quarantine.item i WHERE i.item_id = p.item_id AND p.delivery_id = CAST(:delivery AS uuid)"
+            " AND kind <> 'erased' RETURNING i.delivery_id IS DISTINCT FROM p.delivery_id"
+        ),
+        values,
+    ).scalars()
+    n_fallen = sum(bool(other) for other in fallen)
+    connection.execute(
+        sa.text(
+            "INSERT INTO quarantine.proof (item_id, kind, delivery_id) SELECT item_id, 'taken_out', delivery_id FROM quarantine.item"
+            " WHERE delivery_id = CAST(:delivery AS uuid) ON CONFLICT DO NOTHING"
+        ),
+        values,
+    )
+    return n_fallen
+
+
 def later(connection: sa.Connection, stem: str, business_date: date) -> list[str]:
     """Deliveries of a source published for nights after a date, oldest first, if items up to that date are still to be settled."""
     return list(
@@ -238,7 +266,7 @@ def books(connection: sa.Connection) -> list[Books]:
             "SELECT stem, coalesce(opened, 0) AS opened, coalesce(open, 0) AS open, coalesce(passed, 0) AS passed,"
             " coalesce(withdrawn, 0) AS withdrawn, coalesce(unaccounted, 0) AS unaccounted FROM (SELECT stem, count(*) AS opened,"
             " count(*) FILTER (WHERE proof_kind IS NULL) AS open, count(*) FILTER (WHERE proof_kind IN ('passed', 'delivered')) AS passed,"
-            " count(*) FILTER (WHERE proof_kind IN ('withdrawn', 'erased')) AS withdrawn FROM quarantine.ticket_item GROUP BY stem) AS items"
+            " count(*) FILTER (WHERE proof_kind IN ('withdrawn', 'taken_out', 'erased')) AS withdrawn FROM quarantine.ticket_item GROUP BY stem) AS items"
             " FULL JOIN (SELECT q.stem, count(*) AS unaccounted FROM quarantine.row q WHERE NOT EXISTS (SELECT FROM quarantine.item i"
             " WHERE i.delivery_id = q.delivery_id AND i.row_number = q.row_number AND i.rule_id = q.rule_id) GROUP BY q.stem) AS lost"
             " USING (stem) ORDER BY stem"

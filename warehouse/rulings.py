@@ -65,11 +65,12 @@ def append(connection: sa.Connection, delivery_id: str, ruling: str, *, by: str,
 
 
 def counts(connection: sa.Connection, stem: str, core: str) -> dict[str, int]:
-    """Persons, households, records of the pool, and the records a source holds: what a ruling is measured by."""
+    """Persons, households, records of the pool, and the records a source holds and has to mend: what a ruling is measured by."""
     query = (
         "SELECT (SELECT count(*) FROM core.person) AS persons, (SELECT count(*) FROM core.household) AS households,"
         " (SELECT count(*) FROM identity.record) AS records, (SELECT count(*) FROM identity.record WHERE stem = :stem) AS records_of_source,"
-        f" (SELECT count(*) FROM history.record WHERE stem = :stem) AS past_versions, (SELECT count(*) FROM {core} WHERE withdrawn_date IS NOT NULL) AS withdrawn_keys"
+        f" (SELECT count(*) FROM history.record WHERE stem = :stem) AS past_versions, (SELECT count(*) FROM {core} WHERE withdrawn_date IS NOT NULL) AS withdrawn_keys,"
+        " (SELECT count(DISTINCT (rule_id, key_ref)) FROM quarantine.ticket_item WHERE stem = :stem AND proof_kind IS NULL) AS to_be_mended"
     )
     return dict(connection.execute(sa.text(query), {"stem": stem}).one()._mapping)
 

@@ -15,7 +15,8 @@ class Group:
     Attributes:
         opened_date: business date of the first failure.
         delivery_id: a delivery the ticket is about; None when none came.
-        rows: all; each is open, passed (delivered, for a delivery as a whole) or withdrawn (by the agency, or erased by law).
+        rows: all; each is open, passed (delivered, for a delivery as a whole) or withdrawn (by the agency,
+            with the whole delivery by the hub, or erased by law).
         again: failures beyond the first: the agency sent the same key wrong again.
         proved_date: business date of the last proof; None while there is none.
     """
@@ -36,7 +37,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Stored:
-    """A ticket as it was opened, with the last state it was given."""
+    """A ticket as it was opened, with the last state it was given.
+
+    Attributes:
+        escalated_date: business date of the night that escalated it since it was last closed; None = none did.
+        escalated_to: who was asked then, beside the agency.
+    """
 
     ticket_id: str
     stem: str
@@ -52,11 +58,13 @@ class Stored:
     state: str
     state_date: date
     detail: dict[str, Any]
+    escalated_date: date | None
+    escalated_to: str | None
 
 
 @dataclass(frozen=True)
 class Event:
-    """One change of state, or one export."""
+    """One change of state, one export, or one escalation."""
 
     event: str
     business_date: date
@@ -81,7 +89,7 @@ def groups(connection: sa.Connection, stem: str | None = None) -> list[Group]:
             "SELECT stem, rule_id, opened_date, min(stage) AS stage, min(field) AS field, min(delivery_id::text) AS delivery_id,"
             " count(DISTINCT key_ref) AS rows, count(DISTINCT key_ref) FILTER (WHERE proof_kind IS NULL) AS open,"
             " count(DISTINCT key_ref) FILTER (WHERE proof_kind IN ('passed', 'delivered')) AS passed,"
-            " count(DISTINCT key_ref) FILTER (WHERE proof_kind IN ('withdrawn', 'erased')) AS withdrawn,"
+            " count(DISTINCT key_ref) FILTER (WHERE proof_kind IN ('withdrawn', 'taken_out', 'erased')) AS withdrawn,"
             " count(*) - count(DISTINCT key_ref) AS again, max(proof_date) AS proved_date"
             " FROM quarantine.ticket_item WHERE CAST(:stem AS text) IS NULL OR stem = :stem"
             " GROUP BY stem, rule_id, opened_date ORDER BY stem, opened_date, rule_id"
@@ -96,9 +104,14 @@ def stored(connection: sa.Connection, *, stem: str | None = None, ticket_id: str
     rows = connection.execute(
         sa.text(
             "SELECT t.ticket_id, t.stem, t.rule_id, t.opened_date, t.stage, t.field, t.title_zh, t.title_en, t.owner, t.due_date,"
-            " t.is_due_provisional, e.event AS state, e.business_date AS state_date, e.detail FROM quarantine.ticket t CROSS JOIN LATERAL"
-            " (SELECT event, business_date, detail FROM quarantine.ticket_event e WHERE e.ticket_id = t.ticket_id AND event <> 'exported'"
-            " ORDER BY event_no DESC LIMIT 1) e WHERE (CAST(:stem AS text) IS NULL OR t.stem = :stem)"
+            " t.is_due_provisional, e.event AS state, e.business_date AS state_date, e.detail, up.business_date AS escalated_date,"
+            " up.detail ->> 'owner' AS escalated_to FROM quarantine.ticket t CROSS JOIN LATERAL"
+            " (SELECT event, business_date, detail FROM quarantine.ticket_event e WHERE e.ticket_id = t.ticket_id"
+            " AND event NOT IN ('exported', 'escalated') ORDER BY event_no DESC LIMIT 1) e LEFT JOIN LATERAL"
+            " (SELECT u.business_date, u.detail FROM quarantine.ticket_event u WHERE u.ticket_id = t.ticket_id AND u.event = 'escalated'"
+            " AND NOT EXISTS (SELECT FROM quarantine.ticket_event r WHERE r.ticket_id = u.ticket_id AND r.event = 'reopened'"
+            " AND r.event_no > u.event_no) ORDER BY u.event_no DESC LIMIT 1) up ON true"
+            " WHERE (CAST(:stem AS text) IS NULL OR t.stem = :stem)"
             " AND (CAST(:ticket AS text) IS NULL OR t.ticket_id = :ticket) ORDER BY t.stem, t.opened_date, t.rule_id"
         ),
         {"stem": stem, "ticket": ticket_id},

@@ -20,6 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _COUNTS = {
     "persons": "人员 persons", "households": "家庭 households", "records": "记录 records", "records_of_source": "该来源记录 records of the source",
     "past_versions": "其往日版本 its past versions", "withdrawn_keys": "其已撤回主键 its keys no longer held",
+    "to_be_mended": "其待更正行 its rows to be mended",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -21,11 +22,14 @@ By = Annotated[str | None, typer.Option("--by", help="Who does it; the account o
 STATES = {
     "open": "待退回 open", "sent": "已退回 sent", "answered": "部分更正 answered", "closed": "[green]✓ 已关闭 closed[/green]",
     "reopened": "[red]重新打开 reopened[/red]", "exported": "导出 exported",
+    "escalated": "[red]升级 escalated[/red]",
 }  # fmt: skip
 _PROOFS = {
     "passed": "已通过 passed",
     "withdrawn": "机构已撤回 withdrawn",
     "delivered": "已另行交付 delivered",
+    "taken_out": "整批已收回 taken out",
+    "erased": "依法删除 erased",
     None: "[red]未更正 open[/red]",
 }
 _SHOWN = 20
@@ -95,14 +99,17 @@ def show(number: Number, as_json: AsJson = False) -> None:
                      f" · 再次不符 again {ticket.again:,}"),
         ("开立 opened", str(ticket.opened_date)),
         ("期限 due", f"{ticket.due_date}" + (" （节假日安排未公布，暂计 provisional: holidays not announced）" if ticket.is_due_provisional else "")),
-        ("历时 age", f"{ticket.age_days} 个工作日 working days" + (" · [red]已升级 escalated[/red]" if ticket.is_escalated else "")),
+        ("历时 age", f"{ticket.age_days} 个工作日 working days"),
+        *([("升级 escalated", f"[red]{ticket.escalated_date} → {escape(ticket.escalated_to or '')}[/red]")] if ticket.is_escalated else []),
     ):  # fmt: skip
         grid.add_row(title, value)
     console.print(grid)
     table = _table("日期 date", "事项 event", "经办 by", "未更正 open", "说明 note")
     for e in events:
-        words = e.detail.get("words") or (
-            f"{e.detail['rows']} 行 rows · SHA-256 {e.detail['sha256'][:16]}…" if "sha256" in e.detail else ""
+        words = (
+            e.detail.get("words")
+            or e.detail.get("owner")
+            or (f"{e.detail['rows']} 行 rows · SHA-256 {e.detail['sha256'][:16]}…" if "sha256" in e.detail else "")
         )
         table.add_row(str(e.business_date), STATES[e.event], e.actor, str(e.detail.get("open", "")), Text(words))
     console.print(table)

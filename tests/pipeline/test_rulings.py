@@ -30,7 +30,7 @@ def test_a_withdrawn_delivery_leaves_the_pool_of_a_night_without_it(borrowed: Hu
     hub.restore("night_1")
     for stem in ("education", "housing", "medical_insurance"):
         hub.night(2, only=stem)
-    without = hub.fingerprint()
+    without, to_be_mended = hub.fingerprint(), {t.ticket_id: t.open for t in hub.tickets().values() if t.open}
     hub.night(2, only="health")
     assert hub.fingerprint() != without
     delivery = newest(hub, "health")
@@ -39,6 +39,7 @@ def test_a_withdrawn_delivery_leaves_the_pool_of_a_night_without_it(borrowed: Hu
     done = rulings.withdraw(hub.settings, delivery[:8], reason="a file of another county", by="engineer", confirm=tried.confirm)
     assert done.is_done and (done.before, done.after) == (tried.before, tried.after)
     oracle.same_fingerprint(hub.fingerprint(), done.fingerprint, without)
+    assert {t.ticket_id: t.open for t in hub.tickets().values() if t.open} == to_be_mended
 
     told = next(d for d in json.loads(hub.invoked("deliveries", "--json").stdout) if d["delivery_id"] == delivery)
     assert (told["state"], [r["ruling"] for r in told["rulings"]]) == ("withdrawn", ["withdrawn"])

@@ -18,7 +18,7 @@ from python_calamine import CalamineWorkbook
 
 from hub.errors import ConfigError
 from hub.settings import get_settings, load_endpoint
-from pipeline import disputes, nights, parsing, readers, run, scorecard, sendback, steps, tickets
+from pipeline import disputes, nights, parsing, readers, rulings, run, scorecard, sendback, steps, tickets
 from pipeline.cli import main
 from pipeline.tickets import State
 from sandbox import agency, clock, corrections
@@ -274,6 +274,98 @@ def test_rows_of_a_delivery_that_another_took_the_place_of_leave_quarantine_but_
     (ticket,) = [t for t in desk.tickets(stem="education").values() if t.opened_date == day]
     assert (ticket.rule_id, ticket.state, ticket.passed) == ("not_date", State.CLOSED, ticket.rows)
     with database.engine(desk.settings).connect() as connection:
+        assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
+
+
+# -- what is left lying, and proofs that fall ----------------------------------------------------------------------------------------------
+
+
+def events(hub: Hub, number: str) -> list[ledger.Event]:
+    with database.engine(hub.settings).connect() as connection:
+        return ledger.events(connection, number)
+
+
+def test_what_an_agency_leaves_lying_is_escalated_once_by_the_night_that_finds_it_too_old(desk: Hub, command: Callable[..., Told]) -> None:
+    """The sixteenth working day after Sunday 1 March is Monday 23 March."""
+    desk.night(20, only="health")
+    assert "escalated" not in {e.event for e in events(desk, HEALTH)} and not one(desk, HEALTH).is_escalated
+    day = date(2026, 3, 23)
+    for night in (23, 24):
+        desk.night(night, only="health")
+    ticket = one(desk, HEALTH)
+    owner = desk.settings.ticket_escalation_owner
+    assert (ticket.is_escalated, ticket.escalated_date, ticket.escalated_to) == (True, day, owner)
+    assert ticket.state in (State.OPEN, State.ANSWERED), "it is as far as it was"
+    (escalated,) = [e for e in events(desk, HEALTH) if e.event == "escalated"]
+    assert (escalated.business_date, escalated.actor, escalated.detail["owner"]) == (day, "hub", owner)
+    assert escalated.detail["open"] == ticket.open > 0
+    for screen in (command("ticket", "show", HEALTH).out, command("ticket", "list").out, desk.screen(date(2026, 3, 24))):
+        assert "升级" in screen, screen
+    assert owner in command("ticket", "show", HEALTH).out
+    told = next(t for t in json.loads(command("ticket", "list", "--json").out) if t["ticket_id"] == HEALTH)
+    assert (told["escalated_date"], told["escalated_to"]) == (str(day), owner)
+    card = scorecard.scorecard(desk.settings, "health", MARCH)
+    assert card.corrections.escalated == sum(t.is_escalated for t in desk.tickets(stem="health").values()) > 0
+    assert f"升级 escalated {card.corrections.escalated}" in scorecard.as_html(card) and pages.faults(scorecard.as_html(card)) == []
+
+    correct(desk, "health", [corrections.ALL])
+    desk.night(25, only="health")
+    mended = one(desk, HEALTH)
+    assert (mended.state, mended.is_escalated, mended.escalated_date) == (State.CLOSED, False, day), "that it was is not forgotten"
+
+
+def test_a_ticket_opens_again_when_the_delivery_that_proved_it_is_withdrawn_and_closes_when_that_is_let_in_again(desk: Hub) -> None:
+    correct(desk, "health", [corrections.ALL])
+    desk.night(2, only="health")
+    closed = one(desk, HEALTH)
+    assert closed.state is State.CLOSED and closed.passed > 0
+    with database.engine(desk.settings).connect() as connection:
+        proving = next(d.delivery_id for d in landing.deliveries(connection, stem="health") if d.business_date == date(2026, 3, 2))
+    tried = rulings.withdraw(desk.settings, proving, dry_run=True)
+    assert tried.after["to_be_mended"] - tried.before["to_be_mended"] >= closed.passed
+    assert one(desk, HEALTH).state is State.CLOSED, "a dry run opens nothing"
+    rulings.withdraw(desk.settings, proving, reason="a file of another county", confirm=tried.confirm)
+    again = one(desk, HEALTH)
+    assert (again.state, again.open, again.passed, again.closed_date) == (State.REOPENED, closed.rows, 0, None)
+    balanced(desk)
+    rulings.release(desk.settings, proving, reason="it was the right one after all")
+    assert (one(desk, HEALTH).state, one(desk, HEALTH).passed) == (State.CLOSED, closed.passed)
+    assert [e.event for e in events(desk, HEALTH)] == ["open", "closed", "reopened", "closed"]
+    balanced(desk)
+
+
+def test_a_later_delivery_proves_what_a_withdrawn_one_had_proved(desk: Hub) -> None:
+    """The agency sends everything again on 1 April; what it had mended on 2 March is mended in that as well."""
+    correct(desk, "health", [corrections.ALL])
+    desk.night(2, only="health")
+    assert one(desk, HEALTH).closed_date == date(2026, 3, 2)
+    desk.night(32, only="health")
+    with database.engine(desk.settings).connect() as connection:
+        proving = next(d.delivery_id for d in landing.deliveries(connection, stem="health") if d.business_date == date(2026, 3, 2))
+    tried = rulings.withdraw(desk.settings, proving, dry_run=True)
+    rulings.withdraw(desk.settings, proving, reason="a file of another county", confirm=tried.confirm)
+    proved = one(desk, HEALTH)
+    assert (proved.state, proved.open, proved.closed_date) == (State.CLOSED, 0, date(2026, 4, 1))
+    balanced(desk)
+
+
+def test_nothing_more_is_asked_about_rows_of_a_delivery_that_was_withdrawn(desk: Hub, command: Callable[..., Told]) -> None:
+    with database.engine(desk.settings).connect() as connection:
+        first = landing.deliveries(connection, stem="health")[0].delivery_id
+    n_rows = one(desk, HEALTH).rows
+    tried = rulings.withdraw(desk.settings, first, dry_run=True)
+    rulings.withdraw(desk.settings, first, reason="a file of another county", confirm=tried.confirm)
+    ended = one(desk, HEALTH)
+    assert (ended.state, ended.open, ended.withdrawn) == (State.CLOSED, 0, n_rows)
+    assert {i["proof_kind"] for i in items(desk, HEALTH)} == {"taken_out"} and "已收回 taken out" in command("ticket", "show", HEALTH).out
+    balanced(desk)
+    rulings.release(desk.settings, first, reason="it was the right one after all")
+    assert (one(desk, HEALTH).state, one(desk, HEALTH).open) == (State.REOPENED, n_rows)
+    balanced(desk)
+
+
+def balanced(hub: Hub) -> None:
+    with database.engine(hub.settings).connect() as connection:
         assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
 
 
