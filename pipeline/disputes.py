@@ -46,10 +46,12 @@ class Dispute:
         department: that disputes it over the service; None = it was opened at the hub.
         person_id: whose record it is about now; None when the record is gone.
         outcome: answered (the agency delivered another value, or no longer holds the record), refused, withdrawn; None while open.
+        continues: the dispute it goes on from: the delivery that had answered that one was withdrawn; None = somebody opened it.
         age_days: working days from the opening to the end, or to the day it is looked at.
     """
 
     dispute_id: str
+    continues: str | None
     kind: Kind
     reason: Reason
     attribute: str
@@ -73,7 +75,7 @@ class Dispute:
 def _as_of(settings: Settings, day: date, found: Stored) -> Dispute:
     until = found.ended_date or day
     return Dispute(
-        found.dispute_id, Kind(found.kind), Reason(found.reason), found.attribute, found.stem,
+        found.dispute_id, found.continues, Kind(found.kind), Reason(found.reason), found.attribute, found.stem,
         found.record_id, found.person_id, found.asker, found.department, found.owner, found.opened_date, found.due_date, found.is_due_provisional, found.outcome, found.ended_date, found.delivery_id, found.words,
         working_days(settings).between(found.opened_date, until), until > found.due_date,
     )  # fmt: skip
@@ -185,3 +187,8 @@ def end(settings: Settings, dispute_id: str, outcome: str, *, actor: str, words:
 def answered(connection: sa.Connection, contract: Contract, day: date, delivery_id: str) -> int:
     """End what a delivery answers; part of the transaction that publishes it, after its records are written. How many."""
     return disputes.answer(connection, contract, delivery_id, day, tickets.NIGHT)
+
+
+def taken_out(connection: sa.Connection, settings: Settings, contract: Contract, delivery_id: str) -> int:
+    """Dispute anew what a withdrawn delivery had answered, where the disputed value is back; part of that transaction. How many."""
+    return disputes.open_again(connection, settings, contract, delivery_id, tickets.NIGHT)

@@ -116,6 +116,7 @@ def take_out(connection: sa.Connection, settings: Settings, found: landing.Deliv
     pool.write(connection, was_empty=False)
     timeline.lead_on(connection, stem, day)
     disputes.answered(connection, contract, date.fromisoformat(day), found.delivery_id)
+    disputes.taken_out(connection, settings, contract, found.delivery_id)
     identity_pool.drop_work(connection)
     timeline.drop(connection, stem, day)
     after = rulings.counts(connection, stem, core)

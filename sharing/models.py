@@ -446,6 +446,9 @@ class Dispute(_Answer):
     """A value your department disputes, in one record of its agency."""
 
     dispute_id: UUID
+    continues: UUID | None = Field(
+        description="The dispute it goes on from: the delivery that had answered that one was withdrawn, and the value is back. Null = somebody opened it."
+    )
     receipt_id: UUID = Field(description="Of the answer that told the value.")
     attribute: str
     source: str = Field(description="The agency it is asked of; of a golden value, whose record it comes from.")

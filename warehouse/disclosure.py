@@ -337,7 +337,7 @@ def _ground(connection: sa.Connection, password: str) -> None:
         )
     )
     # Whose dispute it is and how it stands; not the record, the value's hash, nor what the agency is told beside.
-    told = "dispute_id, kind, reason, attribute, stem, opened_date, due_date, department, client_id, receipt_id"
+    told = "dispute_id, continues, kind, reason, attribute, stem, opened_date, due_date, department, client_id, receipt_id"
     connection.execute(sa.text(f'GRANT SELECT ({told}) ON ops.dispute TO "{login}"'))
     connection.execute(sa.text(f'GRANT SELECT (dispute_id, event, business_date, words) ON ops.dispute_event TO "{login}"'))
     connection.execute(sa.text(f'GRANT INSERT ON audit.head TO "{login}"'))

@@ -60,9 +60,11 @@ class Stored:
     Attributes:
         attribute: as the catalogue names it.
         department, receipt_id: of a dispute over the service; None = it was opened at the hub.
+        continues: the dispute it goes on from, whose answer was withdrawn; None = somebody opened it.
     """
 
     dispute_id: str
+    continues: str | None
     kind: str
     reason: str
     attribute: str
@@ -163,27 +165,34 @@ def open_(connection: sa.Connection, settings: Settings, attribute: str, found: 
         {"attribute": attribute, "ids": ids},
     ).all()
     day = ledger.today(settings, connection)
-    due = working_days(settings).after(day, settings.dispute_due_days)
     made = []
     for one in found:
-        if one.record_id in taken:
-            continue
-        key = str(connection.scalar(sa.text("SELECT uuidv7()")))
-        connection.execute(
-            sa.text(
-                "INSERT INTO ops.dispute (dispute_id, kind, reason, attribute, stem, record_id, value_ref, asker, owner, opened_date, due_date,"
-                " is_due_provisional, department, client_id, receipt_id, details) VALUES (CAST(:key AS uuid), :kind, :reason, :attribute, :stem, CAST(:record_id AS uuid),"
-                " CAST(:value_ref AS uuid), :asker, :owner, :opened_date, :due_date, :is_due_provisional, :department, :client_id,"
-                " CAST(:receipt_id AS uuid), :details)"
-            ),
-            {**vars(one), **vars(by), "attribute": attribute, "owner": load_contract(one.stem).owner, "opened_date": day, "due_date": due.day,
-             "is_due_provisional": due.is_provisional, "key": key, "details": _sealed(settings, key, by.details)},
-        )  # fmt: skip
-        note(connection, key, "open", day, by.asker)
-        made += stored(connection, dispute_id=key)
+        if one.record_id not in taken:
+            key = _write(connection, settings, attribute, one, by, day)
+            note(connection, key, "open", day, by.asker)
+            made += stored(connection, dispute_id=key)
     if not made:
         raise Disputed
     return made
+
+
+def _write(
+    connection: sa.Connection, settings: Settings, attribute: str, one: Source, by: By, day: date, continues: str | None = None
+) -> str:
+    """Write a dispute of a record down, its legal clock begins on the day; its id."""
+    due = working_days(settings).after(day, settings.dispute_due_days)
+    key = str(connection.scalar(sa.text("SELECT uuidv7()")))
+    connection.execute(
+        sa.text(
+            "INSERT INTO ops.dispute (dispute_id, kind, reason, attribute, stem, record_id, value_ref, asker, owner, opened_date, due_date,"
+            " is_due_provisional, department, client_id, receipt_id, details, continues) VALUES (CAST(:key AS uuid), :kind, :reason, :attribute, :stem,"
+            " CAST(:record_id AS uuid), CAST(:value_ref AS uuid), :asker, :owner, :opened_date, :due_date, :is_due_provisional, :department, :client_id,"
+            " CAST(:receipt_id AS uuid), :details, CAST(:continues AS uuid))"
+        ),
+        {**vars(one), **vars(by), "attribute": attribute, "owner": load_contract(one.stem).owner, "opened_date": day, "due_date": due.day,
+         "is_due_provisional": due.is_provisional, "key": key, "details": _sealed(settings, key, by.details), "continues": continues},
+    )  # fmt: skip
+    return key
 
 
 def note(connection: sa.Connection, dispute_id: str, event: str, day: date, actor: str, words: str | None = None) -> None:
@@ -211,11 +220,16 @@ def details(connection: sa.Connection, settings: Settings, dispute_id: str) -> s
         return None
 
 
-def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day: date, actor: str) -> int:
-    """End open disputes whose record a delivery that is being published changed in the disputed value, or withdrew; how many."""
+def _value(contract: Contract) -> str:
+    """What a record says now of the attribute of a dispute `d`, of its columns `r` in the pool and `c` in its agency's table."""
     golden = " ".join(f"WHEN '{GOLDEN}.{name}' THEN r.{column}::text" for name, column in COLUMNS.items())
     own = " ".join(f"""WHEN '{contract.stem}.{name}' THEN c."{name}"::text""" for name in _fields(contract))
-    value = f"CASE d.attribute {golden} {own} END"
+    return f"CASE d.attribute {golden} {own} END"
+
+
+def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day: date, actor: str) -> int:
+    """End open disputes whose record a delivery that is being published changed in the disputed value, or withdrew; how many."""
+    value = _value(contract)
     return connection.execute(
         sa.text(
             "INSERT INTO ops.dispute_event (dispute_id, event, business_date, actor, delivery_id)"
@@ -226,6 +240,33 @@ def answer(connection: sa.Connection, contract: Contract, delivery_id: str, day:
         ),
         {"stem": contract.stem, "delivery": delivery_id, "day": day, "actor": actor},
     ).rowcount
+
+
+def open_again(connection: sa.Connection, settings: Settings, contract: Contract, delivery_id: str, actor: str) -> int:
+    """Dispute anew what a delivery had answered that is taken out of the pool, where the record says again what was disputed; how many.
+
+    Each is a dispute of its own that continues the one that ended: a new legal clock, and the same words of whoever asked.
+    """
+    lock(connection)
+    held = _REF.format(record="d.record_id", value=_value(contract))
+    ended = connection.execute(
+        sa.text(
+            "SELECT d.dispute_id::text, d.attribute, d.stem, d.record_id::text, d.value_ref::text, d.asker, d.kind, d.reason, d.department, d.client_id,"
+            " d.receipt_id::text FROM ops.dispute d JOIN ops.dispute_event e USING (dispute_id) JOIN identity.record r USING (record_id)"
+            f" LEFT JOIN {agency_tables.core_table(contract.stem)} c USING (record_id)"
+            f" WHERE e.event = 'answered' AND e.delivery_id = CAST(:delivery AS uuid) AND d.stem = :stem AND {held} = d.value_ref"
+            " AND NOT EXISTS (SELECT FROM share.disputed o WHERE o.record_id = d.record_id AND o.attribute = d.attribute)"
+            " AND NOT EXISTS (SELECT FROM ops.dispute n WHERE n.continues = d.dispute_id) ORDER BY d.dispute_id"
+        ),
+        {"delivery": delivery_id, "stem": contract.stem},
+    ).all()
+    day = ledger.today(settings, connection)
+    for former in ended:
+        told = details(connection, settings, former.dispute_id)
+        by = By(former.asker, former.kind, former.reason, told, former.department, former.client_id, former.receipt_id)
+        source = Source(former.stem, former.record_id, former.value_ref)
+        note(connection, _write(connection, settings, former.attribute, source, by, day, former.dispute_id), "open", day, actor)
+    return len(ended)
 
 
 def marks(connection: sa.Connection, record_ids: Sequence[str], at: datetime | None = None) -> list[dict[str, Any]]:
@@ -270,7 +311,7 @@ def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_i
     """
     rows = connection.execute(
         sa.text(
-            "SELECT d.dispute_id::text, d.kind, d.reason, d.attribute, d.stem, coalesce(o.record_id, d.record_id)::text AS record_id, l.person_id::text, d.asker, d.owner,"
+            "SELECT d.dispute_id::text, d.continues::text, d.kind, d.reason, d.attribute, d.stem, coalesce(o.record_id, d.record_id)::text AS record_id, l.person_id::text, d.asker, d.owner,"
             " d.opened_date, d.due_date, d.is_due_provisional, d.department, d.receipt_id::text, e.event AS outcome, e.business_date AS ended_date, e.delivery_id::text, e.words"
             " FROM ops.dispute d LEFT JOIN share.disputed o USING (dispute_id) LEFT JOIN identity.link l ON l.record_id = coalesce(o.record_id, d.record_id)"
             " LEFT JOIN ops.dispute_event e ON e.dispute_id = d.dispute_id AND e.event <> 'open'"
@@ -283,7 +324,7 @@ def stored(connection: sa.Connection, *, dispute_id: str | None = None, person_i
 
 
 _OWN = (
-    "SELECT d.dispute_id::text, d.receipt_id::text, d.attribute, d.stem, d.kind, d.reason, d.client_id, d.opened_date, d.due_date, e.event AS outcome,"
+    "SELECT d.dispute_id::text, d.continues::text, d.receipt_id::text, d.attribute, d.stem, d.kind, d.reason, d.client_id, d.opened_date, d.due_date, e.event AS outcome,"
     " e.business_date AS ended_date, e.words FROM ops.dispute d LEFT JOIN ops.dispute_event e ON e.dispute_id = d.dispute_id AND e.event <> 'open'"
     " WHERE d.department = $1"
 )

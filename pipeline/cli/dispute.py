@@ -63,6 +63,7 @@ def show(dispute: Id, as_json: AsJson = False) -> None:
         "说明 details": details, "提出 opened": f"{found.opened_date} · {found.department or found.asker}",
         "期限 due": f"{found.due_date}{' 超期 overdue' if found.is_overdue else ''}", "来源 source": f"{found.stem} · {found.owner}",
         "人员 person": found.person_id, "结果 outcome": f"{OUTCOMES[found.outcome]} {found.words or ''}".rstrip(),
+        **({"接续 continues": found.continues} if found.continues else {}),
     }  # fmt: skip
     for name, value in rows.items():
         screen().print(Text(f"{name}  {value or '—'}"), soft_wrap=True)

@@ -27,7 +27,7 @@ def _shown(service: Service, row: Any) -> dict[str, Any]:
     ended, outcome = row["ended_date"], row["outcome"]
     until = ended or ledger.by_clock(service.settings, service.moment.night)
     return {
-        "dispute_id": row["dispute_id"], "receipt_id": row["receipt_id"], "attribute": row["attribute"], "source": row["stem"], "kind": row["kind"],
+        "dispute_id": row["dispute_id"], "continues": row["continues"], "receipt_id": row["receipt_id"], "attribute": row["attribute"], "source": row["stem"], "kind": row["kind"],
         "reason": row["reason"], "opened_by": row["client_id"], "opened_date": str(row["opened_date"]), "due_date": str(row["due_date"]),
         "state": _STATES.get(outcome, outcome), "is_overdue": until > row["due_date"],
         "ended_date": None if ended is None else str(ended), "refusal": row["words"] if outcome == "refused" else None,

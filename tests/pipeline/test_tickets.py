@@ -500,6 +500,51 @@ def test_a_disputed_value_is_asked_of_its_agency_marked_and_answered_by_what_it_
     assert (ended.outcome, ended.ended_date) == ("answered", date(2026, 3, night)) and ended.delivery_id
 
 
+def test_a_dispute_goes_on_when_the_delivery_that_answered_it_is_withdrawn_and_ends_when_that_is_let_in_again(
+    desk: Hub, command: Callable[..., Told]
+) -> None:
+    night = 12
+    person = moved(desk, night)
+    (first,) = disputes.open_dispute(
+        desk.settings, person, "address", kind="objection", reason="outdated", asker="本人", details="以新合同为准"
+    )
+    desk.night(night, only="health")
+    answering = all_disputes(desk)[0].delivery_id or ""
+    tried = rulings.withdraw(desk.settings, answering, dry_run=True)
+    assert [d.outcome for d in all_disputes(desk)] == ["answered"], "a dry run opens nothing"
+    for n_times in (1, 2):
+        tried = rulings.withdraw(desk.settings, answering, dry_run=True)
+        rulings.withdraw(desk.settings, answering, reason="a file of another county", confirm=tried.confirm)
+        *ended, again = all_disputes(desk)
+        assert [d.outcome for d in ended] == ["answered"] * n_times
+        assert (again.outcome, again.continues, again.asker, again.reason) == (None, ended[-1].dispute_id, "本人", "outdated")
+        assert again.record_id == first.record_id and again.opened_date == date(2026, 3, night) < again.due_date
+        shown = command("dispute", "show", again.dispute_id).out
+        assert ended[-1].dispute_id in shown and "以新合同为准" in shown
+        with database.engine(desk.settings).connect() as connection:
+            assert [d["attribute"] for d in questions.person(connection, person)["disputes"]] == ["person.address"], "it is marked again"
+        rulings.release(desk.settings, answering, reason="it was the right one after all")
+        assert [d.outcome for d in all_disputes(desk)] == ["answered"] * (n_times + 1)
+
+
+def test_a_dispute_that_was_refused_stays_refused_whatever_is_withdrawn(desk: Hub) -> None:
+    night = 12
+    person = moved(desk, night)
+    (first,) = disputes.open_dispute(desk.settings, person, "address", kind="objection", reason="outdated", asker="本人")
+    disputes.end(desk.settings, first.dispute_id, "refused", actor="李工", words="经核实无误")
+    desk.night(night, only="health")
+    with database.engine(desk.settings).connect() as connection:
+        newest = landing.deliveries(connection, stem="health")[0].delivery_id
+    tried = rulings.withdraw(desk.settings, newest, dry_run=True)
+    rulings.withdraw(desk.settings, newest, reason="a file of another county", confirm=tried.confirm)
+    assert [d.outcome for d in all_disputes(desk)] == ["refused"]
+
+
+def all_disputes(hub: Hub) -> list[disputes.Dispute]:
+    with database.engine(hub.settings).connect() as connection:
+        return disputes.listed(connection, hub.settings, closed=True)
+
+
 def test_a_refusal_has_a_reason_and_ends_a_dispute_once(desk: Hub, command: Callable[..., Told]) -> None:
     with database.engine(desk.settings).connect() as connection:
         person = str(connection.scalar(sa.text("SELECT person_id FROM core.person WHERE phone IS NOT NULL ORDER BY 1 LIMIT 1")))

@@ -1,4 +1,4 @@
-"""Escalation of a ticket is an event of its own: which night, and who is asked since. What a withdrawn delivery proved is open again."""
+"""Escalation of a ticket is an event of its own: which night, and who is asked since. What a withdrawn delivery proved or answered is open again."""
 
 from alembic import op
 
@@ -10,6 +10,9 @@ depends_on = None
 _EVENTS = ("open", "sent", "answered", "closed", "reopened", "exported")
 _PROOFS = ("passed", "withdrawn", "delivered", "erased")
 _PROOF = "passed: the same key was let in; withdrawn: a full delivery holds the key no more; delivered: after a delivery that was held or missing another was let in, with the row in it where it is about a row; erased: the row is about a person who was erased by law{}."
+_CONTINUES = (
+    "The dispute it goes on from: the delivery that had answered that one was withdrawn, and the value is back. Null: somebody opened it."
+)
 _SAID = "One row a change of a ticket''s state, an export of its rows{}: who, when, counts. Append-only."
 
 
@@ -30,11 +33,14 @@ def _proofs(*kinds: str, told: str) -> None:
 def upgrade() -> None:
     """The next night escalates what is old enough by then. Deliveries withdrawn before go on proving what they proved."""
     _events(*_EVENTS, "escalated", said=", or its escalation")
+    op.execute("ALTER TABLE ops.dispute ADD COLUMN continues uuid UNIQUE REFERENCES ops.dispute")
+    op.execute(f"COMMENT ON COLUMN ops.dispute.continues IS '{_CONTINUES}'")
     _proofs(*_PROOFS, "taken_out", told="; taken_out: the row came with this delivery, which was withdrawn as a whole")
 
 
 def downgrade() -> None:
-    """Forget which night escalated what; the former version reckons it from a ticket's age. Rows of withdrawn deliveries are open again."""
+    """Forget which night escalated what; the former version reckons it from a ticket's age. Rows of withdrawn deliveries are open again; disputes that continue others are disputes like any."""
+    op.execute("ALTER TABLE ops.dispute DROP COLUMN continues")
     op.execute("DELETE FROM quarantine.proof WHERE kind = 'taken_out'")
     _proofs(*_PROOFS, told="")
     op.execute("ALTER TABLE quarantine.ticket_event DISABLE TRIGGER append_only")
