@@ -300,7 +300,7 @@ def _unmerge(settings: Settings) -> Unmerge:
     return Unmerge(round(seconds, 2), int(grown))
 
 
-_OTHERWISE = "version: 2\ndecided_date: {day}\ncriteria: [agreement, recency, authority]\n"
+_OTHERWISE = "version: 3\ndecided_date: {day}\ncriteria: [agreement, recency, authority]\n"
 
 
 def _policy(settings: Settings, day: date) -> Policy:

@@ -1,17 +1,30 @@
-"""Persons and households of a pool against the county's truth: pairwise precision, recall, F1.
+"""Persons, households and golden values of a pool against the county's truth: pairwise precision, recall, F1; shares of values that are right.
 
-Run after a night in the sandbox: ``python -m benchmarks.truth``.
+Run after a night in the sandbox: ``python -m benchmarks.truth [POLICY ...]``. Golden values are scored by the policy in force, and by each
+survivorship policy that is named, without adopting it. A value is right if it is the person's in that night, in whatever writing.
 """
 
-import sys
+import argparse
+from collections.abc import Callable
+from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
 
 from hub.settings import Settings, get_settings
+from identity import normalise
 from sandbox import agency, clock
-from schemas.contract import load_contracts
-from warehouse import database
+from sandbox.county import places
+from schemas import survivorship as policies
+from schemas.contract import load_contracts, stems
+from schemas.survivorship import Survivorship
+from warehouse import database, survivorship
+
+_SAME: dict[str, Callable[[pl.Expr], pl.Expr]] = {"name": normalise.names, "phone": normalise.phones, "address": normalise.addresses}
+
+
+def _as_it_is(value: pl.Expr) -> pl.Expr:
+    return value
 
 
 def pairs(frame: pl.DataFrame, *by: str) -> int:
@@ -46,13 +59,52 @@ def evaluate(settings: Settings) -> dict[str, dict[str, float]]:
     return scores
 
 
-def main() -> int:
-    """Print the scores as a table."""
+def golden(settings: Settings, policy: Survivorship) -> dict[str, float]:
+    """Share of the golden values there are that are right, by attribute, of persons that are one person in truth."""
+    night, columns = clock.current_night(settings), list(survivorship.COLUMNS)
+    truth = pl.concat([agency.truth(c, night, settings).with_columns(stem=pl.lit(stem)) for stem, c in load_contracts().items()])
+    people = agency.people(settings, night).with_columns(address=places.addresses("place"), area_code=places.area_codes("place"))
+    true = people.select("person", *(pl.col(c).cast(pl.String).alias(f"true_{c}") for c in columns))
+    with database.engine(settings).connect() as connection:
+        links = connection.execute(
+            sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)")
+        )
+        found = pl.DataFrame(links.all(), schema=["stem", "record_key", "person_id"], orient="row")
+        text = ", ".join(f"g.{c}::text" for c in columns)
+        rows = connection.execute(
+            sa.text(
+                f"SELECT g.person_id::text, {text} FROM (SELECT r.person_id, {survivorship.golden(policy)}"
+                f" FROM {survivorship.placed(policy, survivorship.LINKED)} AS r GROUP BY r.person_id) AS g"
+            )
+        )
+        told = pl.DataFrame(rows.all(), schema=dict.fromkeys(("person_id", *columns), pl.String), orient="row")
+    whose = found.join(truth, on=["stem", "record_key"]).group_by("person_id").agg(pl.col("true_person_id").unique())
+    whose = whose.filter(pl.col("true_person_id").list.len() == 1).select("person_id", person=pl.col("true_person_id").list.first())
+    both = told.join(whose.with_columns(pl.col("person").cast(pl.Int64)), on="person_id").join(true, on="person")
+    shares = {}
+    for name in columns:
+        as_one = _SAME.get(name, _as_it_is)
+        there = both.filter(pl.col(name).is_not_null())
+        shares[name] = float(there.select((as_one(pl.col(name)) == as_one(pl.col(f"true_{name}"))).mean()).item())
+    return shares
+
+
+def main() -> None:
+    """Print the scores as tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("policy", nargs="*", type=Path, help="another survivorship policy, YAML")
+    asked, settings = parser.parse_args(), get_settings()
     print(f"{'':<12}{'precision':>11}{'recall':>9}{'F1':>9}")
-    for name, value in evaluate(get_settings()).items():
+    for name, value in evaluate(settings).items():
         print(f"{name:<12}{value['precision']:>11.5f}{value['recall']:>9.4f}{value['f1']:>9.4f}")
-    return 0
+    with database.engine(settings).connect() as connection:
+        in_force = survivorship.in_force(connection)
+    tried = {f"version {in_force.version}": in_force, **{file.name: policies.load(file, stems()) for file in asked.policy}}
+    scores = {title: golden(settings, policy) for title, policy in tried.items()}
+    print(f"\n{'golden':<12}" + "".join(f"{title:>16}" for title in scores))
+    for name in survivorship.COLUMNS:
+        print(f"{name:<12}" + "".join(f"{of[name]:>16.2%}" for of in scores.values()))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -114,6 +114,11 @@ def adoptions(settings: Settings) -> list[Adoption]:
         return survivorship.adoptions(connection)
 
 
+def is_shipped_newer(adopted: list[Adoption]) -> bool:
+    """Whether the policy that comes with the hub is newer than every one that was in force: nobody has looked at it yet."""
+    return policies.load(policies.SHIPPED, stems()).version > max(a.policy.version for a in adopted)
+
+
 def rates(settings: Settings, day: date | None = None) -> list[Rate]:
     """How often sources tell something else than the golden value; as it stood after the last night up to a day, None = now.
 

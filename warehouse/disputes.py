@@ -109,7 +109,7 @@ def source(connection: sa.Connection, person_id: str, attribute: str) -> Source 
     row = connection.execute(
         sa.text(
             f"SELECT r.stem, r.record_id::text, {_REF.format(record='r.record_id', value=f'r.{column}')}::text AS value_ref"
-            f" FROM {survivorship.records(policy, held, are_of_one=True)} AS r WHERE r.{column} IS NOT NULL"
+            f" FROM {survivorship.records(policy, held, are_of_one=True, of=[attribute])} AS r WHERE r.{column} IS NOT NULL"
             f" ORDER BY {survivorship.order(policy, attribute)} LIMIT 1"
         ),
         {"person": person_id},

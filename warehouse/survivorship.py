@@ -1,5 +1,6 @@
 """Golden values: which record's value of an attribute a person has, by which policy, and what the other records say."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,7 +13,7 @@ from warehouse import ledger, outbox, versions
 COLUMNS = {"resident_id": "id_key", **{name: name for name in ("name", "sex", "birth_date", "phone", "address", "area_code")}}
 # Attribute → the column that says whether two values are one, written in two ways.
 _NORMAL = {"name": "name_key", "phone": "phone_key", "address": "address_key"}
-_LINKED = "(SELECT l.person_id, o.* FROM identity.link l JOIN identity.record o USING (record_id))"
+LINKED = "(SELECT l.person_id, o.* FROM identity.link l JOIN identity.record o USING (record_id))"
 _SHOWN = 20
 OLDEST = "oldest_record"
 
@@ -108,9 +109,14 @@ class Disagreement:
 
 
 def adoptions(connection: sa.Connection) -> list[Adoption]:
-    """Every policy that was ever in force, newest first; there is one from the beginning."""
+    """Every policy that was ever in force, newest first; there is one from the beginning.
+
+    Of two of one publication the first is in force, and the other never made a value.
+    """
     rows = connection.execute(
-        sa.text("SELECT policy::text, publication, adopted_by, adopted_at, reason FROM ops.survivorship ORDER BY publication DESC")
+        sa.text(
+            "SELECT policy::text, publication, adopted_by, adopted_at, reason FROM ops.survivorship ORDER BY publication DESC, version DESC"
+        )
     )
     return [Adoption(parsed(text), *rest) for text, *rest in rows]
 
@@ -119,7 +125,7 @@ def in_force(connection: sa.Connection, publication: int | None = None) -> Survi
     """The policy that golden values are made by; None = now, else as of a publication."""
     query = (
         "SELECT policy::text FROM ops.survivorship WHERE publication <= coalesce(CAST(:n AS bigint), publication)"
-        " ORDER BY publication DESC LIMIT 1"
+        " ORDER BY publication DESC, version DESC LIMIT 1"
     )
     return parsed(connection.execute(sa.text(query), {"n": publication}).scalar_one())
 
@@ -157,19 +163,22 @@ def golden(policy: Survivorship) -> str:
     )
 
 
-def records(policy: Survivorship, source: str, *, are_of_one: bool = False) -> str:
-    """Records with what a policy asks beyond their columns: how many of the person's records agree in a value.
+def records(policy: Survivorship, source: str, *, are_of_one: bool = False, of: Iterable[str] = COLUMNS) -> str:
+    """Records with what a policy asks beyond their columns: how many of the person's records agree in a value, in whatever writing.
 
     Args:
         policy: the policy.
         source: table or query in brackets, with the columns of a record and `person_id`.
         are_of_one: all are one person's, and there is no `person_id`.
+        of: attributes that are asked for.
     """
-    counted = [a for a in COLUMNS if Criterion.AGREEMENT in dict(_asked(policy, a))]
+    counted = [a for a in of if Criterion.AGREEMENT in dict(_asked(policy, a))]
     if not counted:
         return source
-    by = "" if are_of_one else "person_id, "
-    return f"(SELECT v.*, {', '.join(f'count(*) OVER (PARTITION BY {by}{COLUMNS[a]}) AS agree_{a}' for a in counted)} FROM {source} AS v)"
+    # Gathered in one pass over each person's records: a window for each value would put the whole pool in order once an attribute.
+    told = {a: f"coalesce({_NORMAL[a]}, {COLUMNS[a]})" if a in _NORMAL else COLUMNS[a] for a in counted}
+    agree = ", ".join(f"cardinality(array_positions(array_agg({value}) OVER own, {value})) AS agree_{a}" for a, value in told.items())
+    return f"(SELECT v.*, {agree} FROM {source} AS v WINDOW own AS ({'' if are_of_one else 'PARTITION BY person_id'}))"
 
 
 def placed(policy: Survivorship, source: str, *, are_of_one: bool = False) -> str:
@@ -192,7 +201,7 @@ def effect(connection: sa.Connection, policy: Survivorship) -> Effect:
         sa.text(
             f'CREATE TEMP TABLE otherwise ON COMMIT DROP AS SELECT o.*, "left"(p.area_code, 9) AS township,'
             f" array_remove(ARRAY[{differing}], NULL) AS differing FROM core.person p JOIN (SELECT r.person_id, {golden(policy)}"
-            f" FROM {placed(policy, _LINKED)} AS r GROUP BY r.person_id) AS o USING (person_id) WHERE ({former}) IS DISTINCT FROM ({other})"
+            f" FROM {placed(policy, LINKED)} AS r GROUP BY r.person_id) AS o USING (person_id) WHERE ({former}) IS DISTINCT FROM ({other})"
         )
     )
     connection.execute(sa.text("ANALYZE otherwise"))
@@ -278,7 +287,7 @@ def _ranked(policy: Survivorship, source: str) -> str:
             f" CASE{decided} ELSE '{OLDEST}' END AS reason, coalesce(is_variant, false) AS is_variant FROM"
             f" (SELECT r.person_id, r.record_id, r.stem, r.{column} = first_value(r.{column}) OVER w AS is_golden,"
             f" first_value(r.record_id) OVER w AS golden_record_id, first_value(r.stem) OVER w AS golden_stem, {normal} AS is_variant{compared}"
-            f" FROM {records(policy, source)} AS r WHERE r.{column} IS NOT NULL"
+            f" FROM {records(policy, source, of=[attribute])} AS r WHERE r.{column} IS NOT NULL"
             f" WINDOW w AS (PARTITION BY r.person_id ORDER BY {order(policy, attribute)})) AS v"
         )
     return " UNION ALL ".join(parts)
@@ -292,7 +301,7 @@ def write_view(connection: sa.Connection, policy: Survivorship) -> None:
     connection.execute(
         sa.text(
             "CREATE OR REPLACE VIEW core.disagreement AS SELECT person_id, attribute, record_id, stem, golden_record_id, golden_stem, reason,"
-            f" is_variant FROM ({_ranked(policy, _LINKED)}) AS told WHERE NOT is_golden"
+            f" is_variant FROM ({_ranked(policy, LINKED)}) AS told WHERE NOT is_golden"
         )
     )
 
@@ -326,6 +335,8 @@ def write_function(connection: sa.Connection) -> None:
     parts, until = [], None
     for adoption in adoptions(connection):
         by, since = adoption.policy, int(adoption.publication)
+        if since == until:
+            continue
         source = f"(SELECT * FROM valid_record WHERE known >= {since}{'' if until is None else f' AND known < {int(until)}'})"
         parts.append(
             f"SELECT r.person_id, {golden(by)}, count(*)::integer, array_agg(DISTINCT r.stem ORDER BY r.stem), max(r.as_of_date)"
@@ -361,7 +372,7 @@ def disagreements(connection: sa.Connection, person_id: str) -> list[Disagreemen
 
 def rates(connection: sa.Connection, publication: int | None = None) -> list[Rate]:
     """Rates of disagreement by source and attribute, as of a publication and by the policy then in force; None = now."""
-    source = _LINKED
+    source = LINKED
     if publication is not None:
         number = int(publication)
         source = (

@@ -9,12 +9,14 @@ import typer
 from rich.table import Table
 
 from hub.dates import parse_date
+from hub.errors import ConfigError
 from hub.screen import plain_table, print_json, screen
 from hub.settings import get_settings
 from schemas.codes import load_code_set
 
 if TYPE_CHECKING:
     from pipeline.survivorship import Outcome
+    from schemas.survivorship import Survivorship
 
 app = typer.Typer(help="金值取舍 / which of several values of a person is the golden one.", no_args_is_help=True)
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -102,13 +104,30 @@ def adopt(
 
 
 @app.command("show")
-def show(as_json: AsJson = False) -> None:
+def show(
+    version: Annotated[
+        int | None, typer.Option("--version", help="Only this one, as the file it was adopted from: to keep, or to adopt again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """The policy in force, and those before it: who adopted each, when and why."""
     import yaml
 
     from pipeline import survivorship
 
+    def as_file(policy: "Survivorship") -> str:
+        return yaml.safe_dump(policy.model_dump(mode="json", exclude_none=True), sort_keys=False, allow_unicode=True)
+
     found = survivorship.adoptions(get_settings())
+    if version is not None:
+        found = [a for a in found if a.policy.version == version][:1]
+        if not found:
+            raise ConfigError(
+                f"no policy of version {version} was ever in force", where="--version", next_step="see `hub survivorship show`"
+            )
+        if not as_json:
+            print(as_file(found[0].policy), end="")
+            return
     if as_json:
         print_json([{**asdict(a), "policy": a.policy.model_dump(mode="json")} for a in found])
         return
@@ -116,7 +135,10 @@ def show(as_json: AsJson = False) -> None:
     for a in found:
         table.add_row(str(a.policy.version), str(a.publication), a.adopted_by, f"{a.adopted_at:%Y-%m-%d %H:%M}", a.reason or "")
     screen().print(table)
-    print(yaml.safe_dump(found[0].policy.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    print(as_file(found[0].policy), end="")
+    if survivorship.is_shipped_newer(found):
+        told = "hub 自带更新的策略，尚未采用 the hub comes with a newer policy that was not adopted: hub policy dry-run schemas/survivorship.yml"
+        typer.echo(told, err=True)
 
 
 def disagreements(

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from benchmarks.truth import evaluate
+from benchmarks.truth import evaluate, golden
 from pipeline import nights, run
 from sandbox import clock
 from schemas.contract import stems
 from tests import oracle
+from warehouse import database, survivorship
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +44,14 @@ def test_persons_and_households_agree_with_the_truth(five_nights):
     assert scores["persons"]["recall"] >= 0.95
     assert scores["registered"]["f1"] >= 0.9
     assert scores["living"]["f1"] >= 0.9
+
+
+def test_by_the_hubs_policy_more_golden_values_are_right_than_by_the_one_before(five_nights):
+    with database.engine(five_nights.settings).connect() as connection:
+        shipped, former = (a.policy for a in survivorship.adoptions(connection))
+    right, before = golden(five_nights.settings, shipped), golden(five_nights.settings, former)
+    assert all(right[name] >= before[name] for name in survivorship.COLUMNS), (before, right)
+    assert all(right[name] > before[name] for name in ("resident_id", "birth_date", "address")), (before, right)
 
 
 def test_a_monthly_source_is_not_due_on_other_days(five_nights):

@@ -19,7 +19,7 @@ RULE = identify.homes_rule("sandbox-county")
 FIRST = date(2026, 3, 1)
 
 
-def written(tmp_path, version=2, criteria="[recency, agreement]", more="", day="2026-03-01"):
+def written(tmp_path, version=3, criteria="[recency, agreement]", more="", day="2026-03-01"):
     """A policy file by which other values win than by the hub's own."""
     path = tmp_path / f"v{version}.yml"
     path.write_text(f"version: {version}\ndecided_date: {day}\ncriteria: {criteria}\n{more}", encoding="utf-8")
@@ -120,14 +120,14 @@ def test_a_policy_that_cannot_be_adopted_is_refused_and_changes_nothing(borrowed
     hub = borrowed
     hub.restore("night_5")
     before = hub.fingerprint()
-    later = written(tmp_path, version=3, day="2026-03-04")
+    later = written(tmp_path, version=4, day="2026-03-04")
     policies.adopt(hub.settings, later, by="engineer", reason="tried")
     adopted = hub.fingerprint()
     wrong = {
-        "version 2 was in force with other rules, or lies behind": written(tmp_path),
-        "decided_date: the date lies outside 2026-03-04": written(tmp_path, version=4, day="2026-03-03"),
-        "2026-03-05 (today)": written(tmp_path, version=5, day="2026-03-06"),
-        "criteria.0: there is no such criterion; known: valid_number": written(tmp_path, version=6, criteria="[beauty]"),
+        "version 3 was in force with other rules, or lies behind": written(tmp_path),
+        "decided_date: the date lies outside 2026-03-04": written(tmp_path, version=5, day="2026-03-03"),
+        "2026-03-05 (today)": written(tmp_path, version=6, day="2026-03-06"),
+        "criteria.0: there is no such criterion; known: valid_number": written(tmp_path, version=10, criteria="[beauty]"),
         "decided_date: this is not a date of the calendar": written(tmp_path, version=8, day="2026-02-30"),
         "there is no source 'police'": written(
             tmp_path, version=7, more="attributes: {phone: {criteria: [authority], authority: {police: 1}}}\n"
@@ -142,7 +142,7 @@ def test_a_policy_that_cannot_be_adopted_is_refused_and_changes_nothing(borrowed
         assert done.returncode == 2 and told in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     with pytest.raises(ConfigError, match="in force already"):
         policies.adopt(hub.settings, later, reason="tried")
-    assert hub.fingerprint() == adopted and count(hub, "SELECT count(*) FROM ops.survivorship") == 2
+    assert hub.fingerprint() == adopted and count(hub, "SELECT count(*) FROM ops.survivorship") == 3
     policies.adopt(hub.settings, SHIPPED, reason="tried")
     assert hub.fingerprint() == before
 
@@ -163,7 +163,7 @@ def test_the_command_line_tells_counts_and_pointers_and_no_value(borrowed: Hub, 
     person = told["effect"]["examples"]["address"][0]["person_id"]
     found = json.loads(hub.invoked("disagreements", "--person", person, "--json").stdout)
     assert {d["attribute"] for d in found} >= {"address"} and all(
-        d["reason"] in ("valid_number", "authority", "recency", "oldest_record") for d in found
+        d["reason"] in ("valid_number", "authority", "recency", "agreement", "oldest_record") for d in found
     )
     rates = json.loads(hub.invoked("disagreements", "--as-of", "2026-03-01", "--as-of", "2026-03-05", "--json").stdout)
     assert {r["as_of"] for r in rates} == {"2026-03-01", "2026-03-05"} and {r["stem"] for r in rates} <= set(stems())

@@ -13,8 +13,8 @@ GOOD = "version: 2\ndecided_date: 2026-03-01\ncriteria: [valid_number, recency]\
 
 def test_the_policy_that_comes_with_the_hub_is_one() -> None:
     policy = load(SHIPPED, stems())
-    assert policy.version == 1 and policy.attributes == {}
-    assert policy.of("phone").criteria == (Criterion.VALID_NUMBER, Criterion.AUTHORITY, Criterion.RECENCY)
+    assert policy.version == 2 and policy.attributes == {}
+    assert policy.of("phone").criteria == (Criterion.VALID_NUMBER, Criterion.AUTHORITY, Criterion.RECENCY, Criterion.AGREEMENT)
 
 
 def test_an_attribute_may_differ(tmp_path: Path) -> None:

@@ -243,7 +243,7 @@ def test_another_survivorship_policy_makes_nothing_untrue(borrowed: Hub, served:
     told = civil.post("/v1/persons/compare", **body, applicants=[{"person_id": p} for p in everybody]).json()["results"]
     assert sum(r["status"] == "told" for r in told) > 100
     file = tmp_path / "recent.yml"
-    file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
+    file.write_text("version: 3\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
     changed = [e.person_id for e in survivorship.adopt(hub.settings, file, reason="tried").effect.examples["address"]]
     looked_back(pool)
     assert recalls_of(civil, open=False) == []

@@ -11,7 +11,6 @@ from alembic.script import ScriptDirectory
 
 from hub.errors import ConfigError
 from pipeline import survivorship
-from schemas.survivorship import SHIPPED
 from tests import oracle
 from warehouse import database, disclosure, fingerprint
 
@@ -49,9 +48,17 @@ def standing(connection):
     return {table: connection.scalar(sa.text(query.format(table))) for table in (*tables, *agencies)}
 
 
+def by_the_first_policy(hub):
+    """The pool by the survivorship policy that every version of the warehouse knows, as an operator makes it before going far back."""
+    file = hub.settings.home / "v1.yml"
+    file.write_text(hub.invoked("survivorship", "show", "--version", "1").stdout, encoding="utf-8")
+    survivorship.adopt(hub.settings, file, reason="going back")
+
+
 @pytest.mark.slow
 def test_the_clocks_are_taken_from_a_full_pool_and_wound_again(borrowed):
     borrowed.restore("night_5")
+    by_the_first_policy(borrowed)
     with database.engine(borrowed.settings).connect() as connection:
         before = standing(connection)
         assert connection.scalar(sa.text("SELECT count(*) FROM history.record")) > 10
@@ -61,7 +68,7 @@ def test_the_clocks_are_taken_from_a_full_pool_and_wound_again(borrowed):
     database.migrate(borrowed.settings)
     with database.engine(borrowed.settings).connect() as connection:
         cause, number = connection.execute(sa.text("SELECT cause, number FROM ops.published")).one()
-        assert (cause, number) == ("beginning", 5)
+        assert (cause, number) == ("beginning", 6)
     assert {s["state"] for s in borrowed.night(6).sources.values()} == {"ok", "not_due"}
     borrowed.fingerprint()  # fails unless what is kept is what is counted
 
@@ -70,6 +77,7 @@ def test_the_clocks_are_taken_from_a_full_pool_and_wound_again(borrowed):
 def test_five_nights_go_back_version_by_version_to_the_first_that_keeps_count_and_up_again_with_persons_as_they_were(borrowed):
     """At each version what is kept of the fingerprint is what is counted, and persons and agencies' records are as they were."""
     borrowed.restore("night_5")
+    by_the_first_policy(borrowed)
     script = ScriptDirectory(str(database.MIGRATIONS))
     revisions = [r.revision for r in script.walk_revisions()][1:-1]  # newest first, the newest and the first left out
     with database.engine(borrowed.settings).connect() as connection:
@@ -88,6 +96,7 @@ def test_five_nights_go_back_version_by_version_to_the_first_that_keeps_count_an
     assert {s["state"] for s in borrowed.night(6).sources.values()} == {"ok", "not_due"}
     gone_back = borrowed.content()
     borrowed.restore("night_5")
+    by_the_first_policy(borrowed)
     borrowed.night(6)
     assert borrowed.content() == gone_back, "the next night is that of a hub that was never taken back"
 
@@ -95,6 +104,7 @@ def test_five_nights_go_back_version_by_version_to_the_first_that_keeps_count_an
 @pytest.mark.slow
 def test_going_back_is_shown_first_and_done_only_as_it_was_shown(borrowed):
     borrowed.restore("night_5")
+    by_the_first_policy(borrowed)
     with database.engine(borrowed.settings).connect() as connection:
         before = standing(connection)
         published = connection.scalar(sa.text("SELECT count(*) FROM ops.published"))
@@ -125,11 +135,11 @@ def test_going_back_is_shown_first_and_done_only_as_it_was_shown(borrowed):
 def test_a_pool_made_by_an_adopted_policy_does_not_go_back_to_a_version_that_knows_none(borrowed, tmp_path):
     borrowed.restore("night_1")
     file = tmp_path / "p.yml"
-    file.write_text("version: 2\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
+    file.write_text("version: 3\ndecided_date: 2026-03-01\ncriteria: [recency]\n", encoding="utf-8")
     survivorship.adopt(borrowed.settings, file, reason="tried")
     with pytest.raises(ConfigError, match="adopted survivorship policy"):
         moved(borrowed.settings, command.downgrade, "0012")
-    survivorship.adopt(borrowed.settings, SHIPPED, reason="tried")
+    by_the_first_policy(borrowed)
     stood = moved(borrowed.settings, command.downgrade, "0012")
     assert moved(borrowed.settings, command.upgrade, "0013") == stood
 

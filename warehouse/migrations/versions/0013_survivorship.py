@@ -58,7 +58,7 @@ def downgrade() -> None:
     if survivorship.in_force(op.get_bind()).version != 1:
         raise ConfigError(
             "golden values are made by an adopted survivorship policy, which the former version of the warehouse does not know",
-            next_step="adopt the hub's own again: `hub survivorship adopt schemas/survivorship.yml --reason …`",
+            next_step="adopt the first one again: `hub survivorship show --version 1 > v1.yml`, `hub survivorship adopt v1.yml --reason …`",
         )
     op.execute("DROP VIEW core.disagreement; DROP TABLE ops.survivorship")
     if op.get_bind().scalar(sa.text("SELECT EXISTS (SELECT FROM ops.published WHERE cause = 'policy')")):
