@@ -132,8 +132,10 @@ def show(
         print_json([{**asdict(a), "policy": a.policy.model_dump(mode="json")} for a in found])
         return
     table = _table("版本\nversion", "始于发布\nsince publication", "采用人\nadopted by", "时间\nat", "理由\nreason")
-    for a in found:
-        table.add_row(str(a.policy.version), str(a.publication), a.adopted_by, f"{a.adopted_at:%Y-%m-%d %H:%M}", a.reason or "")
+    for n, a in enumerate(found):
+        # of two of one publication the higher version counts
+        since = "从未 never" if n and a.publication == found[n - 1].publication else str(a.publication)
+        table.add_row(str(a.policy.version), since, a.adopted_by, f"{a.adopted_at:%Y-%m-%d %H:%M}", a.reason or "")
     screen().print(table)
     print(as_file(found[0].policy), end="")
     if survivorship.is_shipped_newer(found):
