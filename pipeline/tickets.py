@@ -28,6 +28,7 @@ NIGHT = "hub"  # who acts where no person does
 ESCALATED = "escalated"  # an event that is no state: whoever is asked besides, the ticket is as far as it was
 _UNDER_WAY = ("pending", "fetched", "landed", "parsed")
 _MISSING = ("应交付而未收到可用的交付", "a delivery that was due did not come in usable form")
+_JOINED = "并入较早的工单 its rows are on an earlier ticket"
 _KEY_REPEATED = ("主键重复", "the key came more than once")
 
 
@@ -185,7 +186,7 @@ def escalated(connection: sa.Connection, settings: Settings, day: date) -> int:
         return 0
     tickets.lock(connection)
     counts = {(g.stem, g.rule_id, g.opened_date): _counts(g) for g in tickets.groups(connection)}
-    for one in old:
+    for one in old:  # what is not closed adds up to something
         detail = {**counts[(one.stem, one.rule_id, one.opened_date)], "owner": settings.ticket_escalation_owner}
         tickets.note(connection, one.ticket_id, ESCALATED, day, NIGHT, detail)
     return len(old)
@@ -206,7 +207,8 @@ def is_missing(contract: Contract, intake: ledger.Intake, settings: Settings, no
 def _keep(connection: sa.Connection, settings: Settings, contract: Contract, day: date, words: str | None = None) -> None:
     """Write down tickets that are new, with some words on them, and states that changed."""
     known = {(t.rule_id, t.opened_date): t for t in tickets.stored(connection, stem=contract.stem)}
-    for group in tickets.groups(connection, contract.stem):
+    groups = tickets.groups(connection, contract.stem)
+    for group in groups:
         ticket = known.get((group.rule_id, group.opened_date))
         if ticket is None:
             ticket_id = _open(connection, settings, contract, group)
@@ -217,6 +219,16 @@ def _keep(connection: sa.Connection, settings: Settings, contract: Contract, day
         state = _state(before, detail, group)
         if state is not None:
             tickets.note(connection, ticket_id, state, group.proved_date or day if state is State.CLOSED else day, NIGHT, _counts(group))
+    # A key that failed, passed and failed again is on two tickets; where the proof between them falls, it is on the earlier one alone.
+    for key in known.keys() - {(g.rule_id, g.opened_date) for g in groups}:
+        if known[key].state != State.CLOSED:
+            empty = _empty(known[key])
+            tickets.note(connection, known[key].ticket_id, State.CLOSED, day, NIGHT, {**_counts(empty), "words": _JOINED})
+
+
+def _empty(ticket: Stored) -> Group:
+    """What a ticket adds up to whose rows are all on an earlier one."""
+    return Group(ticket.stem, ticket.rule_id, ticket.opened_date, ticket.stage, ticket.field, None, 0, 0, 0, 0, 0, None)
 
 
 def _state(before: State, detail: dict[str, Any], group: Group) -> State | None:
@@ -266,7 +278,7 @@ def _titles(connection: sa.Connection, contract: Contract, group: Group) -> tupl
 
 def _as_of(settings: Settings, day: date, stored: Stored, group: Group, agency_zh: str) -> Ticket:
     is_closed = group.open == 0
-    closed_date = group.proved_date if is_closed else None
+    closed_date = (group.proved_date or stored.state_date) if is_closed else None
     is_escalated = stored.escalated_date is not None and stored.escalated_date <= day
     age = working_days(settings).between(group.opened_date, closed_date or day)
     return Ticket(
@@ -287,9 +299,14 @@ def listed(connection: sa.Connection, settings: Settings, *, stem: str | None = 
     contracts = readable_contracts()
     found = {(g.stem, g.rule_id, g.opened_date): g for g in tickets.groups(connection, stem)}
     return [
-        _as_of(settings, day, t, found[key], contracts[t.stem].agency_zh if t.stem in contracts else "")
+        _as_of(
+            settings,
+            day,
+            t,
+            found.get((t.stem, t.rule_id, t.opened_date)) or _empty(t),
+            contracts[t.stem].agency_zh if t.stem in contracts else "",
+        )
         for t in tickets.stored(connection, stem=stem)
-        if (key := (t.stem, t.rule_id, t.opened_date)) in found
     ]
 
 
@@ -300,10 +317,10 @@ def find(connection: sa.Connection, settings: Settings, ticket_id: str) -> tuple
         ConfigError: there is none of that number.
     """
     for stored in tickets.stored(connection, ticket_id=ticket_id):
-        for group in tickets.groups(connection, stored.stem):
-            if (group.rule_id, group.opened_date) == (stored.rule_id, stored.opened_date):
-                contract = readable_contracts().get(stored.stem)
-                return _as_of(settings, ledger.today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
+        found = {(g.rule_id, g.opened_date): g for g in tickets.groups(connection, stored.stem)}
+        group = found.get((stored.rule_id, stored.opened_date)) or _empty(stored)
+        contract = readable_contracts().get(stored.stem)
+        return _as_of(settings, ledger.today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
     raise ConfigError(f"there is no ticket {ticket_id!r}", where="TICKET", next_step="see `hub ticket list --all`")
 
 

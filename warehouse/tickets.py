@@ -40,7 +40,7 @@ class Stored:
     """A ticket as it was opened, with the last state it was given.
 
     Attributes:
-        escalated_date: business date of the night that escalated it since it was last closed; None = none did.
+        escalated_date: business date of the night that escalated it since it was last opened; None = none did.
         escalated_to: who was asked then, beside the agency.
     """
 

@@ -364,6 +364,34 @@ def test_nothing_more_is_asked_about_rows_of_a_delivery_that_was_withdrawn(desk:
     balanced(desk)
 
 
+def test_a_key_that_failed_again_is_on_its_first_ticket_alone_when_the_proof_between_falls(desk: Hub, command: Callable[..., Told]) -> None:
+    correct(desk, "health", [corrections.ALL])
+    for night in (2, 3):
+        desk.night(night, only="health")
+    rows = one(desk, HEALTH).rows
+    with database.engine(desk.settings).begin() as connection:
+        by_day = {d.business_date.day: d.delivery_id for d in landing.deliveries(connection, stem="health")}
+        connection.execute(
+            sa.text(
+                "INSERT INTO quarantine.item (stem, rule_id, stage, field, delivery_id, row_number, key_ref) SELECT stem, rule_id, stage, field,"
+                " CAST(:third AS uuid), row_number, key_ref FROM quarantine.item WHERE stem = 'health' AND rule_id = 'illness_class_required'"
+            ),
+            {"third": by_day[3]},
+        )
+        tickets._keep(connection, desk.settings, load_contract("health"), date(2026, 3, 3))
+    second = "health.illness_class_required.20260303"
+    assert (one(desk, HEALTH).state, one(desk, second).state, one(desk, second).open) == (State.CLOSED, State.OPEN, rows)
+    tried = rulings.withdraw(desk.settings, by_day[2], dry_run=True)
+    rulings.withdraw(desk.settings, by_day[2], reason="a file of another county", confirm=tried.confirm)
+    first, joined = one(desk, HEALTH), one(desk, second)
+    assert (first.state, first.open, first.again) == (State.REOPENED, rows, rows)
+    assert (joined.state, joined.rows, joined.closed_date) == (State.CLOSED, 0, date(2026, 3, 3))
+    assert "并入较早的工单" in command("ticket", "show", second).out
+    balanced(desk)
+    desk.night(24, only="health")
+    assert one(desk, HEALTH).is_escalated and not one(desk, second).is_escalated
+
+
 def balanced(hub: Hub) -> None:
     with database.engine(hub.settings).connect() as connection:
         assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
