@@ -77,9 +77,17 @@ class Verdict:
         return tuple(r for r in self.results if not r.passed and r.severity == "critical")
 
 
+_SQL = "great_expectations.execution_engine.sqlalchemy_execution_engine"
+_TELLS_TRACEBACKS = (_SQL, "great_expectations.expectations.metrics.map_metric_provider.map_condition_auxilliary_methods")
+# Errors that say something of the server and nothing of the rows.
+_OF_THE_SERVER = ("OperationalError", "InterfaceError")
+
+
 @cache
 def _context(url: str) -> tuple[EphemeralDataContext, Any]:
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    for name in _TELLS_TRACEBACKS:  # they come back with the results
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="great_expectations")
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False}  # type: ignore[assignment]
@@ -94,18 +102,29 @@ def _evaluate(found: Sequence[Rule], url: str, schema: str, table: str) -> list[
     try:
         asset = source.add_table_asset(name=name, table_name=table, schema_name=schema)
     except TestConnectionError:
-        raise ServiceError(
-            "the gate does not reach PostgreSQL", where="warehouse", next_step="see `hub services`; running the same again is harmless"
-        ) from None
+        raise _gone("the gate does not reach PostgreSQL") from None
     try:
         batch = asset.add_batch_definition_whole_table("all").get_batch()
         suite = ExpectationSuite(name=name, expectations=[r.expectation.copy(update={"meta": {"rule": r.rule_id}}) for r in found])
         # Not by a validation definition: it keeps suite, definition and results in stores of its own, and nobody reads them there.
         outcome = batch.validate(suite, result_format=_RESULT_FORMAT)
+        if any(name in told for r in outcome.results for told in _raised(r) for name in _OF_THE_SERVER):
+            raise _gone("PostgreSQL went away while the gate judged")
         by_rule = {r.expectation_config.meta["rule"]: r for r in outcome.results if r.expectation_config}
         return [by_rule[r.rule_id] for r in found]
     finally:
         source.delete_asset(name)
+
+
+def _gone(what: str) -> ServiceError:
+    return ServiceError(what, where="warehouse", next_step="see `hub services`; running the same again is harmless")
+
+
+def _raised(outcome: Any) -> list[str]:
+    """Tracebacks of what went wrong where a rule could not be judged; none where it was."""
+    told = outcome.exception_info or {}
+    each = [told, *(e for e in told.values() if isinstance(e, dict))]  # of the rule, or of each metric it needs
+    return [f"{e.get('exception_traceback')} {e.get('exception_message')}" for e in each if e.get("raised_exception")]
 
 
 def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
@@ -113,9 +132,7 @@ def _result(rule: Rule, outcome: Any) -> list[RuleResult]:
     unexpected, evaluated = found.get("unexpected_count"), found.get("element_count")
     if unexpected is None and rule.fails is not None:
         unexpected = 0  # no row meets the rule's condition
-    raised = outcome.exception_info and any(
-        (e.get("raised_exception") if isinstance(e, dict) else False) for e in [outcome.exception_info, *outcome.exception_info.values()]
-    )
+    raised = bool(_raised(outcome))
     severity = "critical" if raised else rule.severity  # a rule that could not be judged has not been passed
     is_met = bool(outcome.success)
     if not is_met and not raised and rule.ordinary_share is not None:

@@ -7,9 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from expectations.gate import Verdict
 from expectations.rules import Circumstances, rules
+from hub.errors import ServiceError
 from schemas.contract import Field
 from tests.expectations.conftest import NIGHT, STEMS, Desk, recorded
 
@@ -154,3 +156,21 @@ def test_an_empty_delta_is_a_quiet_night(desk: Desk, stem: str) -> None:
     delivery = recorded(stem)
     verdict = desk.judge(delivery.contract, delivery.raw.head(0), scope="delta", recent_volumes=(20,) * 6)
     assert verdict.state == "accepted", held_for(verdict)
+
+
+def test_a_server_that_goes_away_while_the_gate_judges_is_no_verdict(desk: Desk) -> None:
+    """Held for every rule, it would be asked of the agency on as many tickets."""
+    delivery = recorded("education")
+
+    def end_session(conn: sa.Connection, _cursor: object, statement: str, *_: object) -> None:
+        if conn.engine is not desk.engine and "count(" in statement.lower():
+            with desk.engine.begin() as other:
+                other.execute(sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", end_session)
+    try:
+        with pytest.raises(ServiceError, match="went away while the gate judged"):
+            desk.judge(delivery.contract, delivery.raw)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", end_session)
+    assert desk.judge(delivery.contract, delivery.raw).state in ("accepted", "held")
