@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from benchmarks.clean_hub import history
 from pipeline import erasure, review, rulings, run
 from tests import oracle
 from tests.conftest import Hub
@@ -254,7 +255,7 @@ class Trial:
         assert night is not None
         uneven = oracle.imbalance(run.report(hub.settings, night.business_date).sources)
         assert not uneven, uneven
-        return Outcome(hub.fingerprint(), tuple(hub.quarantine_history()), tuple(self._killable.left(hub, self._folder)))
+        return Outcome(hub.fingerprint(), tuple(history(hub)), tuple(self._killable.left(hub, self._folder)))
 
     def _strike(self, victim: str, delay_s: float) -> tuple[bool, list[str]]:
         """Kill somebody so long after the command was typed: whether it was not through yet, and what it ended with that it should not."""
