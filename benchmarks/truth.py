@@ -39,18 +39,23 @@ def score(frame: pl.DataFrame, found: str, true: str) -> dict[str, float]:
     return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / max(precision + recall, 1e-12)}
 
 
-def evaluate(settings: Settings) -> dict[str, dict[str, float]]:
-    """Scores of persons (over records) and both kinds of households (over persons)."""
+def _records(settings: Settings, connection: sa.Connection) -> pl.DataFrame:
+    """Records of the pool: whose each is there, and whose in truth."""
     night = clock.current_night(settings)
     truth = pl.concat([agency.truth(c, night, settings).with_columns(stem=pl.lit(stem)) for stem, c in load_contracts().items()])
+    links = connection.execute(
+        sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)")
+    )
+    found = pl.DataFrame(links.all(), schema=["stem", "record_key", "person_id"], orient="row")
+    return found.join(truth, on=["stem", "record_key"])
+
+
+def evaluate(settings: Settings) -> dict[str, dict[str, float]]:
+    """Scores of persons (over records) and both kinds of households (over persons)."""
     with database.engine(settings).connect() as connection:
-        links = connection.execute(
-            sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)")
-        )
-        found = pl.DataFrame(links.all(), schema=["stem", "record_key", "person_id"], orient="row")
+        records = _records(settings, connection)
         members = connection.execute(sa.text("SELECT person_id::text, kind, household_id::text FROM core.household_member"))
         homes = pl.DataFrame(members.all(), schema=["person_id", "kind", "household_id"], orient="row")
-    records = found.join(truth, on=["stem", "record_key"])
     scores = {"persons": score(records, "person_id", "true_person_id")}
     persons = records.unique("true_person_id", keep="first", maintain_order=True)
     for kind in ("registered", "living"):
@@ -61,15 +66,13 @@ def evaluate(settings: Settings) -> dict[str, dict[str, float]]:
 
 def golden(settings: Settings, policy: Survivorship) -> dict[str, float]:
     """Share of the golden values there are that are right, by attribute, of persons that are one person in truth."""
-    night, columns = clock.current_night(settings), list(survivorship.COLUMNS)
-    truth = pl.concat([agency.truth(c, night, settings).with_columns(stem=pl.lit(stem)) for stem, c in load_contracts().items()])
-    people = agency.people(settings, night).with_columns(address=places.addresses("place"), area_code=places.area_codes("place"))
+    columns = list(survivorship.COLUMNS)
+    people = agency.people(settings, clock.current_night(settings)).with_columns(
+        address=places.addresses("place"), area_code=places.area_codes("place")
+    )
     true = people.select("person", *(pl.col(c).cast(pl.String).alias(f"true_{c}") for c in columns))
     with database.engine(settings).connect() as connection:
-        links = connection.execute(
-            sa.text("SELECT r.stem, r.record_key, l.person_id::text FROM identity.link l JOIN identity.record r USING (record_id)")
-        )
-        found = pl.DataFrame(links.all(), schema=["stem", "record_key", "person_id"], orient="row")
+        records = _records(settings, connection)
         text = ", ".join(f"g.{c}::text" for c in columns)
         rows = connection.execute(
             sa.text(
@@ -78,7 +81,7 @@ def golden(settings: Settings, policy: Survivorship) -> dict[str, float]:
             )
         )
         told = pl.DataFrame(rows.all(), schema=dict.fromkeys(("person_id", *columns), pl.String), orient="row")
-    whose = found.join(truth, on=["stem", "record_key"]).group_by("person_id").agg(pl.col("true_person_id").unique())
+    whose = records.group_by("person_id").agg(pl.col("true_person_id").unique())
     whose = whose.filter(pl.col("true_person_id").list.len() == 1).select("person_id", person=pl.col("true_person_id").list.first())
     both = told.join(whose.with_columns(pl.col("person").cast(pl.Int64)), on="person_id").join(true, on="person")
     shares = {}

@@ -185,10 +185,8 @@ def escalated(connection: sa.Connection, settings: Settings, day: date) -> int:
     if not old:
         return 0
     tickets.lock(connection)
-    counts = {(g.stem, g.rule_id, g.opened_date): _counts(g) for g in tickets.groups(connection)}
-    for one in old:  # what is not closed adds up to something
-        detail = {**counts[(one.stem, one.rule_id, one.opened_date)], "owner": settings.ticket_escalation_owner}
-        tickets.note(connection, one.ticket_id, ESCALATED, day, NIGHT, detail)
+    for one, group in _summed(connection, old):
+        tickets.note(connection, one.ticket_id, ESCALATED, day, NIGHT, {**_counts(group), "owner": settings.ticket_escalation_owner})
     return len(old)
 
 
@@ -276,6 +274,14 @@ def _titles(connection: sa.Connection, contract: Contract, group: Group) -> tupl
 # -- what people ask and say ---------------------------------------------------------------------------------------------------------------
 
 
+def _summed(connection: sa.Connection, kept: list[Stored]) -> list[tuple[Stored, Group]]:
+    """Tickets, each with what it adds up to."""
+    sources = {t.stem for t in kept}
+    groups = tickets.groups(connection, min(sources) if len(sources) == 1 else None)
+    found = {(g.stem, g.rule_id, g.opened_date): g for g in groups}
+    return [(t, found.get((t.stem, t.rule_id, t.opened_date)) or _empty(t)) for t in kept]
+
+
 def _as_of(settings: Settings, day: date, stored: Stored, group: Group, agency_zh: str) -> Ticket:
     is_closed = group.open == 0
     closed_date = (group.proved_date or stored.state_date) if is_closed else None
@@ -297,16 +303,9 @@ def listed(connection: sa.Connection, settings: Settings, *, stem: str | None = 
     """
     day = day or ledger.today(settings, connection)
     contracts = readable_contracts()
-    found = {(g.stem, g.rule_id, g.opened_date): g for g in tickets.groups(connection, stem)}
     return [
-        _as_of(
-            settings,
-            day,
-            t,
-            found.get((t.stem, t.rule_id, t.opened_date)) or _empty(t),
-            contracts[t.stem].agency_zh if t.stem in contracts else "",
-        )
-        for t in tickets.stored(connection, stem=stem)
+        _as_of(settings, day, one, group, contracts[one.stem].agency_zh if one.stem in contracts else "")
+        for one, group in _summed(connection, tickets.stored(connection, stem=stem))
     ]
 
 
@@ -316,9 +315,7 @@ def find(connection: sa.Connection, settings: Settings, ticket_id: str) -> tuple
     Raises:
         ConfigError: there is none of that number.
     """
-    for stored in tickets.stored(connection, ticket_id=ticket_id):
-        found = {(g.rule_id, g.opened_date): g for g in tickets.groups(connection, stored.stem)}
-        group = found.get((stored.rule_id, stored.opened_date)) or _empty(stored)
+    for stored, group in _summed(connection, tickets.stored(connection, ticket_id=ticket_id)):
         contract = readable_contracts().get(stored.stem)
         return _as_of(settings, ledger.today(settings, connection), stored, group, contract.agency_zh if contract else ""), group
     raise ConfigError(f"there is no ticket {ticket_id!r}", where="TICKET", next_step="see `hub ticket list --all`")

@@ -119,6 +119,24 @@ def items(hub: Hub, number: str) -> list[dict[str, object]]:
         return ledger.proofs(connection, tickets.find(connection, hub.settings, number)[1])
 
 
+def balanced(hub: Hub) -> None:
+    """The books of quarantine: what ever came in is open, passed or withdrawn."""
+    with database.engine(hub.settings).connect() as connection:
+        assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
+
+
+def delivered(hub: Hub, day: int) -> str:
+    """What the health commission delivered on a day of March."""
+    with database.engine(hub.settings).connect() as connection:
+        return next(d.delivery_id for d in landing.deliveries(connection, stem="health") if d.business_date == date(2026, 3, day))
+
+
+def withdraw(hub: Hub, delivery_id: str) -> None:
+    """Take a delivery out as its dry run says."""
+    tried = rulings.withdraw(hub.settings, delivery_id, dry_run=True)
+    rulings.withdraw(hub.settings, delivery_id, reason="a file of another county", confirm=tried.confirm)
+
+
 def correct(hub: Hub, stem: str, keys: list[str]) -> None:
     """The agency puts records right at its source, from the next night on."""
     assert corrections.correct(hub.settings, stem, keys, clock.current_night(hub.settings) + 1) == len(keys)
@@ -273,8 +291,7 @@ def test_rows_of_a_delivery_that_another_took_the_place_of_leave_quarantine_but_
     assert desk.quarantined("education", day) == []
     (ticket,) = [t for t in desk.tickets(stem="education").values() if t.opened_date == day]
     assert (ticket.rule_id, ticket.state, ticket.passed) == ("not_date", State.CLOSED, ticket.rows)
-    with database.engine(desk.settings).connect() as connection:
-        assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
+    balanced(desk)
 
 
 # -- what is left lying, and proofs that fall ----------------------------------------------------------------------------------------------
@@ -319,8 +336,7 @@ def test_a_ticket_opens_again_when_the_delivery_that_proved_it_is_withdrawn_and_
     desk.night(2, only="health")
     closed = one(desk, HEALTH)
     assert closed.state is State.CLOSED and closed.passed > 0
-    with database.engine(desk.settings).connect() as connection:
-        proving = next(d.delivery_id for d in landing.deliveries(connection, stem="health") if d.business_date == date(2026, 3, 2))
+    proving = delivered(desk, 2)
     tried = rulings.withdraw(desk.settings, proving, dry_run=True)
     assert tried.after["to_be_mended"] - tried.before["to_be_mended"] >= closed.passed
     assert one(desk, HEALTH).state is State.CLOSED, "a dry run opens nothing"
@@ -340,21 +356,17 @@ def test_a_later_delivery_proves_what_a_withdrawn_one_had_proved(desk: Hub) -> N
     desk.night(2, only="health")
     assert one(desk, HEALTH).closed_date == date(2026, 3, 2)
     desk.night(32, only="health")
-    with database.engine(desk.settings).connect() as connection:
-        proving = next(d.delivery_id for d in landing.deliveries(connection, stem="health") if d.business_date == date(2026, 3, 2))
-    tried = rulings.withdraw(desk.settings, proving, dry_run=True)
-    rulings.withdraw(desk.settings, proving, reason="a file of another county", confirm=tried.confirm)
+    proving = delivered(desk, 2)
+    withdraw(desk, proving)
     proved = one(desk, HEALTH)
     assert (proved.state, proved.open, proved.closed_date) == (State.CLOSED, 0, date(2026, 4, 1))
     balanced(desk)
 
 
 def test_nothing_more_is_asked_about_rows_of_a_delivery_that_was_withdrawn(desk: Hub, command: Callable[..., Told]) -> None:
-    with database.engine(desk.settings).connect() as connection:
-        first = landing.deliveries(connection, stem="health")[0].delivery_id
+    first = delivered(desk, 1)
     n_rows = one(desk, HEALTH).rows
-    tried = rulings.withdraw(desk.settings, first, dry_run=True)
-    rulings.withdraw(desk.settings, first, reason="a file of another county", confirm=tried.confirm)
+    withdraw(desk, first)
     ended = one(desk, HEALTH)
     assert (ended.state, ended.open, ended.withdrawn) == (State.CLOSED, 0, n_rows)
     assert {i["proof_kind"] for i in items(desk, HEALTH)} == {"taken_out"} and "已收回 taken out" in command("ticket", "show", HEALTH).out
@@ -370,19 +382,17 @@ def test_a_key_that_failed_again_is_on_its_first_ticket_alone_when_the_proof_bet
         desk.night(night, only="health")
     rows = one(desk, HEALTH).rows
     with database.engine(desk.settings).begin() as connection:
-        by_day = {d.business_date.day: d.delivery_id for d in landing.deliveries(connection, stem="health")}
         connection.execute(
             sa.text(
                 "INSERT INTO quarantine.item (stem, rule_id, stage, field, delivery_id, row_number, key_ref) SELECT stem, rule_id, stage, field,"
                 " CAST(:third AS uuid), row_number, key_ref FROM quarantine.item WHERE stem = 'health' AND rule_id = 'illness_class_required'"
             ),
-            {"third": by_day[3]},
+            {"third": delivered(desk, 3)},
         )
         tickets._keep(connection, desk.settings, load_contract("health"), date(2026, 3, 3))
     second = "health.illness_class_required.20260303"
     assert (one(desk, HEALTH).state, one(desk, second).state, one(desk, second).open) == (State.CLOSED, State.OPEN, rows)
-    tried = rulings.withdraw(desk.settings, by_day[2], dry_run=True)
-    rulings.withdraw(desk.settings, by_day[2], reason="a file of another county", confirm=tried.confirm)
+    withdraw(desk, delivered(desk, 2))
     first, joined = one(desk, HEALTH), one(desk, second)
     assert (first.state, first.open, first.again) == (State.REOPENED, rows, rows)
     assert (joined.state, joined.rows, joined.closed_date) == (State.CLOSED, 0, date(2026, 3, 3))
@@ -390,11 +400,6 @@ def test_a_key_that_failed_again_is_on_its_first_ticket_alone_when_the_proof_bet
     balanced(desk)
     desk.night(24, only="health")
     assert one(desk, HEALTH).is_escalated and not one(desk, second).is_escalated
-
-
-def balanced(hub: Hub) -> None:
-    with database.engine(hub.settings).connect() as connection:
-        assert all(b.unaccounted == 0 and b.opened == b.open + b.passed + b.withdrawn for b in warehouse_items.books(connection))
 
 
 # -- the scorecard -------------------------------------------------------------------------------------------------------------------------
@@ -538,11 +543,10 @@ def test_a_dispute_goes_on_when_the_delivery_that_answered_it_is_withdrawn_and_e
     )
     desk.night(night, only="health")
     answering = all_disputes(desk)[0].delivery_id or ""
-    tried = rulings.withdraw(desk.settings, answering, dry_run=True)
+    rulings.withdraw(desk.settings, answering, dry_run=True)
     assert [d.outcome for d in all_disputes(desk)] == ["answered"], "a dry run opens nothing"
     for n_times in (1, 2):
-        tried = rulings.withdraw(desk.settings, answering, dry_run=True)
-        rulings.withdraw(desk.settings, answering, reason="a file of another county", confirm=tried.confirm)
+        withdraw(desk, answering)
         *ended, again = all_disputes(desk)
         assert [d.outcome for d in ended] == ["answered"] * n_times
         assert (again.outcome, again.continues, again.asker, again.reason) == (None, ended[-1].dispute_id, "本人", "outdated")
@@ -561,10 +565,7 @@ def test_a_dispute_that_was_refused_stays_refused_whatever_is_withdrawn(desk: Hu
     (first,) = disputes.open_dispute(desk.settings, person, "address", kind="objection", reason="outdated", asker="本人")
     disputes.end(desk.settings, first.dispute_id, "refused", actor="李工", words="经核实无误")
     desk.night(night, only="health")
-    with database.engine(desk.settings).connect() as connection:
-        newest = landing.deliveries(connection, stem="health")[0].delivery_id
-    tried = rulings.withdraw(desk.settings, newest, dry_run=True)
-    rulings.withdraw(desk.settings, newest, reason="a file of another county", confirm=tried.confirm)
+    withdraw(desk, delivered(desk, night))
     assert [d.outcome for d in all_disputes(desk)] == ["refused"]
 
 
