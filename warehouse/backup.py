@@ -467,12 +467,9 @@ def _is_there(settings: Settings) -> bool:
 @contextlib.contextmanager
 def _server(settings: Settings) -> Iterator[sa.Connection]:
     """The server's own database: where others are made, renamed and dropped."""
-    engine = sa.create_engine(
-        sa.make_url(database.url(settings)).set(database="postgres"), isolation_level="AUTOCOMMIT", hide_parameters=True
-    )
     try:
-        with engine.connect() as connection:
-            yield connection
+        with database.beside(settings, "postgres") as engine, engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
     except sa.exc.DBAPIError as error:
         state = getattr(error.orig, "pgcode", None)
         raise ServiceError(
@@ -480,8 +477,6 @@ def _server(settings: Settings) -> Iterator[sa.Connection]:
             where="database postgres",
             next_step="the account must be allowed to make databases and roles",
         ) from None
-    finally:
-        engine.dispose()
 
 
 def _load(settings: Settings, found: Manifest, folder: Path, name: str) -> None:
@@ -508,24 +503,20 @@ def _load(settings: Settings, found: Manifest, folder: Path, name: str) -> None:
 
 def _prove(settings: Settings, found: Manifest, name: str) -> None:
     """Count everything anew: rows of every table, and the fingerprint from every row."""
-    engine = sa.create_engine(sa.make_url(database.url(settings)).set(database=name), hide_parameters=True)
-    try:
-        with engine.begin() as connection:
-            rows = _rows(connection)
-            different = sorted(t for t in rows.keys() | found.rows.keys() if rows.get(t) != found.rows.get(t))
-            if not different and fingerprint.scanned(connection) != found.fingerprint:
-                different = ["fingerprint"]
-            if different:
-                raise ServiceError(
-                    "the restored pool is not the one backed up; nothing was put in place",
-                    where=", ".join(different),
-                    next_step="take another backup of the place",
-                )
-            disclosure.withdraw(connection)  # the sharing service applies its policy anew, with this installation's password
-            fences.give_up(connection)
-            connection.execute(sa.text("ANALYZE"))
-    finally:
-        engine.dispose()
+    with database.beside(settings, name) as engine, engine.begin() as connection:
+        rows = _rows(connection)
+        different = sorted(t for t in rows.keys() | found.rows.keys() if rows.get(t) != found.rows.get(t))
+        if not different and fingerprint.scanned(connection) != found.fingerprint:
+            different = ["fingerprint"]
+        if different:
+            raise ServiceError(
+                "the restored pool is not the one backed up; nothing was put in place",
+                where=", ".join(different),
+                next_step="take another backup of the place",
+            )
+        disclosure.withdraw(connection)  # the sharing service applies its policy anew, with this installation's password
+        fences.give_up(connection)
+        connection.execute(sa.text("ANALYZE"))
 
 
 def _put_back(settings: Settings, packed: dict[str, bytes], stamp: str) -> None:

@@ -27,11 +27,31 @@ _held: ContextVar[Mapping[str, Fence | None]] = ContextVar("held", default={})  
 
 @cache
 def _engine(url: str) -> sa.Engine:
+    found = _explained(sa.make_url(url))
+    sa.event.listen(found, "commit", still_ours)
+    return found
+
+
+def _explained(url: sa.URL) -> sa.Engine:
     # hide_parameters: bound values may be persons' values and must not reach an exception's text.
     found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     sa.event.listen(found, "handle_error", _explain)
-    sa.event.listen(found, "commit", still_ours)
     return found
+
+
+@contextlib.contextmanager
+def beside(settings: Settings, name: str) -> Iterator[sa.Engine]:
+    """Another database of the warehouse's server, which no run holds a fence of; its connections are closed at the end.
+
+    Raises:
+        ConfigError: the address of the warehouse is none.
+        ServiceError: nobody answers there, or the server goes away meanwhile.
+    """
+    found = _explained(sa.make_url(url(settings)).set(database=name))
+    try:
+        yield found
+    finally:
+        found.dispose()
 
 
 def still_ours(connection: sa.Connection, *, hold: bool = True) -> None:

@@ -5,14 +5,16 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from hub.errors import ConfigError, HubError
+from hub.errors import ConfigError, HubError, ServiceError
 from hub.settings import Settings
 from pipeline import erasure
 from sandbox import clock
@@ -178,6 +180,63 @@ def test_another_pools_backup_is_refused(sealed: Settings, taken: Path) -> None:
     other = Settings(**{**sealed.model_dump(), "pool_id": "another"})
     with pytest.raises(ConfigError, match="HUB_POOL_ID"):
         backup.restore(other, taken)
+
+
+# Of a restore over a pool that is there: what the server goes away at.
+BROKEN_OFF_AT = {
+    "a database for the pool is made": "CREATE DATABASE",
+    "its rows are counted": "SELECT count",
+    "its planner's figures are taken": "ANALYZE",
+    "the proof is committed": "COMMIT",
+    "the two change names": "BEGIN; ALTER DATABASE",
+}
+
+
+@contextmanager
+def broken_off_at(beginning: str, ended: Callable[[int], None]) -> Iterator[None]:
+    """Of the first sentence that begins so, end the connection just before the server gets it, unless it is one to the pool itself."""
+    struck = False
+
+    def strike(connection: sa.Connection, sentence: str) -> None:
+        nonlocal struck
+        if not struck and sentence.lstrip().startswith(beginning) and connection.engine.url.database != "hub":
+            struck = True
+            ended(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
+
+    def execute(connection: sa.Connection, _cursor: object, sentence: str, *_: object) -> None:
+        strike(connection, sentence)
+
+    def commit(connection: sa.Connection) -> None:
+        strike(connection, "COMMIT")
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", execute)
+    sa.event.listen(sa.Engine, "commit", commit)
+    try:
+        yield
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", execute)
+        sa.event.remove(sa.Engine, "commit", commit)
+    assert struck, "nothing of the kind was said"
+
+
+@pytest.mark.parametrize("moment", BROKEN_OFF_AT)
+def test_a_server_that_goes_away_under_a_restore_is_told_in_one_sentence_and_the_pool_is_as_it_was(
+    hub: Hub, sealed: Settings, taken: Path, moment: str
+) -> None:
+    hub.restore("night_5")
+    server = psycopg2.connect(embedded.cluster(hub.settings).url().replace("+psycopg2", ""))
+    server.autocommit = True
+
+    def ended(process: int) -> None:
+        with server.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", (process,))
+
+    try:
+        with broken_off_at(BROKEN_OFF_AT[moment], ended), pytest.raises(ServiceError, match="does not answer or broke off"):
+            backup.restore(sealed, taken, replace=True)
+    finally:
+        server.close()
+    oracle.same_fingerprint(hub.fingerprint(), hub.reports[5].fingerprint)
 
 
 def test_a_pool_that_is_there_is_kept_under_another_name(hub: Hub, sealed: Settings, taken: Path) -> None:
