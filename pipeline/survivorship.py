@@ -69,7 +69,7 @@ def dry_run(settings: Settings, file: Path) -> Outcome:
     Raises:
         ConfigError: the pool is empty, or the file holds no policy that could be adopted.
     """
-    with database.engine(settings).connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+    with database.connected(database.engine(settings), isolation_level="REPEATABLE READ") as connection:
         policy, former, _ = _admitted(connection, settings, file)
         effect = survivorship.effect(connection, policy)
         connection.rollback()

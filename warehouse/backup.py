@@ -120,8 +120,7 @@ def take(settings: Settings, place: Path, told: Told = _quiet) -> Manifest:
         ServiceError: the disk is full, or a landed object is missing.
     """
     with _written(place), _room(place) as draft:
-        engine = database.engine(settings)
-        with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
+        with database.connected(database.engine(settings), isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
             if not connection.scalar(sa.text("SELECT to_regclass('ops.publication')")):
                 raise ConfigError("there is no warehouse yet", next_step="run a night first")
             snapshot = str(connection.scalar(sa.text("SELECT pg_export_snapshot()")))
@@ -468,8 +467,8 @@ def _is_there(settings: Settings) -> bool:
 def _server(settings: Settings) -> Iterator[sa.Connection]:
     """The server's own database: where others are made, renamed and dropped."""
     try:
-        with database.beside(settings, "postgres") as engine, engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with database.beside(settings, "postgres", isolation_level="AUTOCOMMIT") as engine, engine.connect() as connection:
+            yield connection
     except sa.exc.DBAPIError as error:
         state = getattr(error.orig, "pgcode", None)
         raise ServiceError(

@@ -32,22 +32,27 @@ def _engine(url: str) -> sa.Engine:
     return found
 
 
-def _explained(url: sa.URL) -> sa.Engine:
+def _explained(url: sa.URL, **options: Any) -> sa.Engine:
     # hide_parameters: bound values may be persons' values and must not reach an exception's text.
-    found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    found = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, **options)
     sa.event.listen(found, "handle_error", _explain)
     return found
 
 
 @contextlib.contextmanager
-def beside(settings: Settings, name: str) -> Iterator[sa.Engine]:
+def beside(settings: Settings, name: str, **options: Any) -> Iterator[sa.Engine]:
     """Another database of the warehouse's server, which no run holds a fence of; its connections are closed at the end.
+
+    Args:
+        settings: whose warehouse.
+        name: of the database.
+        options: of :func:`sqlalchemy.create_engine`.
 
     Raises:
         ConfigError: the address of the warehouse is none.
         ServiceError: nobody answers there, or the server goes away meanwhile.
     """
-    found = _explained(sa.make_url(url(settings)).set(database=name))
+    found = _explained(sa.make_url(url(settings)).set(database=name), **options)
     try:
         yield found
     finally:
@@ -158,9 +163,11 @@ def migrate(settings: Settings) -> None:
             disclosure.withdraw(connection)  # views and generated columns would hold the tables' columns fast
             command.upgrade(config, "head")
             connection.commit()
-        finally:
-            connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": lock_key("migrating")})
-            connection.commit()
+        except BaseException:
+            connection.invalidate()  # the session ends, and its lock with it; what is told is why, not what the session could not do any more
+            raise
+        connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), {"key": lock_key("migrating")})
+        connection.commit()
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,30 @@ def lock_key(work: str) -> int:
 
 
 @contextlib.contextmanager
+def connected(server: sa.Engine, **options: Any) -> Iterator[sa.Connection]:
+    """A connection whose isolation level, or what else the driver sets, is another than the engine's.
+
+    To set it, and to set it back, speaks with the server behind SQLAlchemy's back: the driver's own errors would reach the caller.
+
+    Args:
+        server: the engine.
+        options: of :meth:`sqlalchemy.Connection.execution_options`.
+
+    Raises:
+        ServiceError: the server went away.
+    """
+    try:
+        connection = server.connect().execution_options(**options)
+    except (psycopg2.OperationalError, psycopg2.InterfaceError):
+        raise _gone() from None
+    try:
+        yield connection
+    finally:
+        with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):  # of one that went away nothing is to be set back
+            connection.close()
+
+
+@contextlib.contextmanager
 def alone(settings: Settings, work: str) -> Iterator[None]:
     """Do a piece of work that only one run may do at one time. A run that holds it may enter it again.
 
@@ -217,12 +248,7 @@ def alone(settings: Settings, work: str) -> Iterator[None]:
         yield
         return
     key = lock_key(work)
-    try:
-        connection = engine(settings).connect().execution_options(isolation_level="AUTOCOMMIT")
-    except (psycopg2.OperationalError, psycopg2.InterfaceError):  # setting the level speaks with the server behind SQLAlchemy's back
-        raise _gone() from None
-    with contextlib.ExitStack() as held:
-        held.callback(_let_go, connection)
+    with connected(engine(settings), isolation_level="AUTOCOMMIT") as connection:
         if not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             raise _busy(work)
         fence: Fence | None = None
@@ -280,12 +306,6 @@ def number(work: str) -> int:
     """Which run of a work this is; 0 where it holds none, or the warehouse has no fences yet."""
     fence = _held.get().get(work)
     return fence.number if fence else 0
-
-
-def _let_go(connection: sa.Connection) -> None:
-    """Give back a connection whose isolation level was set. To set it back speaks with the server as well: one that went away is no loss."""
-    with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError):
-        connection.close()
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import psycopg2.errors
 import sqlalchemy as sa
 
+from warehouse import database
+
 # Whoever reads a table waits while it is written anew: a few seconds at the most for one that is no larger.
 AT_ONCE_BYTES = 64 * 2**20
 # All that asks for a table waits behind whoever waits to write it anew.
@@ -55,7 +57,7 @@ def measured(connection: sa.Connection, names: Collection[str]) -> list[Table]:
 
 def renew_figures(engine: sa.Engine) -> None:
     """Let the planner's figures be those of the rows there are now."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with database.connected(engine, isolation_level="AUTOCOMMIT") as connection:
         for name in tables(connection):
             if name != _FIGURES:
                 connection.execute(sa.text(f"ANALYZE {name}"))
@@ -78,7 +80,7 @@ def rewrite(engine: sa.Engine, found: Sequence[Table]) -> list[str]:
     Returns:
         Those that were written anew.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with database.connected(engine, isolation_level="AUTOCOMMIT") as connection:
         if not _is_past_for_all(connection):
             return []
         connection.execute(sa.text(f"SET lock_timeout = '{_WAIT_FOR_TABLE_S}s'"))
