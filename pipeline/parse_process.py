@@ -32,6 +32,8 @@ _BATCH_BYTES, _TIMES, _WHOLE_BYTES = 512 * _MIB, 8, 256 * _MIB
 _CGROUP = Path("/sys/fs/cgroup")
 # The kernel ends this process first, before any that holds more.
 _EXPENDABLE = "1000"
+# Where the dynamic loader gets no memory for a symbol it ends the process with this status; so does ours, without room for an answer.
+_NO_ROOM = 127
 _one_at_a_time = threading.Lock()
 
 
@@ -97,7 +99,7 @@ def parse(settings: "Settings", delivery: "Delivery", day: date, progress: Liste
             if isinstance(answer, HubError):
                 raise answer
             return answer
-    if child.returncode < 0:  # a library that gets no memory aborts; the kernel kills
+    if child.returncode < 0 or child.returncode == _NO_ROOM:  # a library that gets no memory aborts; the kernel kills
         raise no_memory(settings, delivery, day)
     raise ServiceError(
         f"the parse's process ended with status {child.returncode}",
@@ -149,8 +151,11 @@ def main() -> None:
         answer = error
     except BaseException as error:  # where a library written in Rust panics, it is no Exception
         answer = HubError(unforeseen(error), next_step="running the same again is harmless")
-    pickle.dump(answer, answers)
-    answers.flush()
+    try:
+        pickle.dump(answer, answers)
+        answers.flush()
+    except MemoryError:
+        os._exit(_NO_ROOM)
     os._exit(0)
 
 

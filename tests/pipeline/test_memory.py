@@ -3,7 +3,9 @@
 import contextlib
 import json
 import subprocess
+import sys
 from datetime import date
+from pathlib import Path
 
 import psutil
 import pytest
@@ -90,6 +92,29 @@ def test_where_memory_is_short_a_delivery_is_parsed_apart_to_the_same_pool(borro
     sources = hub.night(2).sources
     assert sorted(apart) == sorted(stem for stem, books in sources.items() if books["state"] == "ok")
     oracle.same_fingerprint(hub.fingerprint(), hub.reports[2].fingerprint)
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [
+        pytest.param("exit 127", TOLD, id="the loader found no memory for a symbol"),
+        pytest.param("kill -ABRT $$", TOLD, id="a library aborted"),
+        pytest.param("exit 3", "the parse's process ended with status 3", id="another reason, which is not told as memory"),
+    ],
+)
+def test_a_parse_that_ends_without_an_answer_says_what_is_known_of_why(
+    borrowed: Hub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ending: str, told: str
+) -> None:
+    hub = borrowed
+    hub.restore("night_1")
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{ending}\n", encoding="ascii")
+    python.chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(parse_process, "is_needed", lambda *_: True)
+        patched.setattr(sys, "executable", str(python))
+        sources = hub.night(2, only="health").sources
+    assert (sources["health"]["state"], sources["health"]["error"]) == ("failed", told)
 
 
 def test_an_allocation_that_fails_in_the_nights_own_process_is_told_as_well(borrowed: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
