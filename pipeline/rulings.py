@@ -148,11 +148,13 @@ class Release:
 
     Attributes:
         night: the night it belongs to, as it stands now.
+        stem: its source.
         withdrawals: where more keys would be withdrawn than may be; empty = nowhere, or it was confirmed and is let in.
         confirm: code by which another person confirms exactly these; None = nothing waits for it.
     """
 
     night: run.NightReport
+    stem: str
     withdrawals: tuple[turnover.Group, ...]
     confirm: str | None
 
@@ -193,17 +195,17 @@ def release(settings: Settings, delivery: str, *, reason: str = "", by: str | No
             if not is_under_way:
                 asked = _ruled(connection, found, reason=reason, by=by, confirm=confirm)
                 if asked is not None:
-                    return Release(run.report(settings, found.business_date), *asked)
+                    return Release(run.report(settings, found.business_date), found.stem, *asked)
                 # With the ruling, so that a release that is broken off is seen to be under way.
                 ledger.note(connection, intake.business_date, intake.stem, state="landed")
         night = run.replay(settings, found.delivery_id)
         with database.engine(settings).begin() as connection:
             if night.sources[found.stem]["state"] != "held":
-                return Release(night, (), None)
+                return Release(night, found.stem, (), None)
             groups, code = _waiting(connection, found.delivery_id)
             if intake.state == "withdrawn":  # it stays out, and its night does not ask the agency again
                 ledger.note(connection, intake.business_date, intake.stem, state="withdrawn")
-        return Release(run.report(settings, found.business_date), groups, code)
+        return Release(run.report(settings, found.business_date), found.stem, groups, code)
 
 
 def _ruled(

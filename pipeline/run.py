@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import partial
 from typing import Any, Protocol
 
-from hub.errors import ConfigError, HubError, TakenOver
+from hub.errors import ConfigError, GateHeld, HubError, SourceError, TakenOver
 from hub.progress import Progress
 from hub.settings import Settings
 from pipeline import steps
@@ -20,6 +20,8 @@ from warehouse import database, landing, ledger
 # Sources in work at one time: agencies are waited for, while PostgreSQL, the gate and this process each keep a core busy.
 _SIDE_BY_SIDE = 5
 _BOOKS = ("delivered", "rejected", "quarantined", "unchanged", "inserted", "updated", "past", "erased", "withdrawn")
+# States of a source after a run that call for nobody.
+_AS_IT_SHOULD = ("ok", "not_due", "withdrawn")
 
 
 class Keeper(Protocol):
@@ -57,6 +59,7 @@ class NightReport:
 
     Attributes:
         seconds: per verb, added up over the sources; as sources run side by side, the sum may exceed the night's own length.
+        only: the one source that was run; None = all, or none.
     """
 
     night: str
@@ -65,10 +68,18 @@ class NightReport:
     households: int
     fingerprint: str
     seconds: dict[str, float]
+    only: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
+
+    def exit_code(self, stem: str) -> int:
+        """How a source stands, as an exit status: 0 as a night should leave it, 3 it failed, 4 it was held or is still on its way."""
+        state = self.sources[stem]["state"]
+        if state in _AS_IT_SHOULD:
+            return 0
+        return SourceError.exit_code if state == "failed" else GateHeld.exit_code
 
 
 def run(
@@ -96,7 +107,7 @@ def run(
 
     with database.alone(settings, "night"):
         _through(settings, day, [only] if only else list(known), seconds, reporter or Reporter(), keeper)
-    return report(settings, day, seconds)
+    return replace(report(settings, day, seconds), only=only)
 
 
 def _through(

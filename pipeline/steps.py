@@ -6,8 +6,8 @@ that have come.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import date, datetime
 from functools import wraps
 from typing import Any
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 import connectors
 from connectors.delivery import Fetched, FetchRequest, Part
 from expectations import turnover
-from hub.errors import GateHeld, HubError, MergeError, SourceChanged, SourceUnavailable, TakenOver, no_room
+from hub.errors import AlreadyRunning, GateHeld, HubError, MergeError, ServiceError, SourceChanged, SourceUnavailable, TakenOver, no_room
 from hub.log import get_logger
 from hub.progress import Listener, Progress
 from hub.settings import Settings, get_settings, load_endpoint
@@ -44,7 +44,7 @@ from warehouse import (
 
 log = get_logger("night")
 Outcome = dict[str, Any]
-_DONE = ("not_due", "accepted", "withdrawn", "merged")  # held and failed are tried again from the beginning
+_DONE = ("not_due", "accepted", "withdrawn", "merged")  # held and failed are tried again from the beginning, but for what a service failed
 
 
 def _intake(settings: Settings, stem: str, day: date) -> ledger.Intake:
@@ -53,6 +53,23 @@ def _intake(settings: Settings, stem: str, day: date) -> ledger.Intake:
     if found is None:
         raise HubError(f"the night {day} is not open", where=stem, next_step=f"run `hub night --date {day}`")
     return found
+
+
+def _place(settings: Settings, stem: str, day: date) -> ledger.Intake:
+    """Where a verb finds the source: one that a local service failed stands where it stood before."""
+    found = _intake(settings, stem, day)
+    return replace(found, state=found.resumes_from or found.state)
+
+
+def _nothing_to_do(now: ledger.Intake) -> Outcome:
+    """What a verb gives whose work is done, or is not up yet.
+
+    Raises:
+        HubError: the source failed: a verb that is tried again by itself does not mend that, and shall not look as if it had.
+    """
+    if now.state == "failed":
+        raise HubError(now.error or "this source failed", where=now.error_where, next_step=now.next_step)
+    return {"state": now.state, "did": False}
 
 
 def _note(settings: Settings, day: date, stem: str, **values: Any) -> None:
@@ -75,26 +92,37 @@ def _verb(function: Callable[..., Outcome]) -> Callable[..., Outcome]:
     """Times a verb of one source and writes its failure into the ledger, whatever comes of it, unless another run took over."""
     verb = function.__name__
 
+    def failed(settings: Settings, day: date, stem: str, error: HubError) -> None:
+        state = "held" if isinstance(error, GateHeld) else "failed"
+        told = {"state": state, "error": error.message, "error_where": error.where, "next_step": error.next_step}
+        _note(settings, day, stem, unless=_DONE, keeps_place=isinstance(error, ServiceError), **told)
+        log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
+
     @wraps(function)
     def run(stem: str, day: date, settings: Settings | None = None, **options: Any) -> Outcome:
-        settings = settings or get_settings()
+        settings, is_told = settings or get_settings(), False
         started = time.perf_counter()
-        with database.alone(settings, f"source {stem}"):
-            log.debug(verb, source=stem, night=str(day), state="begun")
-            try:
-                with told_of_a_full_disk():
-                    outcome = function(stem, day, settings, **options)
-            except TakenOver:
-                raise
-            except HubError as error:
-                state = "held" if isinstance(error, GateHeld) else "failed"
-                told = {"state": state, "error": error.message, "error_where": error.where, "next_step": error.next_step}
-                _note(settings, day, stem, unless=_DONE, **told)
-                log.warning(verb, source=stem, night=str(day), state=state, error=error.message)
-                raise
-            seconds = time.perf_counter() - started
-            if outcome.get("did"):
-                _note(settings, day, stem, verb=verb, seconds=seconds)
+        try:
+            with database.alone(settings, f"source {stem}"):
+                log.debug(verb, source=stem, night=str(day), state="begun")
+                try:
+                    with told_of_a_full_disk():
+                        outcome = function(stem, day, settings, **options)
+                except TakenOver:
+                    raise
+                except HubError as error:
+                    failed(settings, day, stem, error)
+                    is_told = True
+                    raise
+                seconds = time.perf_counter() - started
+                if outcome.get("did"):
+                    _note(settings, day, stem, verb=verb, seconds=seconds)
+        except ServiceError as error:
+            # What holds the source, or writes its failure down, was itself cut off: by sessions of their own it is told, unless nobody answers.
+            if not is_told:
+                with suppress(ServiceError, AlreadyRunning), database.alone(settings, f"source {stem}"):
+                    failed(settings, day, stem, error)
+            raise
         log.info(verb, source=stem, night=str(day), seconds=round(seconds, 3), **outcome)
         return outcome
 
@@ -125,7 +153,7 @@ def fetch(stem: str, day: date, settings: Settings, *, progress: Listener | None
     Raises:
         SourceError: the agency could not be read as agreed.
     """
-    contract, now = load_contract(stem), _intake(settings, stem, day)
+    contract, now = load_contract(stem), _place(settings, stem, day)
     if now.state in (*_DONE, "landed", "parsed"):
         return {"state": now.state, "did": False}
     with database.engine(settings).connect() as connection:
@@ -164,9 +192,9 @@ def land(stem: str, day: date, settings: Settings) -> Outcome:
     Raises:
         SourceUnavailable: nothing was fetched.
     """
-    now = _intake(settings, stem, day)
+    now = _place(settings, stem, day)
     if now.state != "fetched":
-        return {"state": now.state, "did": False}
+        return _nothing_to_do(now)
     spool = landing.Spool(settings, stem, day, database.number(f"source {stem}"))
     spooled = spool.read()
     if spooled is None:
@@ -206,9 +234,9 @@ def parse(stem: str, day: date, settings: Settings, *, progress: Listener | None
         SourceChanged: the delivery is not what the contract says.
         ServiceError: memory ran out.
     """
-    now = _intake(settings, stem, day)
+    now = _place(settings, stem, day)
     if now.state != "landed":
-        return {"state": now.state, "did": False}
+        return _nothing_to_do(now)
     delivery = _delivery(settings, str(now.delivery_id))
     if parse_process.is_needed(settings, delivery.raw_bytes):
         return parse_process.parse(settings, delivery, day, progress)
@@ -282,9 +310,12 @@ def gate(stem: str, day: date, settings: Settings, *, keeper: Callable[[str, dat
     Raises:
         GateHeld: something critical failed; the last good delivery stays.
     """
-    contract, now = load_contract(stem), _intake(settings, stem, day)
+    contract, now = load_contract(stem), _place(settings, stem, day)
+    if now.state == "landed":  # its staged rows were lost, and the server went away again before they were back
+        parse(stem, day, settings)
+        now = _place(settings, stem, day)
     if now.state != "parsed":
-        return {"state": now.state, "did": False}
+        return _nothing_to_do(now)
     if keeper is not None:
         return keeper(stem, day)
     # Here, because Great Expectations takes seconds to load and nothing else needs it.
@@ -361,7 +392,7 @@ def _withdrawals(connection: sa.Connection, contract: Contract, day: date, deliv
 
 def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:
     """Parse again if staging was lost: a crash of the server empties unlogged tables."""
-    now = _intake(settings, contract.stem, day)
+    now = _place(settings, contract.stem, day)
     with database.engine(settings).connect() as connection:
         there = staging.height(connection, contract, day)
     if now.staged is None or there != now.staged:

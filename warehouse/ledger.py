@@ -14,7 +14,7 @@ from warehouse import hindsight
 
 _INTAKE = (
     "business_date, stem, state, scope, delivery_id::text, delivered, rejected, quarantined, unchanged, inserted, updated, past,"
-    " erased, keys_before, keys_kept, withdrawn, error, error_where, next_step, notices, seconds"
+    " erased, keys_before, keys_kept, withdrawn, error, error_where, next_step, resumes_from, notices, seconds"
 )
 _SETTABLE = frozenset(
     [
@@ -47,6 +47,7 @@ class Intake:
     Attributes:
         past: rows of a late delivery that say something of the past alone.
         erased: rows about persons who are erased by law.
+        resumes_from: of a failed source, the state it goes on from when it is tried again; None = it begins anew.
         notices: what differs from the contract without breaking it, each in Chinese and English.
     """
 
@@ -69,6 +70,7 @@ class Intake:
     error: str | None = None
     error_where: str | None = None
     next_step: str | None = None
+    resumes_from: str | None = None
     notices: list[list[str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -166,12 +168,14 @@ def note(
     verb: str | None = None,
     seconds: float | None = None,
     unless: Sequence[str] = (),
+    keeps_place: bool = False,
     **values: Any,
 ) -> None:
     """Set columns of an intake; `verb` and `seconds` add to its timings. A state without an error clears the error.
 
     Args:
         unless: states in which it is left as it is.
+        keeps_place: the state is `failed`, and tried again the source goes on from where it is now.
     """
     unknown = set(values) - _SETTABLE
     if unknown:
@@ -182,6 +186,10 @@ def note(
     sets = [f"{name} = CAST(:{name} AS {kinds[name]})" if name in kinds else f"{name} = :{name}" for name in values]
     if "notices" in values:
         values["notices"] = json.dumps(values["notices"], ensure_ascii=False)
+    if keeps_place:
+        sets.append("resumes_from = CASE state WHEN 'failed' THEN resumes_from ELSE state END")
+    elif "state" in values:
+        sets.append("resumes_from = NULL")
     timing = json.dumps({verb: round(seconds, 3)}) if verb and seconds is not None else "{}"
     connection.execute(
         sa.text(

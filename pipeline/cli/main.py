@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from hub import log
 from hub.dates import parse_date, shown
-from hub.errors import ConfigError, HubError, SourceError, unforeseen
+from hub.errors import ConfigError, GateHeld, HubError, unforeseen
 from hub.screen import plain_table, print_json, screen
 from hub.settings import Settings, get_settings, origin
 from pipeline.cli import (
@@ -133,10 +133,10 @@ def night(
     else:
         print_summary(console, settings, day)
         print_seconds(console, found.seconds, time.perf_counter() - started)
-    if source is not None and found.sources[source]["state"] == "failed":
-        raise typer.Exit(SourceError.exit_code)
-    if any(s["state"] in ("failed", "held") for s in found.sources.values()):
-        raise typer.Exit(4)
+    if source is not None and (status := found.exit_code(source)):
+        raise typer.Exit(status)
+    if any(s["state"] in ("failed", "held") or (source is None and found.exit_code(stem)) for stem, s in found.sources.items()):
+        raise typer.Exit(GateHeld.exit_code)
 
 
 @app.command()
@@ -239,6 +239,8 @@ def replay(delivery: Annotated[str, typer.Argument(help="Id of a landed delivery
         day = parse_date(found.night)
         assert day is not None
         print_summary(screen(), get_settings(), day)
+    if found.only is not None and (status := found.exit_code(found.only)):
+        raise typer.Exit(status)
 
 
 @app.command()

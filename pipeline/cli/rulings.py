@@ -84,6 +84,8 @@ def release(
             _print_withdrawals(found, delivery)
     if found.confirm is not None:
         raise typer.Exit(GateHeld.exit_code)
+    if status := found.night.exit_code(found.stem):
+        raise typer.Exit(status)
 
 
 def _print_withdrawals(found: "Release", delivery: str) -> None:

@@ -16,8 +16,10 @@ import sqlalchemy as sa
 
 from benchmarks.clean_hub import history
 from pipeline import erasure, review, rulings, run
+from sandbox import clock
 from tests import oracle
 from tests.conftest import Hub
+from tests.cut_off import cut_off
 from tests.pipeline.test_erasure import someone
 from tests.pipeline.test_judged_nights import _TIED, pair
 from tests.pipeline.test_kills import kill_server
@@ -28,9 +30,9 @@ from warehouse import backup, database, embedded, fingerprint, ledger, rollback
 Command = tuple[str, ...]
 # Who is killed, and of how many kills each gets one.
 VICTIMS = {"command": 4, "PostgreSQL": 1}
-# What a command may end with whose server was killed under it: it was through, now or by a former try (2), a source or the publication
-# failed, or the server is told of.
-_WITHOUT_SERVER = (0, 2, 4, 6, 7)
+# What a command may end with whose server was killed under it: it was through, now or by a former try (2), its source (3), another or the
+# publication failed, or the server is told of.
+_WITHOUT_SERVER = (0, 2, 3, 4, 6, 7)
 # Run again it is done, or says in a sentence that it is through already. Whoever finds another run at work waits for it.
 _AGAIN, _BUSY = (0, 2), 9
 _LONGEST_S = 240.0
@@ -58,6 +60,12 @@ class Killable:
     prepared: Callable[[Hub, Path], list[Command]]
     left: Callable[[Hub, Path], list[str]] = _nothing
     cleared: Callable[[Hub, Path], object] = _nothing
+
+
+def _a_night(hub: Hub, _folder: Path) -> list[Command]:
+    hub.restore("night_1")
+    clock.set_night(hub.settings, 2)
+    return [("night", "--date", "2026-03-02")]
 
 
 def _release(hub: Hub, _folder: Path) -> list[Command]:
@@ -167,6 +175,7 @@ def _down(hub: Hub, _folder: Path) -> list[Command]:
 
 
 COMMANDS = (
+    Killable("night", _a_night),
     Killable("release", _release),
     Killable("withdraw", _withdraw),
     Killable("review judge, night", _judge),
@@ -209,6 +218,21 @@ class Kills:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
+class CutOff:
+    """What came of a command of which one session was cut off.
+
+    Attributes:
+        sentence: how that began which did not reach the server; None = there were fewer this time.
+        misfits: a sentence for each command that did not end, or tell, as it should.
+        outcome: once it was run again.
+    """
+
+    sentence: str | None
+    misfits: list[str]
+    outcome: Outcome
+
+
 class Trial:
     """A command in a hub of the tests, which has kept what nights 0, 1 and 5 left.
 
@@ -247,6 +271,29 @@ class Trial:
             outcome = self._outcome()
             self._killable.cleared(hub, self._folder)
         return Kills(struck, late, misfits, reader.confusion(), outcome)
+
+    def cut_off(self, draw: random.Random, times: int) -> list[CutOff]:
+        """Cut off the session of one of its sentences, whichever is drawn, as often; each time in the pool it began with, and run again."""
+        hub, found, whole = self._hub, list[CutOff](), 0
+        for n in range(times + 1):  # the first time nothing is cut off: how many sentences there are
+            self._killable.cleared(hub, self._folder)
+            at = draw.randint(1, whole) if n else 0
+            with hub.landing_kept():
+                hub.restore(_START)
+                misfits = list[str]()
+                with cut_off(hub, lambda number, *_, at=at: number == at) as said:  # type: ignore[misc]
+                    for command in self._said:
+                        done = hub.invoked(*command)
+                        misfits += _misfit(command, f"cut off at sentence {at}", done.returncode, done.stderr, _WITHOUT_SERVER)
+                        if done.returncode not in _AGAIN:
+                            break
+                if n:
+                    misfits += [told for command in self._said for told in self._run_again(command)]
+                    found.append(CutOff(said[at - 1][:60] if at <= len(said) else None, misfits, self._outcome()))
+                else:
+                    whole = len(said)
+        self._killable.cleared(hub, self._folder)
+        return found
 
     def _outcome(self) -> Outcome:
         hub = self._hub

@@ -5,12 +5,10 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg2
 import pytest
 import sqlalchemy as sa
 
@@ -20,6 +18,7 @@ from pipeline import erasure
 from sandbox import clock
 from tests import oracle
 from tests.conftest import Hub
+from tests.cut_off import cut_off
 from warehouse import backup, database, embedded, fingerprint, landing, vault
 
 pytestmark = pytest.mark.slow
@@ -192,50 +191,21 @@ BROKEN_OFF_AT = {
 }
 
 
-@contextmanager
-def broken_off_at(beginning: str, ended: Callable[[int], None]) -> Iterator[None]:
-    """Of the first sentence that begins so, end the connection just before the server gets it, unless it is one to the pool itself."""
-    struck = False
-
-    def strike(connection: sa.Connection, sentence: str) -> None:
-        nonlocal struck
-        if not struck and sentence.lstrip().startswith(beginning) and connection.engine.url.database != "hub":
-            struck = True
-            ended(connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
-
-    def execute(connection: sa.Connection, _cursor: object, sentence: str, *_: object) -> None:
-        strike(connection, sentence)
-
-    def commit(connection: sa.Connection) -> None:
-        strike(connection, "COMMIT")
-
-    sa.event.listen(sa.Engine, "before_cursor_execute", execute)
-    sa.event.listen(sa.Engine, "commit", commit)
-    try:
-        yield
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", execute)
-        sa.event.remove(sa.Engine, "commit", commit)
-    assert struck, "nothing of the kind was said"
-
-
 @pytest.mark.parametrize("moment", BROKEN_OFF_AT)
 def test_a_server_that_goes_away_under_a_restore_is_told_in_one_sentence_and_the_pool_is_as_it_was(
     hub: Hub, sealed: Settings, taken: Path, moment: str
 ) -> None:
     hub.restore("night_5")
-    server = psycopg2.connect(embedded.cluster(hub.settings).url().replace("+psycopg2", ""))
-    server.autocommit = True
+    cut = list[str]()
 
-    def ended(process: int) -> None:
-        with server.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", (process,))
+    def here(_: int, database_name: str, sentence: str) -> bool:
+        if is_it := database_name != "hub" and sentence.startswith(BROKEN_OFF_AT[moment]):
+            cut.append(sentence)
+        return is_it
 
-    try:
-        with broken_off_at(BROKEN_OFF_AT[moment], ended), pytest.raises(ServiceError, match="does not answer or broke off"):
-            backup.restore(sealed, taken, replace=True)
-    finally:
-        server.close()
+    with cut_off(hub, here), pytest.raises(ServiceError, match="does not answer or broke off"):
+        backup.restore(sealed, taken, replace=True)
+    assert cut, "nothing of the kind was said"
     oracle.same_fingerprint(hub.fingerprint(), hub.reports[5].fingerprint)
 
 
