@@ -25,5 +25,5 @@ an error is one sentence on standard error and the exit status below; in Airflow
 is tried again.
 
 {table(["error", "meaning", "exit status", "may pass by itself"], rows)}
-Exit status 4 also means: the night was published, and a source of it was held or failed. 130: interrupted; run it again.
+Exit status 4 also means: the night was published, and a source of it was held, failed or is still on its way. 130: interrupted; run it again.
 """

@@ -47,7 +47,7 @@ _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 # Every error of the hub has one: hub/errors.py.
 _EXITS = (
     "退出码 exit status: 0 done · 1 unforeseen, or `doctor` found a fault · 2 wrong input, setting or contract · 3 a source could not be read"
-    " · 4 the night is published, a source of it was held or failed · 5 contradicting evidence about persons · 6 the night was not published"
+    " · 4 the night is published, a source of it was held, failed or is still on its way · 5 contradicting evidence about persons · 6 the night was not published"
     " · 7 a local service did not answer · 8 a question was refused · 9 another run is at the same work · 130 interrupted"
 )
 RULINGS = {"withdrawn": "收回 withdrawn", "released": "放行 released"}
