@@ -10,7 +10,7 @@ from functools import cached_property
 import polars as pl
 
 from hub.settings import Settings
-from sandbox import clock
+from sandbox import clock, corrections
 from sandbox.agency import CHANGED, snapshot
 from sandbox.servers.switches import Switches
 from schemas.contract import Contract, Scope
@@ -28,6 +28,7 @@ class Tonight:
         as_of: the night's business date.
         rows: one row a record, text columns under the agency's names, and the night it last changed.
         spoiled_by: content faults in these rows.
+        corrected: names what the agency had put right by then; empty = nothing.
     """
 
     night: int
@@ -35,11 +36,12 @@ class Tonight:
     as_of: date
     rows: pl.DataFrame
     spoiled_by: tuple[str, ...]
+    corrected: str
 
     @property
     def version(self) -> str:
         """Names this state of the stock in this process: equal versions hold equal rows."""
-        return "-".join([f"{self.night:04d}", f"{self.lived:04d}", *self.spoiled_by])
+        return "-".join([f"{self.night:04d}", f"{self.lived:04d}", *filter(None, [self.corrected]), *self.spoiled_by])
 
     @cached_property
     def digest(self) -> str:
@@ -93,13 +95,16 @@ class Stock:
             if night < 1:
                 return None
             lived = clock.lived_until(self.settings, night)
-            if self._held is None or (self._held.night, self._held.lived, self._held.spoiled_by) != (night, lived, faults):
+            corrected = corrections.digest(corrections.in_force(self.settings, self.contract.stem, lived))
+            now, held = (night, lived, faults, corrected), self._held
+            if held is None or (held.night, held.lived, held.spoiled_by, held.corrected) != now:
                 rows = self._snapshot(self.contract, lived, self.settings)
                 if faults:
                     rows = _spoiled(rows, self.contract, faults)
-                self._held = Tonight(night, lived, clock.date_of(self.settings, night), rows, faults)
+                held = Tonight(night, lived, clock.date_of(self.settings, night), rows, faults, corrected)
+                self._held = held
                 self._selected.clear()
-            return self._held
+            return held
 
     def select(self, stock: Tonight, scope: Scope, since: date | None) -> pl.DataFrame:
         """Rows of a full or delta delivery, in the agency's columns.

@@ -26,7 +26,7 @@ import requests
 
 from connectors.kits.signed_gateway import signature
 from hub.errors import ConfigError, ServiceError, SourceUnavailable
-from sandbox import clock, endpoints
+from sandbox import clock, corrections, endpoints
 from sandbox.servers.catalogue import FAULTS, check
 from sandbox.servers.readiness import is_prepared, is_ready
 from sandbox.servers.switches import Switches
@@ -85,6 +85,18 @@ def test_a_cursor_ends_with_its_night(agencies: Agencies) -> None:
     cursor = read(agency, token, limit=10).json()["data"]["nextCursor"]
     agency.night(4)
     assert read(agency, token, limit=10, cursor=cursor).status_code == 410
+
+
+def test_what_an_agency_corrects_is_offered_in_the_night_whose_stock_it_had_made_already(agencies: Agencies) -> None:
+    agency = agencies("rest-oauth").agency
+    before = agency.stock.tonight()
+    corrections.correct(agency.settings, STEM, [corrections.ALL], 1)
+    corrected = agency.stock.tonight()
+    corrections.path_of(agency.settings, STEM).unlink()
+    after = agency.stock.tonight()
+    assert before is not None and corrected is not None and after is not None
+    assert (corrected.version != before.version, after.version) == (True, before.version)
+    assert after is not corrected is not before, "the rows were made anew"
 
 
 def test_the_gateway_answers_200_to_everything_and_means_it_by_code(agencies: Agencies) -> None:
