@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.fault_table import Line
+from hub import log
 from tests.conftest import Hub
 from tests.oracle import Held
 from tests.pipeline.killable import COMMANDS, VICTIMS, Outcome, Trial
@@ -31,6 +32,7 @@ def run(hub: Hub, wanted: int, seed: int, console: Console) -> list[Line]:
         killed, cut = Line(f"hub {killable.name}", "SIGKILL"), Line(f"hub {killable.name}", "会话切断 session cut off")
         lines += [killed, cut]
         with tempfile.TemporaryDirectory(prefix="hub-faults-") as folder:
+            log.configure("ERROR")  # a command that was typed in this process leaves it as it was at first
             try:
                 trial = Trial(hub, killable, Path(folder))
                 _killed(trial, each, draw, killed)
