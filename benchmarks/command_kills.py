@@ -46,7 +46,7 @@ def run(hub: Hub, wanted: int, seed: int, console: Console) -> list[Line]:
 
 def _cut_off(trial: Trial, times: int, draw: random.Random, line: Line) -> None:
     for cut in trial.cut_off(draw, times):
-        line.times += cut.sentence is not None
+        line.times += int(cut.sentence is not None)
         line.wrong += cut.misfits
         _held_to(trial, cut.outcome, line)
 

@@ -35,6 +35,6 @@ def test_a_command_killed_at_any_moment_and_run_again_leaves_the_pool_of_a_quiet
 def test_a_command_of_which_a_session_is_cut_off_says_so_and_run_again_leaves_the_pool_of_a_quiet_one(trial: tuple[str, Trial]) -> None:
     name, tried = trial
     for cut in tried.cut_off(random.Random(name), 1):
-        oracle.struck("session", cut.sentence is not None)
+        oracle.struck("session", int(cut.sentence is not None))
         assert cut.misfits == []
         is_that_of(tried.quiet, cut.outcome, f"{name}, {cut.sentence}")
