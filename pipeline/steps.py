@@ -392,7 +392,7 @@ def _withdrawals(connection: sa.Connection, contract: Contract, day: date, deliv
 
 def _ensure_staged(settings: Settings, contract: Contract, day: date) -> None:
     """Parse again if staging was lost: a crash of the server empties unlogged tables."""
-    now = _place(settings, contract.stem, day)
+    now = _intake(settings, contract.stem, day)
     with database.engine(settings).connect() as connection:
         there = staging.height(connection, contract, day)
     if now.staged is None or there != now.staged:

@@ -1,7 +1,6 @@
 """A command that changes the pool, broken off at whatever moment and run again, leaves the pool it would have left."""
 
 import random
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,8 +12,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module", params=COMMANDS, ids=lambda k: k.name.replace(", ", "_").replace(" ", "-"))
-def trial(request: pytest.FixtureRequest, borrowed: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Trial]]:
-    yield request.param.name, Trial(borrowed, request.param, tmp_path_factory.mktemp("trial"))
+def trial(request: pytest.FixtureRequest, borrowed: Hub, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Trial]:
+    return request.param.name, Trial(borrowed, request.param, tmp_path_factory.mktemp("trial"))
 
 
 def is_that_of(quiet: Outcome, outcome: Outcome, told: str) -> None:
